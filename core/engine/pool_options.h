@@ -1,0 +1,72 @@
+/* EepPoolOptions: what a scenario says of one pool (vLLM's names).
+ *
+ * The keys of `deployment.pools.NAME` (or of `deployment`, for the one pool `main`). Plain values,
+ * filled by the loader; eep_pool_options is their table. Not the state of a pool. */
+#ifndef EEP_CORE_ENGINE_POOL_OPTIONS_H
+#define EEP_CORE_ENGINE_POOL_OPTIONS_H
+
+#include "core/options.h"
+
+G_BEGIN_DECLS
+
+typedef enum {
+    EEP_ROUTER_WAITING4_RUNNING,
+    EEP_ROUTER_IN_FLIGHT_KV,
+    EEP_ROUTER_ROUND_ROBIN,
+    EEP_ROUTER_POWER_OF_TWO,
+    EEP_ROUTER_PREFIX_AFFINITY
+} EepRouterPolicy;
+typedef enum { EEP_SCHEDULING_FCFS, EEP_SCHEDULING_PRIORITY } EepSchedulingPolicy;
+typedef enum {
+    EEP_ALL2ALL_ALLGATHER_REDUCESCATTER,
+    EEP_ALL2ALL_DEEPEP_HIGH_THROUGHPUT,
+    EEP_ALL2ALL_DEEPEP_LOW_LATENCY,
+    EEP_ALL2ALL_NIXL_EP,
+    EEP_ALL2ALL_FLASHINFER_NVLINK_ONE_SIDED,
+    EEP_ALL2ALL_NAIVE,
+    EEP_ALL2ALL_COUNT
+} EepAll2allBackend;
+typedef enum { EEP_ROLE_BOTH, EEP_ROLE_PREFILL, EEP_ROLE_DECODE } EepRole;
+
+typedef struct {
+    gint role; /* EepRole */
+    gint64 tensor_parallel_size, data_parallel_size;
+    gboolean enable_expert_parallel, enable_elastic_ep;
+    gint all2all_backend; /* EepAll2allBackend */
+    double gpu_memory_utilization;
+    gint64 max_num_seqs, max_num_batched_tokens, max_model_len; /* max_model_len 0: the model's */
+    gint64 block_size;
+    gint64 num_gpu_blocks_override; /* 0: from the memory fit */
+    gboolean enable_prefix_caching, async_scheduling, enforce_eager, enable_dbo;
+    gint64 dbo_decode_token_threshold, dbo_prefill_token_threshold;
+    gint scheduling_policy; /* EepSchedulingPolicy */
+    double watermark;       /* share of blocks kept free at admission when something runs */
+    gint64 prefill_schedule_interval;
+    gint64 max_cudagraph_capture_size;
+    gint64
+        queue_limit; /* waiting requests per engine beyond which arrivals are rejected; 0: none */
+    struct {
+        gint policy;         /* EepRouterPolicy */
+        EepTime staleness;   /* of the statistics the router sees; vLLM 100 ms */
+        gint64 client_count; /* vLLM's API servers: step of the local increment */
+    } router;
+    gboolean enable_eplb;
+    struct {
+        char *policy; /* naive | deepseek | vllm */
+        gint64 window_size, step_interval, num_redundant_experts;
+        gboolean use_async, log_balancedness;
+    } eplb_config;
+    struct {
+        char *generation;  /* restart | g2.1 (resize/generation.h) */
+        gint weights_from; /* 0 peer, 1 disk */
+        gint on_busy;      /* 0 queue, 1 supersede, 2 refuse */
+        EepTime drain_timeout;
+        gboolean drain_requests;
+    } resize;
+} EepPoolOptions;
+
+extern const EepOptionTable eep_pool_options;
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,163 @@
+/* EepBackend: the seam between the core and whatever executes steps: the simulator or real workers.
+ *
+ * One ops table, called on the loop thread only; no function blocks, none returns a result: refusal
+ * is an event, so that the journal is complete. Every operation has an id and **ends exactly
+ * once**, on every path, as an EEP_EVENT_OP_DONE event that carries an EepCompletion. Phases and
+ * moves complete once per worker (worker != 0), then once whole (worker 0); steps once for the
+ * pool. After the end of an abort no completion of its scope follows. Not a transport and not a
+ * cost model. Arguments live until the call returns. Unsupported operations are the
+ * eep_backend_no_* stubs, never NULL, and query_caps tells. */
+#ifndef EEP_CORE_LOOP_BACKEND_H
+#define EEP_CORE_LOOP_BACKEND_H
+
+#include "core/loop/event.h"
+#include "core/loop/loop.h"
+
+G_BEGIN_DECLS
+
+typedef struct EepBackend EepBackend;
+typedef struct EepPlacement EepPlacement; /* core/eplb/placement.h */
+
+typedef enum {
+    EEP_OP_STEP,
+    EEP_OP_PHASE,
+    EEP_OP_MOVE_EXPERTS,
+    EEP_OP_MOVE_KV,
+    EEP_OP_READ_LOAD,
+    EEP_OP_ABORT,
+} EepOpKind;
+
+/* How an operation ended; the widest thing broken grows downwards. */
+typedef enum {
+    EEP_DONE_OK,
+    EEP_DONE_REFUSED,
+    EEP_DONE_ABORTED,
+    EEP_DONE_TIMED_OUT,
+    EEP_DONE_WORKER_LOST,
+    EEP_DONE_GROUP_BROKEN,
+} EepDone;
+
+typedef struct {
+    EepOpId id;
+    EepPoolId pool;
+    EepEpoch epoch;
+    EepTime deadline; /* EEP_TIME_NEVER: none; armed by the loop's owner, not by the backend */
+} EepOp;
+
+/* One engine's share of a step: aggregates only, no request crosses the seam. */
+typedef struct {
+    EepWorkerId engine;
+    guint32 n_decodes; /* requests that decode one token */
+    guint32 n_prefill_chunks;
+    guint32 n_prefill_tokens;
+    gint64 decode_context_tokens; /* sum over decodes of the KV length read, new token included */
+    gint64
+        prefill_query_key_pairs; /* sum over chunks of q*c + q(q+1)/2; c = tokens computed before */
+} EepEngineWork;
+
+typedef struct {
+    EepOp op;
+    guint n_engines;
+    const EepEngineWork *work;     /* [n_engines], by rank of the epoch */
+    const EepPlacement *placement; /* nullable: no experts; per-layer versions inside */
+    guint64 first_step;            /* the pool's forward counter */
+    guint32 max_steps; /* >= 1; more: the same batch with decodes growing by one a step */
+    EepTime horizon;   /* stop at the first boundary at or after it */
+    gboolean is_dummy; /* no engine has work (end of a wave, pause) */
+} EepStepPlan;
+
+/* A piece of a resize, a start or a recovery that takes time on workers; its kinds are listed in
+ * resize/phase.h. */
+typedef struct {
+    EepOp op;
+    guint32 kind;
+    guint n_workers;
+    const EepWorkerId *workers;
+    guint n_ranks_old, n_ranks_new; /* EP sizes before and after */
+    gint64 bytes;                   /* to move or load, per receiving worker; 0: none */
+    guint n_receivers;              /* workers that receive `bytes` */
+    EepEpoch target_epoch;
+} EepPhase;
+
+typedef struct {
+    guint32 from_rank, to_rank; /* ranks of op.epoch (for a scale-up, of the wider group) */
+    guint32 layer, expert, to_slot;
+} EepTransfer;
+
+typedef struct {
+    EepOp op;
+    gboolean is_kv;
+    guint32 layer; /* experts: the layer whose rows move */
+    guint32 new_version;
+    guint n_transfers;
+    const EepTransfer *transfers;
+    gint64 bytes_each;
+    guint n_ranks;
+    EepPoolId to_pool;
+} EepMove;
+
+typedef struct {
+    EepOpId op; /* 0: any; wins over the others */
+    EepPoolId pool;
+    EepEpoch epoch;
+    EepWorkerId worker;
+} EepScope;
+
+/* Payload of EEP_EVENT_OP_DONE: a = id, b = kind | done << 8 | worker << 32, c = epoch | n_steps
+ * << 32. blob: for a read_load that ended OK, double[n_layers][n_experts] token counts; for a
+ * failure, EepWorkerId[] suspects; for a leap of more than one step, EepTime[n_steps] step ends. */
+typedef struct {
+    EepOpId id;
+    EepOpKind kind;
+    EepDone done;
+    EepWorkerId worker;
+    EepEpoch epoch;
+    guint32 n_steps; /* whole steps that happened; the others did not happen at all */
+} EepCompletion;
+
+void eep_completion_to_event(const EepCompletion *completion, EepPoolId pool, GBytes *blob,
+                             EepEvent *ret_event);
+void eep_completion_from_event(const EepEvent *event, EepCompletion *ret_completion);
+
+typedef struct {
+    gsize size;
+    guint32 max_steps_in_flight, max_ranks;
+    gboolean can_leap, can_mask, can_abort_step, moves_during_step, moves_kv, phases_during_step;
+} EepBackendCaps;
+
+typedef struct {
+    gsize size;
+    const char *name;
+    /* life */
+    void (*attach)(EepBackend *self, EepLoop *loop);
+    void (*query_caps)(const EepBackend *self, EepBackendCaps *ret_caps);
+    void (*free)(EepBackend *self); /* with work outstanding: ends it, waits a bounded time */
+    /* work */
+    void (*submit_step)(EepBackend *self,
+                        const EepStepPlan *plan); /* in order; begins when the one before ended */
+    void (*start_phase)(EepBackend *self, const EepPhase *phase);
+    void (*move)(EepBackend *self, const EepMove *move);
+    void (*read_load)(EepBackend *self, const EepOp *op, guint64 from_step, guint64 to_step);
+    /* stop */
+    void (*abort)(EepBackend *self, const EepOp *op, const EepScope *scope);
+} EepBackendOps;
+
+struct EepBackend {
+    const EepBackendOps *ops;
+    EepLoop *loop; /* set by attach */
+};
+
+/* Stubs for what a backend does not support: they end the operation as EEP_DONE_REFUSED at `now`.
+ */
+void eep_backend_no_start_phase(EepBackend *self, const EepPhase *phase);
+void eep_backend_no_move(EepBackend *self, const EepMove *move);
+void eep_backend_no_read_load(EepBackend *self, const EepOp *op, guint64 from_step,
+                              guint64 to_step);
+void eep_backend_no_abort(EepBackend *self, const EepOp *op, const EepScope *scope);
+
+void eep_backend_free(EepBackend *backend);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepBackend, eep_backend_free)
+
+G_END_DECLS
+
+#endif
