@@ -41,7 +41,7 @@ typedef struct {
     guint8 *advanced;      /* [n_engines] the engine's counter went up */
     EepDueList *finishing; /* [n_engines] requests that get their last token */
     guint16 *touched;      /* engines with chunks, finishes or an own gap, in order */
-    guint n_touched, n_engines;
+    guint n_touched, n_engines, n_allocated;
     GArray *chunks;  /* EepChunk, by engine */
     GArray *victims; /* EepVictim, in the order of falling */
     GPtrArray *late; /* requests that the next plan preempted: their last token is in this step */
