@@ -141,6 +141,37 @@ START_TEST(prefix_lru_refresh)
 }
 END_TEST
 
+/* The queue as above. A leaves 2- 3- 1(h2) 0(h1). B hits h1 and computes h2's tokens into 2, which
+ * stays anonymous: 3- 1(h2) 2- 0(h1). C takes 3 and 1, so D finds h1 only. */
+START_TEST(prefix_newer_copy_stays_anonymous)
+{
+    const EagerConfig config = prefix_config(4, 4);
+    const EagerRequest requests[] = {
+        {0, 8, 1, HASHES(1, 2)}, {10, 8, 1, HASHES(1, 2)}, {20, 8, 1}, {30, 9, 1, HASHES(1, 2)}};
+    EagerResult results[4];
+    const EagerTotals totals = RESULTS(
+        config, requests, ((const ExpectRow[]){{10, 10}, {20, 20}, {30, 30}, {40, 40}}), results);
+    ck_assert_uint_eq(results[1].cached_tokens, 4);
+    ck_assert_uint_eq(results[3].cached_tokens, 4);
+    ck_assert_uint_eq(totals.blocks_evicted, 1);
+}
+END_TEST
+
+/* Nor does the copy get the identity later: B still holds it when C evicts h2 at 30, D finds h1
+ * only. */
+START_TEST(prefix_copy_stays_anonymous_for_good)
+{
+    const EagerConfig config = prefix_config(4, 5);
+    const EagerRequest requests[] = {
+        {0, 8, 1, HASHES(1, 2)}, {10, 8, 6, HASHES(1, 2)}, {25, 5, 1}, {40, 9, 1, HASHES(1, 2)}};
+    EagerResult results[4];
+    const EagerTotals totals = RESULTS(
+        config, requests, ((const ExpectRow[]){{10, 10}, {20, 70}, {40, 40}, {50, 50}}), results);
+    ck_assert_uint_eq(results[3].cached_tokens, 4);
+    ck_assert_uint_eq(totals.blocks_evicted, 1);
+}
+END_TEST
+
 /* B holds two of four blocks, the other two are C's hits: they are free but not free for C's third.
  */
 START_TEST(prefix_free_hits_count_once)
@@ -368,6 +399,8 @@ int main(void)
     tcase_add_test(tcase, prefix_per_engine);
     tcase_add_test(tcase, prefix_lru_tail_first);
     tcase_add_test(tcase, prefix_lru_refresh);
+    tcase_add_test(tcase, prefix_newer_copy_stays_anonymous);
+    tcase_add_test(tcase, prefix_copy_stays_anonymous_for_good);
     tcase_add_test(tcase, prefix_free_hits_count_once);
     tcase_add_test(tcase, prefix_shares_held_blocks);
     tcase_add_test(tcase, prefix_after_preemption);

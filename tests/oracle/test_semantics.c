@@ -149,6 +149,23 @@ START_TEST(example_13_waiting4_running)
 }
 END_TEST
 
+/* At 10 engine 0 has one request running, engine 1 four. The ninth makes it 4 + 1 against 4: the
+ * tenth goes to engine 1, the eleventh finds 5 and 8. */
+START_TEST(rule_15_weights)
+{
+    EagerConfig config = expect_config();
+    config.n_engines = 2;
+    config.router = EAGER_WAITING4_RUNNING;
+    const EagerRequest requests[] = {{0, 3, 3},  {0, 3, 3},  {0, 3, 1}, {0, 3, 3},
+                                     {0, 3, 1},  {0, 3, 3},  {0, 3, 1}, {0, 3, 3},
+                                     {11, 3, 1}, {12, 3, 1}, {12, 3, 1}};
+    const ExpectRow expected[] = {{10, 30, 0, 0}, {10, 30, 0, 1}, {10, 10, 0, 0}, {10, 30, 0, 1},
+                                  {10, 10, 0, 0}, {10, 30, 0, 1}, {10, 10, 0, 0}, {10, 30, 0, 1},
+                                  {30, 30, 0, 0}, {30, 30, 0, 1}, {30, 30, 0, 0}};
+    RUN(config, requests, expected);
+}
+END_TEST
+
 /* Rule 9: ids break ties, arrivals order the rest, whatever the order of the rows. */
 START_TEST(rows_need_not_be_sorted)
 {
@@ -175,6 +192,7 @@ int main(void)
     tcase_add_test(tcase, example_11_preempted_in_prefill);
     tcase_add_test(tcase, example_12_rejection);
     tcase_add_test(tcase, example_13_waiting4_running);
+    tcase_add_test(tcase, rule_15_weights);
     tcase_add_test(tcase, rows_need_not_be_sorted);
     return expect_main(tcase);
 }
