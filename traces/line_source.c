@@ -9,6 +9,7 @@
 
 #include "traces/trace.h"
 
+/* The buffer grows to this when a line is long; few are. */
 #define BUFFER_BYTES (EEP_LINE_MAX_BYTES + (256 << 10))
 
 /* Refills come in pieces that stay in a core's cache until they are parsed. */
@@ -23,15 +24,16 @@ struct EepLineSource {
     gsize start, scanned, end; /* buffer: next line begins, no LF before here, data ends */
     guint64 number;
     gboolean at_end;
-    char buffer[BUFFER_BYTES + 1]; /* one byte more for the NUL behind a last line without LF */
+    gsize capacity;
+    char *buffer; /* [capacity + 1]: one byte more for the NUL behind a last line without LF */
 };
 
-static EepLineSource *source_new(void)
+static EepLineSource *source_new(gsize capacity)
 {
-    /* Not zeroed: only pages that are read into should cost anything. */
-    EepLineSource *source = g_malloc(sizeof *source);
-    memset(source, 0, G_STRUCT_OFFSET(EepLineSource, buffer));
+    EepLineSource *source = g_new0(EepLineSource, 1);
     source->fd = -1;
+    source->capacity = capacity;
+    source->buffer = g_malloc(capacity + 1);
     return source;
 }
 
@@ -66,7 +68,7 @@ EepLineSource *eep_line_source_open(const char *path, GError **error)
         close(fd);
         return NULL;
     }
-    EepLineSource *source = source_new();
+    EepLineSource *source = source_new(2 * READ_BYTES);
     source->path = g_strdup(path);
     if (!looks_like_gzip(fd, path)) {
         source->fd = fd;
@@ -86,14 +88,20 @@ EepLineSource *eep_line_source_open(const char *path, GError **error)
 EepLineSource *eep_line_source_open_bytes(const void *data, gsize size)
 {
     g_return_val_if_fail(data != NULL || size == 0, NULL);
-    EepLineSource *source = source_new();
+    EepLineSource *source = source_new(MIN(size + 1, 2 * READ_BYTES));
     source->data = data;
     source->data_left = size;
     return source;
 }
 
+static void grow(EepLineSource *source, gsize capacity)
+{
+    source->capacity = capacity;
+    source->buffer = g_realloc(source->buffer, capacity + 1);
+}
+
 /* Bytes put at `to`, 0 at the end, -1 with error set. */
-static gssize read_some(EepLineSource *source, char *to, gsize size, GError **error)
+static gssize read_bytes(EepLineSource *source, char *to, gsize size, GError **error)
 {
     if (source->gzip != NULL) {
         int n = gzread(source->gzip, to, (unsigned)size);
@@ -117,15 +125,27 @@ static gssize read_some(EepLineSource *source, char *to, gsize size, GError **er
         return n;
     }
     gsize n = MIN(size, source->data_left);
-    if (n > 0)
-        memcpy(to, source->data, n);
+    if (n == 0)
+        return 0;
+    memcpy(to, source->data, n);
     source->data += n;
     source->data_left -= n;
     return (gssize)n;
 }
 
-/* Moves what is left to the buffer's front, so that short lines keep to few pages, and reads more.
- */
+/* Reads more behind the data in the buffer, which must have room. */
+static gboolean read_more(EepLineSource *source, GError **error)
+{
+    gsize room = MIN(source->capacity - source->end, READ_BYTES);
+    gssize n = read_bytes(source, source->buffer + source->end, room, error);
+    if (n < 0)
+        return FALSE;
+    source->at_end = n == 0;
+    source->end += (gsize)n;
+    return TRUE;
+}
+
+/* Moves what is left to the buffer's front, so that short lines touch few pages, and reads more. */
 static gboolean fill(EepLineSource *source, GError **error)
 {
     if (source->start > 0) {
@@ -134,13 +154,9 @@ static gboolean fill(EepLineSource *source, GError **error)
         source->scanned -= source->start;
         source->start = 0;
     }
-    gssize n = read_some(source, source->buffer + source->end, READ_BYTES, error);
-    if (n < 0)
-        return FALSE;
-    if (n == 0)
-        source->at_end = TRUE;
-    source->end += (gsize)n;
-    return TRUE;
+    if (source->end == source->capacity)
+        grow(source, MIN(2 * source->capacity, BUFFER_BYTES));
+    return read_more(source, error);
 }
 
 /* Drops everything up to and with the next LF. */
@@ -156,11 +172,8 @@ static gboolean drop_rest_of_line(EepLineSource *source, GError **error)
         source->start = source->scanned = source->end = EEP_LINE_MAX_BYTES;
         if (source->at_end)
             return TRUE;
-        gssize n = read_some(source, source->buffer + source->end, READ_BYTES, error);
-        if (n < 0)
+        if (!read_more(source, error))
             return FALSE;
-        source->at_end = n == 0;
-        source->end += (gsize)n;
     }
 }
 
@@ -170,6 +183,8 @@ static EepLineStatus give_up_on_line(EepLineSource *source, const char **ret_lin
     memmove(source->buffer, source->buffer + source->start, source->end - source->start);
     source->end -= source->start;
     source->start = EEP_LINE_MAX_BYTES;
+    if (source->capacity < BUFFER_BYTES)
+        grow(source, BUFFER_BYTES);
     source->number++;
     if (!drop_rest_of_line(source, error))
         return EEP_LINE_FAILED;
@@ -233,5 +248,6 @@ void eep_line_source_free(EepLineSource *source)
     if (source->fd >= 0)
         close(source->fd);
     g_free(source->path);
+    g_free(source->buffer);
     g_free(source);
 }

@@ -22,6 +22,7 @@ typedef struct {
     gboolean skip_bad_rows;
     const char *pending; /* first line, if it is a row and not a header: not parsed yet */
     gsize pending_length;
+    EepLineStatus pending_status;
     guint64 next_row;
     gboolean has_origin;
     EepTime origin; /* absolute time of the first good row */
@@ -111,7 +112,7 @@ static EepLineStatus next_line(TextTrace *trace, const char **ret_line, gsize *r
         *ret_line = trace->pending;
         *ret_length = trace->pending_length;
         trace->pending = NULL;
-        return EEP_LINE_READ;
+        return trace->pending_status;
     }
     EepLineStatus status;
     do
@@ -238,6 +239,7 @@ EepTrace *eep_text_trace_new(const char *name, EepLineSource *source,
     if (!trace->format->has_header) {
         trace->pending = line;
         trace->pending_length = length;
+        trace->pending_status = status;
     }
     return &trace->base;
 }

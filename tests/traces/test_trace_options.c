@@ -305,6 +305,21 @@ START_TEST(limits_the_length_of_a_line)
 }
 END_TEST
 
+START_TEST(limits_the_length_of_a_first_line_too)
+{
+    GString *text = g_string_new("{\"timestamp\": ");
+    for (int i = 0; i < 2000000; i++)
+        g_string_append_c(text, '7');
+    g_string_append(text, "\n" LINE("5", "6"));
+    g_autoptr(EepTrace) trace = kit_open_text(text->str, NULL);
+    g_autofree char *message = kit_failure(trace, EEP_TRACE_ERROR_ROW);
+    ck_assert(g_str_has_prefix(message, "t.txt:1:1000001: data row 0: the line is too long"));
+    ck_assert_uint_eq(kit_row(trace).prompt_tokens, 6);
+    kit_end(trace);
+    g_string_free(text, TRUE);
+}
+END_TEST
+
 START_TEST(drops_a_line_many_times_too_long)
 {
     GString *text = g_string_new(HEADER "2023-11-16 18:00:00,1,1\n");
@@ -341,6 +356,7 @@ int main(void)
     tcase_add_test(tests, reports_gzip_cut_short);
     tcase_add_test(tests, reports_files_that_cannot_be_read);
     tcase_add_test(tests, limits_the_length_of_a_line);
+    tcase_add_test(tests, limits_the_length_of_a_first_line_too);
     tcase_add_test(tests, drops_a_line_many_times_too_long);
     suite_add_tcase(suite, tests);
     return kit_run(suite, NULL);
