@@ -76,12 +76,12 @@ static gboolean check_points(const EepArrivalsOptions *options, GError **error)
         const EepRatePoint *point = &options->points[i];
         if (point->rate_per_s != 0 && !rate_in_range(point->rate_per_s))
             return option_wrong(error,
-                                "synthetic.rate[%u] is %g/s: 0 to 1e9/s is allowed; try 10/s", i,
-                                point->rate_per_s);
+                                "synthetic.piecewise[%u] is %g/s: 0 to 1e9/s is allowed; try 10/s",
+                                i, point->rate_per_s);
         if (i == 0 ? point->from != 0 : point->from <= point[-1].from)
             return option_wrong(
                 error,
-                "synthetic.rate[%u] begins at %g s: 0 s for the first and a time after the "
+                "synthetic.piecewise[%u] begins at %g s: 0 s for the first and a time after the "
                 "one before for the others is allowed; try sorting the list",
                 i, eep_time_to_seconds(point->from));
     }

@@ -368,9 +368,11 @@ START_TEST(refuses_options_out_of_range)
             o.duration = 1);
     REFUSED("synthetic.ramp goes from 0/s to 5/s", o.arrivals.ramp = EEP_RAMP_EXPONENTIAL,
             o.duration = 1, o.arrivals.ramp_end_per_s = 5);
-    REFUSED("synthetic.rate[0] begins at", o.arrivals.points = late, o.arrivals.n_points = 1);
-    REFUSED("synthetic.rate[2] begins at", o.arrivals.points = unsorted, o.arrivals.n_points = 3);
-    REFUSED("synthetic.rate[0] is -1/s", o.arrivals.points = negative, o.arrivals.n_points = 1);
+    REFUSED("synthetic.piecewise[0] begins at", o.arrivals.points = late, o.arrivals.n_points = 1);
+    REFUSED("synthetic.piecewise[2] begins at", o.arrivals.points = unsorted,
+            o.arrivals.n_points = 3);
+    REFUSED("synthetic.piecewise[0] is -1/s", o.arrivals.points = negative,
+            o.arrivals.n_points = 1);
     REFUSED("ramp is given with a list", o.arrivals.points = unsorted, o.arrivals.n_points = 1,
             o.arrivals.ramp = EEP_RAMP_LINEAR, o.duration = 1);
     REFUSED("synthetic.input_tokens is 0", o.input_tokens.value = 0);

@@ -74,7 +74,7 @@ static inline char *kit_failure(EepTrace *trace, int code)
 
 static inline TraceTotals kit_totals(EepTrace *trace)
 {
-    TraceTotals totals = {0};
+    TraceTotals totals = {0, 0, 0, 0, 0};
     g_autoptr(GError) error = NULL;
     EepTraceRow row;
     EepTraceStatus status;
