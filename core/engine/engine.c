@@ -1,6 +1,6 @@
 #include "core/engine/engine.h"
 
-#include "core/options.h"
+G_DEFINE_QUARK(eep - engine - error - quark, eep_engine_error)
 
 EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint32 hash_tokens,
                           EepWorkerId worker, EepStepHistory *history)
@@ -160,7 +160,7 @@ void eep_engine_remove(EepEngine *engine, EepRequest *request)
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            g_set_error(error, EEP_OPTION_ERROR, 0, __VA_ARGS__);                                  \
+            g_set_error(error, EEP_ENGINE_ERROR, 0, __VA_ARGS__);                                  \
             return FALSE;                                                                          \
         }                                                                                          \
     } while (0)

@@ -93,6 +93,9 @@ void eep_engine_remove(EepEngine *engine, EepRequest *request);
 /* Tokens of known length computed as of the last planned step. */
 guint64 eep_engine_computed(const EepEngine *engine, const EepRequest *request);
 
+#define EEP_ENGINE_ERROR (eep_engine_error_quark()) /* an invariant broke; one code, 0 */
+GQuark eep_engine_error_quark(void);
+
 /* Counts everything anew and compares with the running counts; TRUE, or FALSE with the first
  * difference. O(requests). */
 gboolean eep_engine_check(const EepEngine *engine, GError **error);

@@ -3,14 +3,18 @@
 /* Steps that may fail one after another before the run gives up. */
 #define MAX_FAILURES 3
 
-/* -- life ---------------------------------------------------------------------------------------------- */
+G_DEFINE_QUARK(eep - pool - error - quark, eep_pool_error)
+
+/* -- life
+ * ---------------------------------------------------------------------------------------------- */
 
 static void add_engine(EepPool *pool)
 {
-    EepEngine *engine = eep_engine_new(&pool->options, pool->shape.n_blocks, pool->shape.hash_tokens,
-                                       pool->services->next_worker++, &pool->history);
+    EepEngine *engine =
+        eep_engine_new(&pool->options, pool->shape.n_blocks, pool->shape.hash_tokens,
+                       pool->services->next_worker++, &pool->history);
 
-    engine->index = (guint16) pool->n_engines;
+    engine->index = (guint16)pool->n_engines;
     if (pool->n_engines == pool->n_engines_allocated) {
         pool->n_engines_allocated = MAX(8, pool->n_engines_allocated * 2);
         pool->engines = g_renew(EepEngine *, pool->engines, pool->n_engines_allocated);
@@ -21,27 +25,27 @@ static void add_engine(EepPool *pool)
 static EepEplb *make_eplb(const EepPoolOptions *options, const EepPoolShape *shape, GError **error)
 {
     EepEplbOptions eplb;
-    EepEplbShape   eplb_shape = {
-          .n_layers = shape->n_moe_layers,
-          .n_experts = shape->n_experts,
-          .n_ranks = (guint) (options->data_parallel_size * options->tensor_parallel_size),
-          .n_groups = MAX(1, shape->n_groups),
-          .ranks_per_node = shape->gpus_per_node,
+    EepEplbShape eplb_shape = {
+        .n_layers = shape->n_moe_layers,
+        .n_experts = shape->n_experts,
+        .n_ranks = (guint)(options->data_parallel_size * options->tensor_parallel_size),
+        .n_groups = MAX(1, shape->n_groups),
+        .ranks_per_node = shape->gpus_per_node,
     };
 
     eep_eplb_options_init(&eplb);
     eplb.enabled = options->enable_eplb;
     if (options->eplb_config.policy != NULL)
         eplb.policy = options->eplb_config.policy;
-    eplb.window_size = (guint) options->eplb_config.window_size;
-    eplb.step_interval = (guint) options->eplb_config.step_interval;
-    eplb.num_redundant_experts = (guint) options->eplb_config.num_redundant_experts;
+    eplb.window_size = (guint)options->eplb_config.window_size;
+    eplb.step_interval = (guint)options->eplb_config.step_interval;
+    eplb.num_redundant_experts = (guint)options->eplb_config.num_redundant_experts;
     eplb.use_async = options->eplb_config.use_async;
     return eep_eplb_new(&eplb, &eplb_shape, error);
 }
 
-EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name, const EepPoolOptions *options,
-                      const EepPoolShape *shape, GError **error)
+EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
+                      const EepPoolOptions *options, const EepPoolShape *shape, GError **error)
 {
     EepPool *pool = g_new0(EepPool, 1);
 
@@ -119,7 +123,8 @@ gboolean eep_pool_is_refusing(const EepPool *pool)
     return pool->is_refusing;
 }
 
-/* -- routing ------------------------------------------------------------------------------------------- */
+/* -- routing
+ * ------------------------------------------------------------------------------------------- */
 
 static void queue_stats(EepPool *pool)
 {
@@ -132,7 +137,9 @@ static void queue_stats(EepPool *pool)
     if (pool->is_stats_queued || pool->options.router.staleness == 0)
         return;
     pool->is_stats_queued = TRUE;
-    eep_loop_schedule(loop, MAX(eep_loop_now(loop), pool->last_published + pool->options.router.staleness), &event);
+    eep_loop_schedule(
+        loop, MAX(eep_loop_now(loop), pool->last_published + pool->options.router.staleness),
+        &event);
 }
 
 void eep_pool_on_stats(EepPool *pool)
@@ -145,11 +152,11 @@ void eep_pool_on_stats(EepPool *pool)
 gboolean eep_pool_submit(EepPool *pool, EepRequest *request)
 {
     guint index = eep_router_pick(pool->router, pool->engines, pool->n_routable, request,
-                                  (guint64) pool->options.queue_limit);
+                                  (guint64)pool->options.queue_limit);
 
     if (index == EEP_ROUTER_NONE)
         return FALSE;
-    request->pool = (guint16) pool->id;
+    request->pool = (guint16)pool->id;
     request->queued = eep_loop_now(pool->services->loop);
     eep_loop_record_action(pool->services->loop, EEP_ACTION_ROUTE, request->id, index);
     eep_engine_add(pool->engines[index], request);
@@ -160,7 +167,8 @@ gboolean eep_pool_submit(EepPool *pool, EepRequest *request)
     return TRUE;
 }
 
-/* -- planning ------------------------------------------------------------------------------------------ */
+/* -- planning
+ * ------------------------------------------------------------------------------------------ */
 
 void eep_pool_queue_plan(EepPool *pool)
 {
@@ -196,31 +204,33 @@ static void end_wave(EepPool *pool)
 static void submit(EepPool *pool, EepPlannedStep *step)
 {
     EepPoolServices *services = pool->services;
-    EepStepPlan      plan = {
-             .op = eep_operations_begin(services->operations, EEP_OP_STEP, pool->id, pool->epoch, 0, EEP_TIME_NEVER),
-             .n_engines = pool->n_engines,
-             .work = step->plan.work,
-             .placement = pool->eplb != NULL ? eep_eplb_placement(pool->eplb) : NULL,
-             .first_step = step->plan.step,
-             .max_steps = 1,
-             .horizon = EEP_TIME_NEVER,
-             .is_dummy = !step->plan.has_work,
+    EepStepPlan plan = {
+        .op = eep_operations_begin(services->operations, EEP_OP_STEP, pool->id, pool->epoch, 0,
+                                   EEP_TIME_NEVER),
+        .n_engines = pool->n_engines,
+        .work = step->plan.work,
+        .placement = pool->eplb != NULL ? eep_eplb_placement(pool->eplb) : NULL,
+        .first_step = step->plan.step,
+        .max_steps = 1,
+        .horizon = EEP_TIME_NEVER,
+        .is_dummy = !step->plan.has_work,
     };
 
     step->op = plan.op.id;
     step->submitted = eep_loop_now(services->loop);
     pool->n_in_flight++;
-    eep_loop_record_action(services->loop, EEP_ACTION_SUBMIT_STEP, step->plan.n_decodes, step->plan.n_prefill_tokens);
+    eep_loop_record_action(services->loop, EEP_ACTION_SUBMIT_STEP, step->plan.n_decodes,
+                           step->plan.n_prefill_tokens);
     services->backend->ops->submit_step(services->backend, &plan);
 }
 
-/* Plans the step behind those in flight and submits it. FALSE when there is nothing to do: the pool is idle, or nothing
- * can be foreseen behind the step in flight. */
+/* Plans the step behind those in flight and submits it. FALSE when there is nothing to do: the pool
+ * is idle, or nothing can be foreseen behind the step in flight. */
 static gboolean plan_step(EepPool *pool)
 {
     EepPlannedStep *step = &pool->steps[(pool->oldest + pool->n_in_flight) & 1];
-    EepPlan        *before = pool->n_in_flight > 0 ? &pool->steps[pool->oldest].plan : NULL;
-    guint64         n_free = 0;
+    EepPlan *before = pool->n_in_flight > 0 ? &pool->steps[pool->oldest].plan : NULL;
+    guint64 n_free = 0;
 
     eep_plan_reset(&step->plan, pool->history.n_committed + pool->n_in_flight, pool->n_engines);
     step->n_running = step->n_waiting = 0;
@@ -240,7 +250,7 @@ static gboolean plan_step(EepPool *pool)
             return FALSE;
         }
     }
-    step->kv_usage = 1.0 - (double) n_free / ((double) pool->shape.n_blocks * pool->n_engines);
+    step->kv_usage = 1.0 - (double)n_free / ((double)pool->shape.n_blocks * pool->n_engines);
     pool->counts.n_admitted += step->plan.n_admitted;
     submit(pool, step);
     return TRUE;
@@ -258,12 +268,14 @@ gboolean eep_pool_on_plan(EepPool *pool, GError **error)
     if (pool->n_in_flight == 0 && !plan_step(pool))
         return TRUE;
     /* A step without work runs alone: vLLM executes dummy batches synchronously. */
-    if (pool->options.async_scheduling && pool->n_in_flight == 1 && pool->steps[pool->oldest].plan.has_work)
+    if (pool->options.async_scheduling && pool->n_in_flight == 1 &&
+        pool->steps[pool->oldest].plan.has_work)
         plan_step(pool);
     return TRUE;
 }
 
-/* -- the end of a step --------------------------------------------------------------------------------- */
+/* -- the end of a step
+ * --------------------------------------------------------------------------------- */
 
 static void on_gaps(gpointer self, EepTime gap, guint64 n)
 {
@@ -289,13 +301,13 @@ static void on_finished(gpointer self, EepEngine *engine, EepRequest *request)
 static double imbalance_of(EepPool *pool, const EepPlannedStep *step, EepTime now)
 {
     EepPredictor *predictor = pool->services->predictor;
-    EepStepPlan   plan = {.n_engines = pool->n_engines,
-                          .work = step->plan.work,
-                          .placement = pool->eplb != NULL ? eep_eplb_placement(pool->eplb) : NULL,
-                          .first_step = step->plan.step,
-                          .max_steps = 1,
-                          .is_dummy = !step->plan.has_work};
-    EepStepCost   cost;
+    EepStepPlan plan = {.n_engines = pool->n_engines,
+                        .work = step->plan.work,
+                        .placement = pool->eplb != NULL ? eep_eplb_placement(pool->eplb) : NULL,
+                        .first_step = step->plan.step,
+                        .max_steps = 1,
+                        .is_dummy = !step->plan.has_work};
+    EepStepCost cost;
 
     if (!step->plan.has_work)
         return 0.0;
@@ -331,7 +343,7 @@ static void observe_step(EepPool *pool, const EepPlannedStep *step, EepTime befo
 
 static void commit_step(EepPool *pool, EepPlannedStep *step)
 {
-    EepTime            now = eep_loop_now(pool->services->loop), before = pool->history.last_end;
+    EepTime now = eep_loop_now(pool->services->loop), before = pool->history.last_end;
     EepSchedulerEvents events = {on_gaps, on_first_token, on_finished, pool};
 
     pool->history.last_end = now;
@@ -343,7 +355,8 @@ static void commit_step(EepPool *pool, EepPlannedStep *step)
     pool->n_failures = 0;
     observe_step(pool, step, before, now);
 
-    if (++pool->wave_step % EEP_POOL_CHECK_STEPS == 0 && pool->n_in_flight == 0 && !pool->must_step && !has_work(pool))
+    if (++pool->wave_step % EEP_POOL_CHECK_STEPS == 0 && pool->n_in_flight == 0 &&
+        !pool->must_step && !has_work(pool))
         end_wave(pool);
     if (pool->eplb != NULL)
         eep_pool_eplb_boundary(pool);
@@ -362,8 +375,9 @@ static gboolean discard_steps(EepPool *pool, const EepCompletion *completion, GE
     EepPoolServices *services = pool->services;
 
     if (++pool->n_failures >= MAX_FAILURES) {
-        g_set_error(error, EEP_JOURNAL_ERROR, 0, "pool %s: step %" G_GUINT64_FORMAT " failed %d times in a row",
-                    pool->name, pool->history.n_committed, MAX_FAILURES);
+        g_set_error(error, EEP_POOL_ERROR, EEP_POOL_ERROR_STEP,
+                    "pool %s: step %" G_GUINT64_FORMAT " failed %d times in a row", pool->name,
+                    pool->history.n_committed, MAX_FAILURES);
         return FALSE;
     }
     while (pool->n_in_flight > 0) {
@@ -372,8 +386,8 @@ static gboolean discard_steps(EepPool *pool, const EepCompletion *completion, GE
         eep_scheduler_discard(pool->engines, &step->plan);
         pool->counts.n_discarded_steps++;
         if (step->op != completion->id) {
-            EepOp    op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id, pool->epoch, 0,
-                                               EEP_TIME_NEVER);
+            EepOp op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id,
+                                            pool->epoch, 0, EEP_TIME_NEVER);
             EepScope scope = {.op = step->op};
 
             services->backend->ops->abort(services->backend, &op, &scope);
@@ -383,7 +397,8 @@ static gboolean discard_steps(EepPool *pool, const EepCompletion *completion, GE
     return TRUE;
 }
 
-gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob, GError **error)
+gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,
+                                GError **error)
 {
     switch (completion->kind) {
     case EEP_OP_STEP:
@@ -401,12 +416,14 @@ gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, 
         return TRUE;
     case EEP_OP_MOVE_KV:
     case EEP_OP_ABORT:
+    case EEP_OP_COUNT:
         return TRUE;
     }
     return TRUE;
 }
 
-/* -- holds, end, account ------------------------------------------------------------------------------- */
+/* -- holds, end, account
+ * ------------------------------------------------------------------------------- */
 
 void eep_pool_hold(EepPool *pool)
 {
@@ -424,14 +441,16 @@ void eep_pool_release(EepPool *pool)
 void eep_pool_finish(EepPool *pool, EepFate fate, EepTime now)
 {
     while (pool->n_in_flight > 0)
-        eep_scheduler_discard(pool->engines, &pool->steps[(pool->oldest + --pool->n_in_flight) & 1].plan);
+        eep_scheduler_discard(pool->engines,
+                              &pool->steps[(pool->oldest + --pool->n_in_flight) & 1].plan);
     for (guint i = 0; i < pool->n_engines; i++) {
         EepEngine *engine = pool->engines[i];
         EepRequest *request;
 
-        while ((request = engine->running.head) != NULL || (request = engine->waiting.head) != NULL) {
+        while ((request = engine->running.head) != NULL ||
+               (request = engine->waiting.head) != NULL) {
             eep_engine_remove(engine, request);
-            request->fate = (guint8) fate;
+            request->fate = (guint8)fate;
             request->finish = now;
             pool->services->request_ended(pool->services->self, request);
         }

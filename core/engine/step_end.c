@@ -91,8 +91,12 @@ static void commit_chunk(EepEngine *engine, const EepChunk *chunk, const EepSche
         deliver_after_prefill(engine, request, events);
 }
 
-static void commit_finish(EepEngine *engine, EepRequest *request, const EepSchedulerEvents *events)
+/* Returns the next of the plan's finishing requests. */
+static EepRequest *commit_finish(EepEngine *engine, EepRequest *request,
+                                 const EepSchedulerEvents *events)
 {
+    EepRequest *next = request->due_next;
+
     request->flags &= (guint16)~EEP_REQUEST_FLAG_FINISHING;
     eep_engine_close_gaps(engine, request);
     if (request->state == EEP_REQUEST_WAITING) {
@@ -108,6 +112,7 @@ static void commit_finish(EepEngine *engine, EepRequest *request, const EepSched
     request->generated = request->output_tokens;
     request->state = EEP_REQUEST_ENDED;
     events->finished(events->self, engine, request);
+    return next;
 }
 
 /* Gaps of an engine that stood still in steps before, or does in this one; returns how many of the
@@ -164,17 +169,20 @@ void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepTime step_gap,
     for (guint t = 0; t < plan->n_touched; t++) {
         EepEngine *engine = engines[plan->touched[t]];
 
+        EepRequest *finishing = plan->finishing[engine->index].head;
+
+        /* In the order of the running list, since it decides which freed blocks are evicted first:
+         * those that decoded, then those whose prefill went on. */
+        while (finishing != NULL && finishing->base_step < plan->step)
+            finishing = commit_finish(engine, finishing, events);
         for (; next_chunk < plan->chunks->len; next_chunk++) {
             const EepChunk *chunk = &g_array_index(plan->chunks, EepChunk, next_chunk);
 
             if (chunk->engine != engine->index)
                 break;
             commit_chunk(engine, chunk, events);
-        }
-        for (EepRequest *request = plan->finishing[engine->index].head, *next; request != NULL;
-             request = next) {
-            next = request->due_next;
-            commit_finish(engine, request, events);
+            if (finishing == chunk->request)
+                finishing = commit_finish(engine, finishing, events);
         }
     }
 }
