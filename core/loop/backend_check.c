@@ -135,18 +135,25 @@ static void check_leap(Check *self, const Checked *checked, const EepCompletion 
                ends[n - 1]);
 }
 
-static void check_step(Check *self, const Checked *checked, const EepCompletion *completion,
-                       const EepEvent *event)
+static void check_order(Check *self, const Checked *checked, const EepCompletion *completion)
 {
+    if (completion->done == EEP_DONE_ABORTED && completion->n_steps == 0)
+        return;
     for (guint i = 0; i < self->outstanding->len; i++) {
         const Checked *other = g_ptr_array_index(self->outstanding, i);
         if (other == checked)
-            break;
+            return;
         if (other->kind == EEP_OP_STEP && other->op.pool == checked->op.pool &&
             !other->must_be_refused)
             report(self, checked, "ends before step %" G_GUINT64_FORMAT ", submitted earlier",
                    other->id);
     }
+}
+
+static void check_step(Check *self, const Checked *checked, const EepCompletion *completion,
+                       const EepEvent *event)
+{
+    check_order(self, checked, completion);
     guint32 n = completion->n_steps;
     guint32 n_max = self->caps.can_leap ? checked->max_steps : 1;
     if (n > n_max)
