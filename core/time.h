@@ -23,10 +23,12 @@ typedef guint32 EepWorkerId; /* one engine's worker, for life; 0 = none */
 typedef guint32 EepEpoch;    /* one membership of an EP group; ranks exist only inside one */
 typedef guint64 EepOpId;     /* given by core, never reused; 0 = none */
 
-/* The one place where seconds (a cost) become EepTime: half up, clamped to [0, EEP_TIME_NEVER). */
+/* The one place where seconds (a cost) become EepTime: half up, clamped to [0, EEP_TIME_NEVER];
+ * what is too long to represent, infinity included, is EEP_TIME_NEVER. NaN is a programming error.
+ */
 EepTime eep_time_from_seconds(double seconds);
 
-/* For reports only: never feed the result back into a decision. */
+/* Seconds, rounded to nearest. For reports only: never feed the result back into a decision. */
 double eep_time_to_seconds(EepTime time);
 
 G_END_DECLS
