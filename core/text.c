@@ -2,17 +2,6 @@
 
 #include <math.h>
 
-static const char digit_pairs[] = "00010203040506070809"
-                                  "10111213141516171819"
-                                  "20212223242526272829"
-                                  "30313233343536373839"
-                                  "40414243444546474849"
-                                  "50515253545556575859"
-                                  "60616263646566676869"
-                                  "70717273747576777879"
-                                  "80818283848586878889"
-                                  "90919293949596979899";
-
 static const guint64 powers_of_ten[] = {
     G_GUINT64_CONSTANT(1),
     G_GUINT64_CONSTANT(10),
@@ -33,7 +22,6 @@ static const guint64 powers_of_ten[] = {
     G_GUINT64_CONSTANT(10000000000000000),
     G_GUINT64_CONSTANT(100000000000000000),
     G_GUINT64_CONSTANT(1000000000000000000),
-    G_GUINT64_CONSTANT(10000000000000000000),
 };
 
 void eep_text_init(EepText *text)
@@ -72,56 +60,60 @@ char *eep_text_steal(EepText *text)
     return string;
 }
 
-/* value >= 1 */
-static inline guint count_digits(guint64 value)
+/* The eight decimal digits of value < 10^8, one a byte, the first in the lowest. Halves, then
+ * pairs, then digits are split side by side in one word, after Khuong, "How to print integers
+ * really fast" (2017); 10486 / 2^20 and 103 / 2^10 give exact quotients by 100 and 10 for such
+ * operands. */
+static inline guint64 eight_digits(guint32 value)
 {
-    /* 1233 / 4096 is log10(2) from above for up to 64 bits. */
-    guint bits = 64 - (guint)__builtin_clzll(value);
-    guint digits = (bits * 1233) >> 12;
-    return digits + (value >= powers_of_ten[digits]);
+    guint64 halves = value / 10000 | (guint64)(value % 10000) << 32;
+    guint64 high = ((halves * 10486) >> 20) & G_GUINT64_CONSTANT(0x0000007f0000007f);
+    guint64 pairs = ((halves - 100 * high) << 16) + high;
+    guint64 tens = ((pairs * 103) >> 10) & G_GUINT64_CONSTANT(0x000f000f000f000f);
+    return ((pairs - 10 * tens) << 8) + tens;
 }
 
-static inline void put_pair(char *to, guint32 pair)
+/* Writes eight bytes to `to`, whatever number of them counts. */
+static inline void store_digits(char *to, guint64 digits)
 {
-    memcpy(to, digit_pairs + 2 * pair, 2);
+    guint64 bytes = GUINT64_TO_LE(digits | G_GUINT64_CONSTANT(0x3030303030303030));
+    memcpy(to, &bytes, sizeof bytes);
 }
 
-/* Exactly eight digits; the four divisions do not wait for each other as a chain of pairs would. */
-static inline void put_eight(char *to, guint32 value)
+/* value < 10^8 without leading zeros; returns the end. Writes up to eight bytes past `to`. */
+static inline char *put_leading(char *to, guint32 value)
 {
-    guint32 high = value / 10000, low = value % 10000;
+    guint64 digits = eight_digits(value);
+    /* The last digit counts even if it is 0. */
+    guint zeros = (guint)__builtin_ctzll(digits | (guint64)1 << 56) / 8;
 
-    put_pair(to, high / 100);
-    put_pair(to + 2, high % 100);
-    put_pair(to + 4, low / 100);
-    put_pair(to + 6, low % 100);
+    store_digits(to, digits >> (8 * zeros));
+    return to + 8 - zeros;
 }
 
-/* `digits` digits of value to `to`, which the caller has reserved. */
-static inline void put_digits(char *to, guint64 value, guint digits)
+static inline char *put_eight(char *to, guint32 value)
 {
-    while (digits > 8) {
-        digits -= 8;
-        put_eight(to + digits, (guint32)(value % 100000000));
-        value /= 100000000;
-    }
-    guint32 rest = (guint32)value;
-    while (digits > 1) {
-        digits -= 2;
-        put_pair(to + digits, rest % 100);
-        rest /= 100;
-    }
-    if (digits)
-        to[0] = (char)('0' + rest);
+    store_digits(to, eight_digits(value));
+    return to + 8;
 }
 
 void eep_text_add_uint(EepText *text, guint64 value)
 {
-    guint digits = count_digits(value | 1);
+    const guint64 e8 = 100000000;
 
-    eep_text_reserve(text, digits);
-    put_digits(text->data + text->length, value, digits);
-    text->length += digits;
+    eep_text_reserve(text, 24);
+    char *to = text->data + text->length;
+    if (value < e8) {
+        to = put_leading(to, (guint32)value);
+    } else if (value < e8 * e8) {
+        to = put_leading(to, (guint32)(value / e8));
+        to = put_eight(to, (guint32)(value % e8));
+    } else {
+        to = put_leading(to, (guint32)(value / (e8 * e8)));
+        to = put_eight(to, (guint32)(value / e8 % e8));
+        to = put_eight(to, (guint32)(value % e8));
+    }
+    text->length = (gsize)(to - text->data);
 }
 
 /* |value| without overflow at the smallest. */
@@ -147,10 +139,16 @@ void eep_text_add_decimal(EepText *text, gint64 value, guint decimals)
     eep_text_add_uint(text, size / scale);
     if (decimals == 0)
         return;
-    eep_text_reserve(text, decimals + 1);
-    text->data[text->length] = '.';
-    put_digits(text->data + text->length + 1, size % scale, decimals);
-    text->length += decimals + 1;
+    eep_text_reserve(text, 32);
+    char *to = text->data + text->length;
+    *to++ = '.';
+    guint64 part = size % scale;
+    guint head = (decimals - 1) % 8 + 1, rest = decimals - head;
+    store_digits(to, eight_digits((guint32)(part / powers_of_ten[rest])) >> (8 * (8 - head)));
+    for (to += head; rest > 0;
+         to = put_eight(to, (guint32)(part / powers_of_ten[rest] % 100000000)))
+        rest -= 8;
+    text->length = (gsize)(to - text->data);
 }
 
 /* glibc's %g is exact for every double, and g_ascii_formatd() undoes the locale. */

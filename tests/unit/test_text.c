@@ -59,6 +59,17 @@ START_TEST(decimals_are_exact)
     check_decimal(42, 0, "42");
     check_decimal(1000000000123, 9, "1000.000000123");
     check_decimal(G_MININT64, 18, "-9.223372036854775808");
+    for (guint decimals = 1; decimals <= 18; decimals++) {
+        guint64 scale = 1;
+        char expected[48];
+        for (guint i = 0; i < decimals; i++)
+            scale *= 10;
+        for (guint64 value = 1; value < (guint64)G_MAXINT64 / 8; value = value * 7 + 3) {
+            g_snprintf(expected, sizeof expected, "%" PRIu64 ".%0*" PRIu64, value / scale,
+                       (int)decimals, value % scale);
+            check_decimal((gint64)value, decimals, expected);
+        }
+    }
 }
 END_TEST
 

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The shell completion offers what the command line has, asked as bash asks it.
+# Usage: completion.sh ROOT [EEP]
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/common.sh"
+eep=${2:-eep}
+. "$1/docs/completion.bash" || exit 1
+
+# offers "WORDS" EXPECTED: completing the last of WORDS gives EXPECTED (order aside).
+offers() {
+    local got
+    read -ra COMP_WORDS <<<"$1"
+    [ "${1% }" = "$1" ] || COMP_WORDS+=("")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _eep "$eep"
+    got=$(printf '%s\n' "${COMPREPLY[@]}" | sort | tr '\n' ' ')
+    [ "${got% }" = "$2" ] && return
+    echo "completion of \"$1\": expected \"$2\", got \"${got% }\""
+    exit 1
+}
+
+cd "$scratch" && mkdir runs runs/one "runs/with space" && touch a.yaml b.txt || exit 2
+offers "eep " "--help --version check compare explain init list plot run show"
+offers "eep c" "check compare"
+offers "eep list g" "generations"
+offers "eep show m" "models"
+offers "eep list models -" "--json"
+offers "eep run " "a.yaml runs"
+offers "eep run a.yaml --s" "--seed --set"
+offers "eep run a.yaml --seed " ""
+offers "eep run a.yaml --out " "runs"
+offers "eep --json check a" "a.yaml"
+offers "eep plot runs/" "runs/one runs/with space"
+offers "eep compare runs/one runs/w" "runs/with space"
+if [ $# -ge 2 ]; then
+    offers "eep init quick" "quickstart"
+fi
+echo "completion: offers what the command line has"
