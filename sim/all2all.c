@@ -55,8 +55,9 @@ static const EepAll2all backends[EEP_ALL2ALL_COUNT] = {
             .nvlink_share = {0.77, 0.62},
             .nic_share = {1.0, 1.0},
             .basis = "measured",
-            .source = "DeepEP low-latency kernels, H100 EP8 and EP16 (aiconfigurator); limit: vLLM's "
-                      "VLLM_MOE_DP_CHUNK_SIZE",
+            .source =
+                "DeepEP low-latency kernels, H100 EP8 and EP16 (aiconfigurator); limit: vLLM's "
+                "VLLM_MOE_DP_CHUNK_SIZE",
         },
     [EEP_ALL2ALL_NIXL_EP] =
         {

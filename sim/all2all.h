@@ -27,14 +27,14 @@ typedef struct {
     const char *name; /* vLLM's */
     EepAll2allKind kind;
     EepDedup dedup;
-    gint64 max_tokens;             /* a rank and round; more takes more rounds; 0: no limit */
-    guint max_ranks;               /* 0: no limit */
-    gboolean is_graph_capturable;  /* in a full CUDA graph */
-    gboolean is_batched;           /* activation format: batched by expert, else standard */
-    gboolean is_elastic;           /* works with enable_elastic_ep */
-    gboolean sends_padding;        /* padded rows travel as real ones do */
-    gboolean has_micro_batches;    /* works with dual batch overlap */
-    guint n_sms;                   /* taken from compute while it overlaps */
+    gint64 max_tokens;            /* a rank and round; more takes more rounds; 0: no limit */
+    guint max_ranks;              /* 0: no limit */
+    gboolean is_graph_capturable; /* in a full CUDA graph */
+    gboolean is_batched;          /* activation format: batched by expert, else standard */
+    gboolean is_elastic;          /* works with enable_elastic_ep */
+    gboolean sends_padding;       /* padded rows travel as real ones do */
+    gboolean has_micro_batches;   /* works with dual batch overlap */
+    guint n_sms;                  /* taken from compute while it overlaps */
     double dispatch_bytes, combine_bytes; /* a value; FP8 dispatch only for FP8 experts */
     double dispatch_latency_s[2], combine_latency_s[2]; /* within a node, across; scatter only */
     double nvlink_share[2], nic_share[2]; /* of the achievable link rate: dispatch, combine */

@@ -80,14 +80,14 @@ EepSlotCost eep_cost_slot(const EepCostContext *context);
 
 /* One layer type's share of attention's KV work; see cost_attention.c. */
 typedef struct {
-    double fixed_s;          /* kernels and weights, all layers */
-    double per_row_s;        /* projections, all layers */
-    double per_context_s;    /* a decode's cached token, all full layers */
-    double per_window_s;     /* the same of all window layers */
-    double per_decode_s;     /* linear-attention state, all linear layers */
-    double per_pair_s;       /* a prefill's query-key pair, all full layers */
+    double fixed_s;       /* kernels and weights, all layers */
+    double per_row_s;     /* projections, all layers */
+    double per_context_s; /* a decode's cached token, all full layers */
+    double per_window_s;  /* the same of all window layers */
+    double per_decode_s;  /* linear-attention state, all linear layers */
+    double per_pair_s;    /* a prefill's query-key pair, all full layers */
     double per_window_pair_s;
-    double window;           /* tokens */
+    double window; /* tokens */
 } EepAttentionCost;
 
 /* Coefficients of the whole model's attention; the predictor's hot loop uses them. */

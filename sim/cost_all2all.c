@@ -48,8 +48,7 @@ double eep_all2all_received_rows(const EepAll2all *backend, const EepCostContext
 {
     if (backend->kind != EEP_ALL2ALL_SCATTER)
         return total_tokens;
-    return total_tokens * eep_all2all_distinct(context->model, context->n_ranks) /
-           context->n_ranks;
+    return total_tokens * eep_all2all_distinct(context->model, context->n_ranks) / context->n_ranks;
 }
 
 static double scatter_seconds(const EepAll2all *backend, const EepCostContext *context,
@@ -66,9 +65,8 @@ static double scatter_seconds(const EepAll2all *backend, const EepCostContext *c
     if (direction == 0)
         bytes = m->expert_flops_scale > 1.0 ? backend->dispatch_bytes : 2.0;
 
-    double copies = backend->dedup == EEP_DEDUP_NONE
-                        ? (double)m->experts_per_token
-                        : eep_all2all_distinct(m, context->n_ranks);
+    double copies = backend->dedup == EEP_DEDUP_NONE ? (double)m->experts_per_token
+                                                     : eep_all2all_distinct(m, context->n_ranks);
     double nvlink = copies * (node - 1) / ranks;
     double nic = copies * (ranks - node) / ranks;
     if (backend->dedup == EEP_DEDUP_NODE) {

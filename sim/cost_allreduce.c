@@ -35,8 +35,8 @@ double eep_cost_all_reduce_seconds(const EepHardware *hardware, guint n, double 
         return 0.0;
     const guint node = (guint)hardware->gpus_per_node;
     const guint n_nodes = (n + node - 1) / node;
-    double nvlink = 2.0 * (n - 1) / n * bytes /
-                    (hardware->nvlink_bytes_per_s * hardware->nvlink_efficiency);
+    double nvlink =
+        2.0 * (n - 1) / n * bytes / (hardware->nvlink_bytes_per_s * hardware->nvlink_efficiency);
     double nic = n_nodes > 1 ? 2.0 * (n_nodes - 1) / n_nodes * bytes / MIN(n, node) /
                                    (hardware->nic_bytes_per_s * hardware->nic_efficiency)
                              : 0.0;

@@ -79,8 +79,8 @@ void eep_attention_cost_init(EepAttentionCost *ret_cost, const EepCostContext *c
         .per_row_s = eep_cost_gemm_seconds(context, params, 1.0) - fixed,
         .per_context_s = (softmax - window) * per_context,
         .per_window_s = window * per_context,
-        .per_decode_s = linear * 2.0 * m->linear_state_bytes / tp /
-                        eep_cost_hbm_rate(context->hardware),
+        .per_decode_s =
+            linear * 2.0 * m->linear_state_bytes / tp / eep_cost_hbm_rate(context->hardware),
         .per_pair_s = (softmax - window) * per_pair,
         .per_window_pair_s = window * per_pair,
         .window = m->window_tokens,

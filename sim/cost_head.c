@@ -24,7 +24,8 @@ const EepCostOps eep_cost_head = {
     .size = sizeof(EepCostOps),
     .name = "head",
     .per = "step",
-    .formula = "kernels + weights / HBM + 2 vocab hidden sequences / rate + 8 vocab sequences / HBM",
+    .formula =
+        "kernels + weights / HBM + 2 vocab hidden sequences / rate + 8 vocab sequences / HBM",
     .source = "roofline",
     .seconds = head_seconds,
 };

@@ -5,8 +5,8 @@
  *
  * A layer's norms and residuals read and write the hidden state about 6 times in BF16. In the
  * standard layout every row that reaches the rank is copied once (read BF16, write FP8); the slope
- * of measured DeepSeek-V3 prefill layers over received rows is 7.8 ns on H100, 21 KB (docs/costs.md).
- * The batched layout arrives in place. */
+ * of measured DeepSeek-V3 prefill layers over received rows is 7.8 ns on H100, 21 KB
+ * (docs/costs.md). The batched layout arrives in place. */
 #include "sim/all2all.h"
 #include "sim/cost.h"
 

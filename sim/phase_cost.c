@@ -120,8 +120,9 @@ EepTime eep_phase_cost(const EepCostContext *context, const EepPhase *phase, Eep
     EepTime slowest = 0;
     for (guint i = 0; i < phase->n_workers; i++) {
         EepTime mine =
-            is_free ? 0
-                    : eep_time_from_seconds(eep_phase_costs[phase->kind].seconds(context, phase, i));
+            is_free
+                ? 0
+                : eep_time_from_seconds(eep_phase_costs[phase->kind].seconds(context, phase, i));
         slowest = MAX(slowest, mine);
         if (ret_each)
             ret_each[i] = mine;
@@ -158,7 +159,8 @@ EepTime eep_move_cost(const EepCostContext *context, const EepMove *move)
     double seconds = 0.0;
     for (guint r = 0; r < n_ranks; r++)
         for (int port = 0; port < PORTS; port++)
-            seconds = fmax(seconds, count[r * PORTS + port] * (double)move->bytes_each / rate[port]);
+            seconds =
+                fmax(seconds, count[r * PORTS + port] * (double)move->bytes_each / rate[port]);
     return eep_time_from_seconds(seconds +
                                  eep_time_to_seconds(crosses ? h->nic_latency : h->nvlink_latency));
 }

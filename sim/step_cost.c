@@ -10,9 +10,9 @@
 
 /* What the shared part of a step's cost depends on. */
 typedef struct {
-    guint64 tokens;   /* routed, all ranks */
-    guint32 rows;     /* of the largest rank, padding included */
-    guint32 sent;     /* of the largest rank, as the backend sends them */
+    guint64 tokens; /* routed, all ranks */
+    guint32 rows;   /* of the largest rank, padding included */
+    guint32 sent;   /* of the largest rank, as the backend sends them */
     guint32 sequences;
     guint32 n_engines;
     guint32 epoch;    /* of the memo; 0: the cell is empty */
@@ -110,9 +110,9 @@ static void gather_batch(const EepStepModel *self, const EepStepPlan *plan, Batc
     for (guint i = 0; i < plan->n_engines; i++) {
         const EepEngineWork *work = &plan->work[i];
         guint32 rows = tokens_of(work);
-        double kv = eep_attention_cost_kv(
-            attention, work->n_decodes, (double)work->decode_context_tokens,
-            work->n_prefill_tokens, (double)work->prefill_query_key_pairs);
+        double kv =
+            eep_attention_cost_kv(attention, work->n_decodes, (double)work->decode_context_tokens,
+                                  work->n_prefill_tokens, (double)work->prefill_query_key_pairs);
         double all = kv + rows * attention->per_row_s;
         tokens += rows;
         max_tokens = MAX(max_tokens, rows);
@@ -143,8 +143,8 @@ static EepGraphMode step_mode(const EepStepModel *self, const Batch *batch, guin
         mode = eep_graph_mode(options, batch->max_tokens, batch->decode_only);
     guint rows = mode == EEP_GRAPH_NONE ? batch->max_tokens
                                         : eep_graph_pad(batch->max_tokens, self->max_graph_size);
-    *ret_micro_batches = options->enable_dbo && eep_micro_batches(options, batch->min_tokens, rows,
-                                                                  batch->decode_only);
+    *ret_micro_batches = options->enable_dbo &&
+                         eep_micro_batches(options, batch->min_tokens, rows, batch->decode_only);
     if (*ret_micro_batches && mode == EEP_GRAPH_PIECEWISE) {
         mode = EEP_GRAPH_NONE;
         rows = batch->max_tokens;
@@ -168,9 +168,8 @@ EepGraphMode eep_step_model_graph_mode(const EepStepModel *self, const EepStepPl
 
 /* Cost of routing `tokens`, of which the largest rank sends `sent`, in all MoE layers: adds to the
  * parts of `shared`. imbalance: of this round. */
-static void add_round(EepStepModel *self, const EepStepPlan *plan, guint32 sent,
-                      gboolean sends_all, double expert_seconds, double imbalance, guint64 tokens,
-                      Shared *shared)
+static void add_round(EepStepModel *self, const EepStepPlan *plan, guint32 sent, gboolean sends_all,
+                      double expert_seconds, double imbalance, guint64 tokens, Shared *shared)
 {
     EepCostWork work = {
         .max_rank_tokens = sent,
@@ -228,9 +227,10 @@ static void add_rounds(EepStepModel *self, const EepStepPlan *plan, const Key *k
         self->n_tokens = plan->n_engines;
         self->tokens = g_renew(guint32, self->tokens, self->n_tokens);
     }
-    const guint32 limit = n_rounds == 1 ? sent
-                                        : (guint32)(self->backend->max_tokens *
-                                                    self->context.options->tensor_parallel_size);
+    const guint32 limit =
+        n_rounds == 1
+            ? sent
+            : (guint32)(self->backend->max_tokens * self->context.options->tensor_parallel_size);
     double imbalance_sum = 0.0;
     for (guint round = 0; round < n_rounds; round++) {
         guint64 total = 0;
@@ -251,13 +251,14 @@ static void add_rounds(EepStepModel *self, const EepStepPlan *plan, const Key *k
 }
 
 /* Everything of the step but attention and the CPU, for one of `parts` micro-batches. */
-static void compute_shared(EepStepModel *self, const EepStepPlan *plan, const Key *key,
-                           guint parts, Shared *ret_shared)
+static void compute_shared(EepStepModel *self, const EepStepPlan *plan, const Key *key, guint parts,
+                           Shared *ret_shared)
 {
     const EepCostContext *context = &self->context;
     *ret_shared = (Shared){.key = *key};
     add_rounds(self, plan, key, parts, ret_shared);
-    double received = eep_all2all_received_rows(self->backend, context, key->tokens / (double)parts);
+    double received =
+        eep_all2all_received_rows(self->backend, context, key->tokens / (double)parts);
     EepCostWork work = {
         .rows = key->rows / (double)parts,
         .sequences = key->sequences / (double)parts,
@@ -371,8 +372,8 @@ void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCos
     ret_cost->step = eep_time_from_seconds(step);
 }
 
-void eep_step_model_add_load(EepStepModel *self, guint64 first_step, guint64 n_steps,
-                             double tokens, double *ret_load)
+void eep_step_model_add_load(EepStepModel *self, guint64 first_step, guint64 n_steps, double tokens,
+                             double *ret_load)
 {
     if (!self->sample)
         eep_expert_load_add(self->load, tokens * n_steps, ret_load);

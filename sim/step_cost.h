@@ -38,8 +38,8 @@ EepGraphMode eep_step_model_graph_mode(const EepStepModel *self, const EepStepPl
 
 /* Adds the tokens of each logical expert in steps [first_step, first_step + n_steps) with `tokens`
  * routed tokens each: expected ones, or those drawn in the sampled mode. */
-void eep_step_model_add_load(EepStepModel *self, guint64 first_step, guint64 n_steps,
-                             double tokens, double *ret_load);
+void eep_step_model_add_load(EepStepModel *self, guint64 first_step, guint64 n_steps, double tokens,
+                             double *ret_load);
 
 gboolean eep_step_model_is_sampled(const EepStepModel *self);
 
