@@ -256,9 +256,9 @@ gboolean eep_pool_on_plan(EepPool *pool, GError **error)
 #endif
     if (pool->n_in_flight == 0 && !plan_step(pool))
         return TRUE;
-    /* A step without work runs alone: vLLM executes dummy batches synchronously. */
-    if (pool->options.async_scheduling && pool->n_in_flight == 1 &&
-        pool->steps[pool->oldest].plan.has_work)
+    /* A pool without work is not planned ahead: its dummy steps run one by one, as vLLM's do. */
+    if (pool->options.async_scheduling && !eep_resize_wants_boundary(pool->resize) &&
+        pool->n_in_flight == 1 && (pool->steps[pool->oldest].plan.has_work || has_work(pool)))
         plan_step(pool);
     return TRUE;
 }
@@ -344,8 +344,9 @@ static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
     pool->n_failures = 0;
     observe_step(pool, step, before, now);
 
-    if (++pool->wave_step % EEP_POOL_CHECK_STEPS == 0 && pool->n_in_flight == 0 &&
-        !pool->must_step && !has_work(pool))
+    pool->wave_step++;
+    if (pool->wave_step % EEP_POOL_CHECK_STEPS == 0 && pool->n_in_flight == 0 &&
+        !pool->is_idle_free && !pool->must_step && !has_work(pool))
         end_wave(pool);
     if (pool->eplb != NULL && !eep_pool_eplb_boundary(pool, error))
         return FALSE;
@@ -357,32 +358,50 @@ static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
     return TRUE;
 }
 
-/* The step did not happen, nor can the one planned on it. Both are planned again. */
-static gboolean discard_steps(EepPool *pool, const EepCompletion *completion, GError **error)
+/* The newest step in flight did not happen; with `must_abort` the backend does not know that yet.
+ */
+static void discard_newest(EepPool *pool, gboolean must_abort)
 {
     EepPoolServices *services = pool->services;
+    EepPlannedStep *step = &pool->steps[(pool->oldest + --pool->n_in_flight) & 1];
+    EepScope scope = {.op = step->op};
+    EepOp op;
 
+    eep_scheduler_discard(pool->engines, &step->plan);
+    pool->counts.n_discarded_steps++;
+    if (!must_abort)
+        return;
+    op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id, pool->epoch, 0,
+                              EEP_TIME_NEVER);
+    services->backend->ops->abort(services->backend, &op, &scope);
+}
+
+/* A step ended without having happened. With it falls the one planned on it; both are planned
+ * again. */
+static gboolean on_failed_step(EepPool *pool, EepOpId op, GError **error)
+{
     if (++pool->n_failures >= MAX_FAILURES) {
         g_set_error(error, EEP_POOL_ERROR, EEP_POOL_ERROR_STEP,
                     "pool %s: step %" G_GUINT64_FORMAT " failed %d times in a row", pool->name,
                     pool->history.n_committed, MAX_FAILURES);
         return FALSE;
     }
-    while (pool->n_in_flight > 0) {
-        EepPlannedStep *step = &pool->steps[(pool->oldest + --pool->n_in_flight) & 1];
-
-        eep_scheduler_discard(pool->engines, &step->plan);
-        pool->counts.n_discarded_steps++;
-        if (step->op != completion->id) {
-            EepOp op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id,
-                                            pool->epoch, 0, EEP_TIME_NEVER);
-            EepScope scope = {.op = step->op};
-
-            services->backend->ops->abort(services->backend, &op, &scope);
-        }
+    if (pool->n_in_flight == 2 && pool->steps[pool->oldest ^ 1].op == op) {
+        discard_newest(pool, FALSE); /* refused while the one before it runs */
+        return TRUE;
     }
+    while (pool->n_in_flight > 0)
+        discard_newest(pool, pool->n_in_flight == 2);
     eep_pool_queue_plan(pool);
     return TRUE;
+}
+
+static gboolean is_in_flight(const EepPool *pool, EepOpId op)
+{
+    for (guint i = 0; i < pool->n_in_flight; i++)
+        if (pool->steps[(pool->oldest + i) & 1].op == op)
+            return TRUE;
+    return FALSE; /* of a step discarded with the one before it */
 }
 
 gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,
@@ -390,10 +409,10 @@ gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, 
 {
     switch (completion->kind) {
     case EEP_OP_STEP:
-        if (pool->n_in_flight == 0 || completion->id != pool->steps[pool->oldest].op)
-            return TRUE; /* of a step discarded with the one before it */
+        if (!is_in_flight(pool, completion->id))
+            return TRUE;
         if (completion->done != EEP_DONE_OK)
-            return discard_steps(pool, completion, error);
+            return on_failed_step(pool, completion->id, error);
         return commit_step(pool, &pool->steps[pool->oldest], error);
     case EEP_OP_READ_LOAD:
     case EEP_OP_MOVE_EXPERTS:
