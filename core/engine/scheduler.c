@@ -43,7 +43,9 @@ static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepReques
                         .n_blocks = n_blocks,
                         .engine = engine->index,
                         .n_runs = request->n_runs,
-                        .state = request->state};
+                        .state = request->state,
+                        .last_token = request->last_token,
+                        .max_gap = request->max_gap};
 
     if (request->state == EEP_REQUEST_PREFILL) {
         engine->partial = NULL;

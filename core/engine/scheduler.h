@@ -33,6 +33,7 @@ typedef struct {
     guint16 engine, n_runs;
     guint8 state;
     gboolean was_starved;
+    EepTime last_token, max_gap;
 } EepVictim;
 
 /* A decoding request that a step passes over. */

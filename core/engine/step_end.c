@@ -260,8 +260,8 @@ static void discard_victim(EepEngine *engine, EepVictim *victim)
     request->generated = victim->generated;
     request->computed = victim->computed;
     request->blocks = victim->n_blocks;
-    if (!victim->was_starved)
-        request->last_token = EEP_TIME_NEVER;
+    request->last_token = victim->last_token;
+    request->max_gap = victim->max_gap;
     if (victim->state == EEP_REQUEST_PREFILL) {
         engine->partial = request;
     } else if (!(request->flags & EEP_REQUEST_FLAG_FINISHING)) {
