@@ -11,8 +11,8 @@ typedef enum { EEP_EVENT_SCALE_ELASTIC_EP } EepScenarioEventKind;
 
 typedef struct {
     EepTime at;
-    char *id;          /* nullable */
-    char *pool;        /* never NULL after loading */
+    char *id;                  /* nullable */
+    char *pool;                /* never NULL after loading */
     EepScenarioEventKind kind; /* the loader's: which of the kinds below is given */
     struct {
         gint64 new_data_parallel_size;
