@@ -451,6 +451,11 @@ START_TEST(test_moves)
     move.n_transfers = 4;
     ck_assert_int_eq(eep_move_cost(&context, &move),
                      eep_time_from_seconds(2 * 44040192.0 / (50e9 * 0.9) + 10 * US));
+    move.n_transfers = 1; /* KV to another pool's rank 1 */
+    move.is_kv = TRUE;
+    move.to_pool = 2;
+    ck_assert_int_eq(eep_move_cost(&context, &move),
+                     eep_time_from_seconds(44040192.0 / (50e9 * 0.9) + 10 * US));
     move.n_transfers = 0;
     ck_assert_int_eq(eep_move_cost(&context, &move), 0);
 }
