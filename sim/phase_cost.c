@@ -141,12 +141,14 @@ EepTime eep_move_cost(const EepCostContext *context, const EepMove *move)
     enum { NVLINK_OUT, NVLINK_IN, NIC_OUT, NIC_IN, LOCAL, PORTS };
     g_autofree guint32 *count = g_new0(guint32, (gsize)n_ranks * PORTS);
     const guint32 node = (guint32)h->gpus_per_node;
+    /* Ranks of two pools are not on the same GPUs, whatever their numbers. */
+    const gboolean between_pools = move->is_kv && move->to_pool != move->op.pool;
     gboolean crosses = FALSE;
     for (guint i = 0; i < move->n_transfers; i++) {
         guint32 from = move->transfers[i].from_rank, to = move->transfers[i].to_rank;
-        gboolean nic = from / node != to / node;
+        gboolean nic = between_pools || from / node != to / node;
         crosses |= nic;
-        if (from == to) {
+        if (from == to && !nic) {
             count[from * PORTS + LOCAL]++;
             continue;
         }

@@ -1,8 +1,9 @@
 /* The cost models with the bundled profiles against measured kernels: prints and bounds the error.
  *
- * Reads the files of ../shared/perf at run time and skips without them. Each set compares one cost
- * model with points it was not tabulated from: the models have a handful of physical parameters.
- * Points that are known to measure something else are left out, as said beside each set. */
+ * Reads the files of ../shared/perf at run time and skips without them. The models' few physical
+ * parameters were fitted to these points, so the errors say how well the forms hold, not how well
+ * they foretell other machines. Points that are known to measure something else are left out, as
+ * said beside each set. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
