@@ -354,7 +354,7 @@ START_TEST(queue_has_an_end)
 }
 END_TEST
 
-/* Drained at the second look, 2 s after it began. */
+/* Looked at once a second: what is done after 2.5 s is seen after 3. */
 START_TEST(drain)
 {
     EepResizeParams params;
