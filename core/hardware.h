@@ -45,7 +45,8 @@ typedef struct {
     EepTime constant_step; /* > 0: every step lasts exactly this and nothing else costs anything */
 } EepHardware;
 
-extern const EepOptionTable eep_hardware_options; /* the keys of a hardware profile; prefix "" */
+extern const EepOptionTable eep_hardware_options; /* the keys of a hardware profile; prefix
+                                                     "hardware" */
 
 /* TRUE for the profile `constant-step`, under which an idle pool performs no dummy steps. */
 static inline gboolean eep_hardware_is_constant(const EepHardware *hardware)

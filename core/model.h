@@ -37,14 +37,19 @@ typedef struct {
     gint64 vocab_size;
     double total_params, active_params;   /* from the model card, for the cross-check only */
     double expert_weight_bytes_per_param; /* 1 for FP8, 2 for BF16, 0.53 for MXFP4 */
-    double weight_bytes_per_param;        /* everything else */
+    double weight_bytes_per_param;        /* everything else but the embeddings */
+    double embedding_bytes_per_param;     /* embedding and LM head; BF16 also in FP8 checkpoints */
     double expert_flops_scale; /* 1: experts run at the GPU's BF16 rate, 2: at its FP8 rate (see
                                   gemm cost) */
     double kv_bytes_per_value; /* 2 BF16, 1 FP8 */
     gint64 max_model_len;      /* the model's own limit */
 } EepModel;
 
-extern const EepOptionTable eep_model_options; /* the keys of a model profile; prefix "" */
+extern const EepOptionTable eep_model_options; /* the keys of a model profile; prefix "model" */
+
+/* TRUE when the shape is consistent (top-k within the experts, layers add up, the attention's sizes
+ * given); else the error says which figures do not go together. */
+gboolean eep_model_check(const EepModel *model, GError **error);
 
 /* MoE layers (those with routed experts). */
 gint64 eep_model_n_moe_layers(const EepModel *model);
@@ -52,6 +57,12 @@ gint64 eep_model_n_moe_layers(const EepModel *model);
 /* Bytes of one routed expert of one layer: 3 * hidden * moe_intermediate * bytes per parameter
  * (SwiGLU: gate, up, down). */
 gint64 eep_model_expert_bytes(const EepModel *model);
+
+/* Parameters in all and those that work on one token (top-k experts, everything else but the input
+ * embedding's lookup counted whole), from the shape. Norms and biases are left out (below 0.1 %).
+ */
+double eep_model_total_params(const EepModel *model);
+double eep_model_active_params(const EepModel *model);
 
 /* Bytes of everything that is not a routed expert on one rank at tensor-parallel size `tp`
  * (attention, shared experts, dense layers, norms, embedding and LM head). */

@@ -45,6 +45,7 @@ typedef struct {
 } EepOptionTable;
 
 #define EEP_NO_BOUNDS 1.0, 0.0
+#define EEP_HUGE      1e300 /* as a maximum: none */
 
 /* Error domain of everything that a user can get wrong in a scenario, a profile or a flag. */
 #define EEP_OPTION_ERROR (eep_option_error_quark())
@@ -71,6 +72,13 @@ void eep_options_clear(const EepOptionTable *table, gpointer base);
 
 /* Deep copy into uninitialised memory. */
 void eep_options_copy(const EepOptionTable *table, gpointer ret_base, gconstpointer base);
+
+/* What the option accepts, for a message: "a whole number of at least 1". New string. */
+char *eep_option_allowed(const EepOption *option);
+
+/* TRUE for a number without default whose bounds exclude 0, so that unset would be out of bounds.
+ */
+gboolean eep_option_is_required(const EepOption *option);
 
 /* NULL when the table has no such key. */
 const EepOption *eep_options_find(const EepOptionTable *table, const char *key);

@@ -32,9 +32,14 @@ struct EepClock {
 /* Jumps to every deadline at once. */
 EepClock *eep_clock_virtual_new(void);
 
-/* For tests: wait_until() returns EEP_WAKE_END until eep_clock_stepping_advance() has moved past
- * the deadline. */
+/* Jumps like the virtual clock and foresees as the clock of the recorded run did (`foresaw`), so
+ * that a replay leaps where the recording leapt and nowhere else. */
+EepClock *eep_clock_replay_new(gboolean foresaw);
+
+/* For tests: wait_until() returns EEP_WAKE_END until eep_clock_stepping_advance() has reached the
+ * deadline. Does not foresee: a test may queue anything between two advances. */
 EepClock *eep_clock_stepping_new(void);
+/* `to` must not lie before the clock's time. */
 void eep_clock_stepping_advance(EepClock *clock, EepTime to);
 
 void eep_clock_free(EepClock *clock);

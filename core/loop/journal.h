@@ -1,9 +1,9 @@
 /* EepJournal: what a run was told and a proof of what it did.
  *
  * A header (program version, seed, scenario text, capabilities, profile), then every dispatched
- * event with the `now` it was given and a running hash of the actions taken since the event before.
- * Records are length-prefixed, little-endian and checksummed; a torn tail is dropped with a
- * warning. For replay the journal is the only source of events: nothing else fires, and the first
+ * event, whose time is the `now` it was given, and a hash of all actions up to the end of its
+ * handling. Records are length-prefixed, little-endian and checksummed; a torn tail is dropped with
+ * a warning. For replay the journal is the only source of events: nothing else fires, and the first
  * event whose actions differ is named. Not a log for people (that is events.jsonl). Loop thread
  * only. The caller opens and closes the file: core/ touches none, it reads and writes through the
  * callbacks. */
@@ -29,7 +29,8 @@ typedef enum {
 typedef gboolean (*EepJournalSink)(gpointer self, gconstpointer bytes, gsize n_bytes,
                                    GError **error);
 
-/* Recording. `header` is free text (JSON) that the reader gets back unchanged. */
+/* Recording, buffered: call eep_journal_flush() before closing the file. `header` is free text
+ * (JSON) that the reader gets back unchanged. */
 EepJournal *eep_journal_new_recording(EepJournalSink sink, gpointer sink_self, const char *header);
 
 /* Replay from the whole file's bytes. A torn tail is dropped; *ret_dropped_bytes says how much (0:
@@ -40,14 +41,20 @@ EepJournal *eep_journal_new_replay(GBytes *bytes, gsize *ret_dropped_bytes, GErr
 const char *eep_journal_header(const EepJournal *journal);
 gboolean eep_journal_is_replay(const EepJournal *journal);
 
-/* Used by the loop. Recording: appends. Replay: checks against the record and fails with DIVERGED,
- * naming the event. */
+/* Used by the loop: an action at once, an event after its handling. Recording: appends. Replay:
+ * checks against the record of the event that eep_journal_next() gave last and fails with DIVERGED,
+ * naming the event. Actions before the first event count to it. */
 void eep_journal_action(EepJournal *journal, guint32 kind, guint64 x, guint64 y);
 gboolean eep_journal_event(EepJournal *journal, const EepEvent *event, GError **error);
 
-/* Replay: the next event to dispatch, FALSE at the end. The blob is owned by the journal. */
+/* Replay: the next event to dispatch, FALSE at the end. Times never go back. The blob is owned by
+ * the journal and lives until the next call. */
 gboolean eep_journal_next(EepJournal *journal, EepEvent *ret_event);
 
+/* Hash of all actions so far: the fingerprint of a run. */
+guint64 eep_journal_hash(const EepJournal *journal);
+
+/* Recording: hands everything buffered to the sink. Replay: nothing to do, TRUE. */
 gboolean eep_journal_flush(EepJournal *journal, GError **error);
 void eep_journal_free(EepJournal *journal);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepJournal, eep_journal_free)

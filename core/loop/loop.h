@@ -1,9 +1,12 @@
 /* EepLoop: one queue, one clock, one handler; the same loop in every mode.
  *
- * Takes the next event by the chooser (default: the first in total order), sets `now`, hands the
- * event to the handler, and records both in the journal if there is one. `now` is constant while
- * one event is handled. Not a thread pool and not a scheduler of requests: it knows nothing of what
- * events mean. Everything is called on the loop's thread but eep_loop_post(). */
+ * Takes the next event by the chooser (default: the first in total order), sets `now` to its time,
+ * hands the event to the handler, and records both in the journal if there is one. `now` is
+ * constant while one event is handled and never goes back. A replay journal takes the place of
+ * chooser, inbox and filters: it alone says what happens next; events that the run queues are kept
+ * until the journal dispatches their equal, so that the horizon stays what it was. Not a thread
+ * pool and not a scheduler of requests: it knows nothing of what events mean. Everything is called
+ * on the loop's thread; other threads reach it through an inbox (live/). */
 #ifndef EEP_CORE_LOOP_LOOP_H
 #define EEP_CORE_LOOP_LOOP_H
 
@@ -19,7 +22,8 @@ typedef struct EepJournal EepJournal;
  * with an error to stop the run (an invariant broke). */
 typedef gboolean (*EepHandler)(gpointer self, const EepEvent *event, GError **error);
 
-/* Picks among the enabled events, given in total order; returns an index below n. */
+/* Picks among the enabled events, which are all queued events of the earliest instant, given in
+ * total order; returns an index below n. Asked only when there are at least two. */
 typedef struct {
     gsize size;
     const char *name;
@@ -39,16 +43,30 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepLoop, eep_loop_free)
 EepTime eep_loop_now(const EepLoop *loop);
 
 /* Queues a copy at `at` (>= now; its time, seq are filled in). Takes over the event's blob
- * reference. O(log n). */
+ * reference. EEP_TIME_NEVER queues nothing and returns 0. O(log n). */
 EepHandle eep_loop_schedule(EepLoop *loop, EepTime at, const EepEvent *event);
 
-/* Moves a queued event; EEP_TIME_NEVER cancels it. FALSE when it was dispatched or cancelled
- * before. O(log n). */
+/* Moves a queued event (`at` >= now); EEP_TIME_NEVER cancels it. FALSE when it was dispatched or
+ * cancelled before. O(log n). */
 gboolean eep_loop_reschedule(EepLoop *loop, EepHandle handle, EepTime at);
 
-/* From any thread: the event is stamped and queued when the loop takes it (live clocks wake up for
- * it). */
-void eep_loop_post(EepLoop *loop, const EepEvent *event);
+/* Where events of other threads come from: fills in the next posted event and returns TRUE, or
+ * returns FALSE when there is none. Called on the loop's thread after each wait and before each
+ * choice until it says FALSE. The loop stamps the event with the clock's time, takes over its blob
+ * and queues it. With an inbox and a clock that does not foresee, an empty queue does not end
+ * eep_loop_run(): it waits. */
+typedef gboolean (*EepInboxTake)(gpointer self, EepEvent *ret_event);
+void eep_loop_set_inbox(EepLoop *loop, EepInboxTake take, gpointer self);
+
+/* Decorators of a backend see its completions here. Each EEP_EVENT_OP_DONE passes the filters, in
+ * the order in which they were added, after it was chosen and before journal and handler see it. A
+ * filter may change payload and blob (it owns the blob reference while it runs). DELAY: the filter
+ * has set event->time to a later time; the event is queued again and then goes on behind this
+ * filter. Both DROP and DELAY keep the event from handler and journal this time. A filter may
+ * schedule events. It must live as long as the loop runs. */
+typedef enum { EEP_FILTER_PASS, EEP_FILTER_DROP, EEP_FILTER_DELAY } EepFilterVerdict;
+typedef EepFilterVerdict (*EepFilter)(gpointer self, EepEvent *event);
+void eep_loop_add_filter(EepLoop *loop, EepFilter filter, gpointer self);
 
 /* The earliest queued event's time, EEP_TIME_NEVER if none; `now` when the clock does not foresee:
  * no leap then. */
@@ -58,12 +76,14 @@ EepTime eep_loop_horizon(const EepLoop *loop);
  * the outside (submit, phase, move, note, fate). Cheap when there is no journal. */
 void eep_loop_record_action(EepLoop *loop, guint32 kind, guint64 x, guint64 y);
 
-/* Runs until the queue is empty, the next event lies beyond `until`, eep_loop_stop() was called, or
- * an error. FALSE only with an error. */
+/* Runs until the queue (or the replayed journal) is empty, the next event lies beyond `until`, the
+ * clock ends the wait, eep_loop_stop() was called, or an error. May be called again to go on, but
+ * not after an error or a stop. FALSE only with an error. */
 gboolean eep_loop_run(EepLoop *loop, EepTime until, GError **error);
 void eep_loop_stop(EepLoop *loop);
 gboolean eep_loop_is_stopped(const EepLoop *loop);
 
+/* Events handed to the handler. */
 guint64 eep_loop_n_dispatched(const EepLoop *loop);
 
 G_END_DECLS
