@@ -2,6 +2,7 @@
 
 #include "core/options.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct {
@@ -127,6 +128,8 @@ gboolean eep_units_parse_number(const char *text, double *ret)
 char *eep_units_format_number(double value)
 {
     char text[G_ASCII_DTOSTR_BUF_SIZE];
+    if (value > -1e15 && value < 1e15 && value == floor(value))
+        return g_strdup(g_ascii_formatd(text, sizeof text, "%.0f", value));
     for (guint digits = 1; digits < 17; digits++) {
         char format[8];
         g_snprintf(format, sizeof format, "%%.%ug", digits);

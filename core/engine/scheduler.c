@@ -14,19 +14,36 @@ static gint compare_urgency(const EepRequest *x, const EepRequest *y)
 /* -- preemption
  * ---------------------------------------------------------------------------------------- */
 
-/* `n_computed`: tokens whose blocks the victim holds at this moment. */
-static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepRequest *request,
-                    guint64 n_computed)
+/* A token of the step in flight still comes, and with it the last gap. If that step completes the
+ * prefill, its chunk sees to it. */
+static void close_gaps_when_known(EepEngine *engine, EepPlan *before, EepRequest *request)
 {
+    if (before == NULL || !before->advanced[engine->index])
+        eep_engine_close_gaps(engine, request);
+    else if (request->base_step < before->step)
+        g_ptr_array_add(before->late, request);
+}
+
+/* Tokens held before this step's growth. */
+static guint64 computed_before(const EepEngine *engine, const EepRequest *request)
+{
+    if (request->state != EEP_REQUEST_DECODE)
+        return request->computed;
+    return (guint64)request->prompt_tokens + request->generated - 1 +
+           (MIN(engine->counter - 1, request->due) - request->base);
+}
+
+static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepRequest *request)
+{
+    guint32 n_blocks = eep_kv_cache_blocks_for(&engine->kv, computed_before(engine, request));
     EepVictim victim = {.request = request,
                         .next = request->next,
                         .generated = request->generated,
                         .computed = request->computed,
-                        .n_blocks = eep_kv_cache_blocks_for(&engine->kv, n_computed),
+                        .n_blocks = n_blocks,
                         .engine = engine->index,
                         .n_runs = request->n_runs,
                         .state = request->state};
-    gboolean in_flight = before != NULL && before->advanced[engine->index];
 
     if (request->state == EEP_REQUEST_PREFILL) {
         engine->partial = NULL;
@@ -34,16 +51,17 @@ static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepReques
         eep_calendar_remove(&engine->calendar, request);
         eep_engine_stop_decoding(engine, request);
         request->generated += (guint32)(engine->counter - 1 - request->base);
-        /* A token of the step in flight still comes. If that step completes the prefill, its chunk
-         * says so. */
-        if (!in_flight)
-            eep_engine_close_gaps(engine, request);
-        else if (request->base_step < before->step)
-            g_ptr_array_add(before->late, request);
+        victim.was_starved = eep_engine_forget_starved(engine, request);
+        if (!victim.was_starved)
+            close_gaps_when_known(engine, before, request);
     }
     if (request->n_runs > 0)
         victim.runs = g_memdup2(request->runs, request->n_runs * sizeof *request->runs);
-    eep_kv_cache_release(&engine->kv, request, victim.n_blocks);
+    if (request->flags & EEP_REQUEST_FLAG_GROWN) {
+        request->flags &= (guint16)~EEP_REQUEST_FLAG_GROWN;
+        n_blocks++;
+    }
+    eep_kv_cache_release(&engine->kv, request, n_blocks);
     eep_request_queue_remove(&engine->running, request);
     request->state = EEP_REQUEST_WAITING;
     request->computed = 0;
@@ -56,15 +74,6 @@ static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepReques
         eep_request_queue_push_head(&engine->waiting, request);
     engine->is_blocked = FALSE;
     g_array_append_val(plan->victims, victim);
-}
-
-/* Tokens held before this step's growth. */
-static guint64 computed_before(const EepEngine *engine, const EepRequest *request)
-{
-    if (request->state != EEP_REQUEST_DECODE)
-        return request->computed;
-    return (guint64)request->prompt_tokens + request->generated - 1 +
-           (MIN(engine->counter - 1, request->due) - request->base);
 }
 
 static guint32 partial_chunk(const EepEngine *engine)
@@ -91,10 +100,10 @@ static void grow_fcfs(EepEngine *engine, EepPlan *plan, EepPlan *before)
     while (*n_growing > engine->kv.n_free) {
         EepRequest *last = engine->running.tail;
 
-        preempt(engine, plan, before, last, computed_before(engine, last));
+        preempt(engine, plan, before, last);
     }
     if (engine->partial != NULL && partial_blocks(engine) > engine->kv.n_free - *n_growing)
-        preempt(engine, plan, before, engine->partial, engine->partial->computed);
+        preempt(engine, plan, before, engine->partial);
     eep_kv_cache_take(&engine->kv, *n_growing);
 }
 
@@ -108,43 +117,80 @@ static EepRequest *least_urgent(const EepEngine *engine)
     return worst;
 }
 
-/* Priority: the victim may stand before the request that needs blocks; then it gives back the block
- * it has just got. */
-static void grow_by_priority(EepEngine *engine, EepPlan *plan, EepPlan *before)
+/* The request keeps its place but gets no token in this step: it is as if its decoding had begun
+ * one count later. */
+static void starve(EepEngine *engine, EepPlan *plan, EepPlan *before, EepRequest *request)
 {
+    EepStarving starving = {request, !(request->flags & EEP_REQUEST_FLAG_STARVED)};
+
+    eep_calendar_remove(&engine->calendar, request);
+    eep_engine_stop_decoding(engine, request);
+    request->base++;
+    request->due++;
+    eep_calendar_insert(&engine->calendar, request);
+    eep_engine_start_decoding(engine, request);
+    request->flags |= EEP_REQUEST_FLAG_PASSED;
+    g_array_append_val(plan->starving, starving);
+    if (!starving.is_first)
+        return;
+    close_gaps_when_known(engine, before, request);
+    eep_engine_mark_starved(engine, request);
+}
+
+static gboolean is_decoding(const EepRequest *request)
+{
+    return request->state == EEP_REQUEST_DECODE && !(request->flags & EEP_REQUEST_FLAG_FINISHING);
+}
+
+/* Preempts until `n_needed` blocks are free; FALSE when that was the request itself. *next stays
+ * valid. */
+static gboolean make_room(EepEngine *engine, EepPlan *plan, EepPlan *before, EepRequest *request,
+                          guint32 n_needed, EepRequest **next)
+{
+    while (n_needed > engine->kv.n_free) {
+        EepRequest *victim = least_urgent(engine);
+        if (victim == *next)
+            *next = victim->next;
+        preempt(engine, plan, before, victim);
+        if (victim == request)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* Priority: the victim may stand before the request that needs blocks; then it gives back the block
+ * it has just got. A request that falls itself ends the pass: those behind it get nothing in this
+ * step, as in vLLM. Returns FALSE in that case, and in *ret_n_starved, *ret_context the decodes
+ * passed over. */
+static gboolean grow_by_priority(EepEngine *engine, EepPlan *plan, EepPlan *before,
+                                 guint32 *ret_n_starved, gint64 *ret_context)
+{
+    gboolean goes_on = TRUE;
+
     for (EepRequest *request = engine->running.head, *next; request != NULL; request = next) {
-        gboolean is_growing = request->state == EEP_REQUEST_DECODE &&
-                              !(request->flags & EEP_REQUEST_FLAG_FINISHING) &&
-                              eep_engine_phase_of(engine, request) == engine->phase;
-        guint32 n_needed = is_growing ? 1 : 0;
+        gboolean is_growing =
+            is_decoding(request) && eep_engine_phase_of(engine, request) == engine->phase;
 
-        if (request == engine->partial)
-            n_needed = partial_blocks(engine);
         next = request->next;
-        while (n_needed > engine->kv.n_free) {
-            EepRequest *victim = least_urgent(engine);
-            guint64 n_computed = computed_before(engine, victim);
-
-            if (victim->flags & EEP_REQUEST_FLAG_GROWN)
-                n_computed++;
-            victim->flags &= (guint16)~EEP_REQUEST_FLAG_GROWN;
-            if (victim == next)
-                next = victim->next;
-            preempt(engine, plan, before, victim, n_computed);
-            if (victim == request) {
-                n_needed = 0;
-                is_growing = FALSE;
-            } else if (request == engine->partial) {
-                n_needed = partial_blocks(engine); /* the victim's token is back in the budget */
+        if (!goes_on) {
+            if (is_decoding(request)) {
+                *ret_n_starved += 1;
+                *ret_context += (gint64)computed_before(engine, request);
+                starve(engine, plan, before, request);
             }
-        }
-        if (is_growing) {
-            eep_kv_cache_take(&engine->kv, n_needed);
-            request->flags |= EEP_REQUEST_FLAG_GROWN;
+        } else if (is_growing) {
+            goes_on = make_room(engine, plan, before, request, 1, &next);
+            if (goes_on) {
+                eep_kv_cache_take(&engine->kv, 1);
+                request->flags |= EEP_REQUEST_FLAG_GROWN;
+            }
+        } else if (request == engine->partial) {
+            goes_on = make_room(engine, plan, before, request, partial_blocks(engine), &next);
         }
     }
     for (EepRequest *request = engine->running.head; request != NULL; request = request->next)
         request->flags &= (guint16)~EEP_REQUEST_FLAG_GROWN;
+    return goes_on;
 }
 
 /* -- chunks and admission
@@ -256,11 +302,35 @@ static void collect_finishing(EepEngine *engine, EepPlan *plan)
     *due = (EepDueList){NULL, NULL};
 }
 
+static gboolean is_short_of_blocks(const EepEngine *engine)
+{
+    return engine->phase_count[engine->phase] +
+               (engine->partial != NULL ? partial_blocks(engine) : 0) >
+           engine->kv.n_free;
+}
+
+/* Those starved before this step and not again in it get a token now. */
+static void resume_starved(EepEngine *engine, EepPlan *plan)
+{
+    for (guint i = engine->starved->len; i-- > 0;) {
+        EepRequest *request = g_ptr_array_index(engine->starved, i);
+
+        if (request->flags & EEP_REQUEST_FLAG_PASSED) {
+            request->flags &= (guint16)~EEP_REQUEST_FLAG_PASSED;
+        } else {
+            eep_engine_forget_starved(engine, request);
+            g_ptr_array_add(plan->resumed, request);
+        }
+    }
+}
+
 void eep_scheduler_plan(EepEngine *engine, EepPlan *plan, EepPlan *before, guint64 wave_step)
 {
     EepEngineWork *work = &plan->work[engine->index];
     guint n_chunks = plan->chunks->len, n_victims = plan->victims->len;
-    guint32 budget;
+    guint32 budget, n_starved = 0;
+    gint64 starved_context = 0;
+    gboolean goes_on = TRUE;
 
     memset(work, 0, sizeof *work);
     work->engine = engine->worker;
@@ -279,17 +349,17 @@ void eep_scheduler_plan(EepEngine *engine, EepPlan *plan, EepPlan *before, guint
         engine->phase = 0;
     eep_calendar_advance(&engine->calendar, engine->counter);
 
-    if (engine->by_priority && engine->phase_count[engine->phase] +
-                                       (engine->partial != NULL ? partial_blocks(engine) : 0) >
-                                   engine->kv.n_free)
-        grow_by_priority(engine, plan, before);
+    if (G_UNLIKELY(engine->by_priority) && is_short_of_blocks(engine))
+        goes_on = grow_by_priority(engine, plan, before, &n_starved, &starved_context);
     else
         grow_fcfs(engine, plan, before);
-    work->n_decodes = engine->n_decodes;
+    if (G_UNLIKELY(engine->starved->len > 0))
+        resume_starved(engine, plan);
+    work->n_decodes = engine->n_decodes - n_starved;
     work->decode_context_tokens =
-        engine->context_base + (gint64)(engine->n_decodes * engine->counter);
-    budget = engine->max_batched_tokens - engine->n_decodes;
-    if (engine->partial != NULL) {
+        engine->context_base + (gint64)(engine->n_decodes * engine->counter) - starved_context;
+    budget = engine->max_batched_tokens - work->n_decodes;
+    if (engine->partial != NULL && goes_on) {
         guint32 n_tokens = partial_chunk(engine), n_blocks = partial_blocks(engine);
 
         eep_kv_cache_take(&engine->kv, n_blocks);

@@ -8,6 +8,8 @@ void eep_plan_init(EepPlan *plan)
     plan->chunks = g_array_new(FALSE, FALSE, sizeof(EepChunk));
     plan->victims = g_array_new(FALSE, FALSE, sizeof(EepVictim));
     plan->late = g_ptr_array_new();
+    plan->starving = g_array_new(FALSE, FALSE, sizeof(EepStarving));
+    plan->resumed = g_ptr_array_new();
 }
 
 static void forget_victims(EepPlan *plan)
@@ -23,6 +25,8 @@ void eep_plan_clear(EepPlan *plan)
     g_array_free(plan->chunks, TRUE);
     g_array_free(plan->victims, TRUE);
     g_ptr_array_free(plan->late, TRUE);
+    g_array_free(plan->starving, TRUE);
+    g_ptr_array_free(plan->resumed, TRUE);
     g_free(plan->work);
     g_free(plan->advanced);
     g_free(plan->finishing);
@@ -46,6 +50,8 @@ void eep_plan_reset(EepPlan *plan, guint64 step, guint n_engines)
     g_array_set_size(plan->chunks, 0);
     forget_victims(plan);
     g_ptr_array_set_size(plan->late, 0);
+    g_array_set_size(plan->starving, 0);
+    g_ptr_array_set_size(plan->resumed, 0);
 }
 
 /* -- commit
@@ -85,8 +91,12 @@ static void commit_chunk(EepEngine *engine, const EepChunk *chunk, const EepSche
         deliver_after_prefill(engine, request, events);
 }
 
-static void commit_finish(EepEngine *engine, EepRequest *request, const EepSchedulerEvents *events)
+/* Returns the next of the plan's finishing requests. */
+static EepRequest *commit_finish(EepEngine *engine, EepRequest *request,
+                                 const EepSchedulerEvents *events)
 {
+    EepRequest *next = request->due_next;
+
     request->flags &= (guint16)~EEP_REQUEST_FLAG_FINISHING;
     eep_engine_close_gaps(engine, request);
     if (request->state == EEP_REQUEST_WAITING) {
@@ -102,6 +112,7 @@ static void commit_finish(EepEngine *engine, EepRequest *request, const EepSched
     request->generated = request->output_tokens;
     request->state = EEP_REQUEST_ENDED;
     events->finished(events->self, engine, request);
+    return next;
 }
 
 /* Gaps of an engine that stood still in steps before, or does in this one; returns how many of the
@@ -124,6 +135,19 @@ static guint64 commit_stall(EepEngine *engine, const EepPlan *plan, EepTime step
     return n_decodes;
 }
 
+/* A token after steps that passed the request over; its gap spans them all. */
+static void commit_resumed(EepEngine **engines, const EepPlan *plan, EepRequest *request,
+                           const EepSchedulerEvents *events)
+{
+    EepEngine *engine = engines[request->engine];
+    EepTime gap = engine->history->last_end - request->last_token;
+
+    request->max_gap = MAX(request->max_gap, gap);
+    request->last_token = engine->history->last_end;
+    request->base_step = plan->step;
+    events->gaps(events->self, gap, 1);
+}
+
 void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepTime step_gap,
                           const EepSchedulerEvents *events)
 {
@@ -132,8 +156,11 @@ void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepTime step_gap,
 
     for (guint t = 0; t < plan->n_touched; t++)
         n_regular -= commit_stall(engines[plan->touched[t]], plan, step_gap, events);
+    n_regular -= plan->resumed->len;
     if (n_regular > 0)
         events->gaps(events->self, step_gap, n_regular);
+    for (guint i = 0; i < plan->resumed->len; i++)
+        commit_resumed(engines, plan, g_ptr_array_index(plan->resumed, i), events);
     for (guint i = 0; i < plan->late->len; i++) {
         EepRequest *request = g_ptr_array_index(plan->late, i);
 
@@ -142,17 +169,20 @@ void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepTime step_gap,
     for (guint t = 0; t < plan->n_touched; t++) {
         EepEngine *engine = engines[plan->touched[t]];
 
+        EepRequest *finishing = plan->finishing[engine->index].head;
+
+        /* In the order of the running list, since it decides which freed blocks are evicted first:
+         * those that decoded, then those whose prefill went on. */
+        while (finishing != NULL && finishing->base_step < plan->step)
+            finishing = commit_finish(engine, finishing, events);
         for (; next_chunk < plan->chunks->len; next_chunk++) {
             const EepChunk *chunk = &g_array_index(plan->chunks, EepChunk, next_chunk);
 
             if (chunk->engine != engine->index)
                 break;
             commit_chunk(engine, chunk, events);
-        }
-        for (EepRequest *request = plan->finishing[engine->index].head, *next; request != NULL;
-             request = next) {
-            next = request->due_next;
-            commit_finish(engine, request, events);
+            if (finishing == chunk->request)
+                finishing = commit_finish(engine, finishing, events);
         }
     }
 }
@@ -234,8 +264,25 @@ static void discard_victim(EepEngine *engine, EepVictim *victim)
     } else if (!(request->flags & EEP_REQUEST_FLAG_FINISHING)) {
         eep_calendar_insert(&engine->calendar, request);
         eep_engine_start_decoding(engine, request);
+        if (victim->was_starved)
+            eep_engine_mark_starved(engine, request);
     }
     engine->is_blocked = FALSE;
+}
+
+static void discard_starving(EepEngine **engines, const EepStarving *starving)
+{
+    EepRequest *request = starving->request;
+    EepEngine *engine = engines[request->engine];
+
+    if (starving->is_first)
+        eep_engine_forget_starved(engine, request);
+    eep_calendar_remove(&engine->calendar, request);
+    eep_engine_stop_decoding(engine, request);
+    request->base--;
+    request->due--;
+    eep_calendar_insert(&engine->calendar, request);
+    eep_engine_start_decoding(engine, request);
 }
 
 void eep_scheduler_discard(EepEngine **engines, EepPlan *plan)
@@ -250,6 +297,13 @@ void eep_scheduler_discard(EepEngine **engines, EepPlan *plan)
     for (guint e = 0; e < plan->n_engines; e++)
         if (plan->advanced[e])
             give_blocks(engines[e], engines[e]->phase_count[engines[e]->phase]);
+    for (guint i = plan->starving->len; i-- > 0;)
+        discard_starving(engines, &g_array_index(plan->starving, EepStarving, i));
+    for (guint i = 0; i < plan->resumed->len; i++) {
+        EepRequest *request = g_ptr_array_index(plan->resumed, i);
+
+        eep_engine_mark_starved(engines[request->engine], request);
+    }
     for (guint i = plan->victims->len; i-- > 0;) {
         EepVictim *victim = &g_array_index(plan->victims, EepVictim, i);
 

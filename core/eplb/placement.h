@@ -17,7 +17,9 @@ G_BEGIN_DECLS
 
 #define EEP_PLACEMENT_EMPTY (-1)
 
-typedef struct {
+typedef struct EepPlacement EepPlacement;
+
+struct EepPlacement {
     guint n_layers;       /* L, MoE layers only */
     guint n_experts;      /* E, logical experts */
     guint n_ranks;        /* EP size */
@@ -27,7 +29,7 @@ typedef struct {
     gint32 *logcnt;       /* [L][E], replicas; 0 = the expert is nowhere */
     guint32 *version;     /* [L], changes whenever the layer's map does; never goes back */
     guint64 generation;   /* changes whenever any layer's version does */
-} EepPlacement;
+};
 
 /* vLLM's initial map, the same in all layers: slot p < E holds expert p, a redundant one (p - E)
  * mod E. All sizes > 0 and slots_per_rank * n_ranks >= n_experts. Caller frees. */

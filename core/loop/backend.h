@@ -25,7 +25,10 @@ typedef enum {
     EEP_OP_MOVE_KV,
     EEP_OP_READ_LOAD,
     EEP_OP_ABORT,
+    EEP_OP_COUNT,
 } EepOpKind;
+
+extern const char *const eep_op_names[EEP_OP_COUNT];
 
 /* How an operation ended; the widest thing broken grows downwards. */
 typedef enum {
@@ -35,7 +38,10 @@ typedef enum {
     EEP_DONE_TIMED_OUT,
     EEP_DONE_WORKER_LOST,
     EEP_DONE_GROUP_BROKEN,
+    EEP_DONE_COUNT,
 } EepDone;
+
+extern const char *const eep_done_names[EEP_DONE_COUNT];
 
 typedef struct {
     EepOpId id;
@@ -115,6 +121,8 @@ typedef struct {
     guint32 n_steps; /* whole steps that happened; the others did not happen at all */
 } EepCompletion;
 
+/* The event's source is the worker, or the pool for worker 0; its flags belong to the loop. The
+ * event takes over `blob` (nullable), as eep_loop_schedule() takes over the event's. */
 void eep_completion_to_event(const EepCompletion *completion, EepPoolId pool, GBytes *blob,
                              EepEvent *ret_event);
 void eep_completion_from_event(const EepEvent *event, EepCompletion *ret_completion);
@@ -155,6 +163,11 @@ void eep_backend_no_read_load(EepBackend *self, const EepOp *op, guint64 from_st
                               guint64 to_step);
 void eep_backend_no_abort(EepBackend *self, const EepOp *op, const EepScope *scope);
 
+/* For backends: ends the whole operation at `now` with no steps and no blob, in the calling order.
+ */
+void eep_backend_end(EepBackend *self, const EepOp *op, EepOpKind kind, EepDone done);
+
+/* Does nothing with NULL. */
 void eep_backend_free(EepBackend *backend);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepBackend, eep_backend_free)
 

@@ -11,8 +11,8 @@
 G_BEGIN_DECLS
 
 typedef enum {
-    EEP_PHASE_LAUNCH,         /* process start, CUDA context, modules with placeholder weights */
-    EEP_PHASE_STANDBY_GROUPS, /* communication groups over n_ranks_new, old ones still serving */
+    EEP_PHASE_LAUNCH,            /* process start, CUDA context, modules with placeholder weights */
+    EEP_PHASE_STANDBY_GROUPS,    /* communication groups over n_ranks_new, old ones still serving */
     EEP_PHASE_WEIGHTS_FROM_PEER, /* non-expert weights from old ranks; bytes per receiver */
     EEP_PHASE_WEIGHTS_FROM_DISK, /* weights from a file system; bytes per receiver */
     EEP_PHASE_KV_SYNC,           /* agreement on the KV-cache size (all-reduce MIN) */

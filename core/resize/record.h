@@ -2,7 +2,7 @@
  *
  * Filled while the resize runs; complete when its outcome is set. Times are EepTime since the run's
  * start, EEP_TIME_NEVER where it did not happen. Definitions: docs/metrics.md. Not the machine's
- * state (control.h). */
+ * state (control.h): nothing is decided by it, so it may be lost without a trace in the actions. */
 #ifndef EEP_CORE_RESIZE_RECORD_H
 #define EEP_CORE_RESIZE_RECORD_H
 
@@ -25,10 +25,10 @@ typedef enum {
 extern const char *const eep_outcome_names[EEP_OUTCOME_COUNT];
 
 typedef struct {
-    const char *name; /* of the phase kind, static */
-    const char *who;  /* "existing" | "new" | "all" | "removing" | "coordinator", static */
-    EepTime start, end;
-    gboolean blocks; /* forwards that advance requests stood still for it */
+    const char *name;   /* of the phase kind, or drain, pause, reshuffle; static */
+    const char *who;    /* "existing" | "new" | "all" | "remaining" | "removing" | "coordinator" */
+    EepTime start, end; /* end EEP_TIME_NEVER: still running */
+    gboolean blocks;    /* forwards that advance requests stood still for it */
 } EepResizePhase;
 
 typedef struct {
@@ -37,7 +37,8 @@ typedef struct {
     guint from, to;         /* data-parallel sizes */
     const char *generation; /* static */
     EepOutcome outcome;
-    char reason[256];                            /* of a refusal or failure, "" otherwise */
+    char reason[256];  /* of a refusal or failure, "" otherwise */
+    EepTime requested; /* when it was asked for; before `accepted` when it had to queue */
     EepTime accepted, commit, serving, complete; /* t0..t3 */
     EepTime stall, reject, downtime;             /* lengths; downtime is their union's */
     EepTime experts_ready;                       /* target placement live in every layer */
@@ -47,7 +48,40 @@ typedef struct {
     guint64 n_rejected, n_aborted, n_migrated; /* requests */
     gint64 non_expert_bytes, expert_bytes, kv_bytes;
     gint64 peak_extra_bytes; /* per GPU, held twice while it ran */
+    /* The account of stall, reject and downtime: what holds since `counted_until`. */
+    gboolean is_stalled, is_rejecting;
+    EepTime counted_until;
 } EepResizeRecord;
+
+/* All times NEVER, all counts 0. id and by may be NULL; what is too long is cut. */
+void eep_resize_record_init(EepResizeRecord *record, EepPoolId pool, const char *id, const char *by,
+                            EepTime requested);
+
+/* From `now` on the group may not run a forward that advances requests, or may again. */
+void eep_resize_record_set_stalled(EepResizeRecord *record, gboolean is_stalled, EepTime now);
+
+/* From `now` on a new request gets 503, or none does any more. */
+void eep_resize_record_set_rejecting(EepResizeRecord *record, gboolean is_rejecting, EepTime now);
+
+/* Opens a phase; returns its index, EEP_RESIZE_MAX_PHASES when there is no room for it. */
+guint eep_resize_record_begin_phase(EepResizeRecord *record, const char *name, const char *who,
+                                    gboolean blocks, EepTime now);
+
+/* Closes it; an index without a phase, or one closed before, does nothing. */
+void eep_resize_record_end_phase(EepResizeRecord *record, guint index, EepTime now);
+
+/* A client was refused because of this resize, or was served again after that. */
+void eep_resize_record_saw_rejected(EepResizeRecord *record, EepTime now);
+void eep_resize_record_saw_success(EepResizeRecord *record, EepTime now);
+
+/* t1-t0, t2-t1, t3-t2, t3-t0, and t0 to the target placement; EEP_TIME_NEVER when one end did not
+ * happen. */
+EepTime eep_resize_record_prepare(const EepResizeRecord *record);
+EepTime eep_resize_record_commit(const EepResizeRecord *record);
+EepTime eep_resize_record_settle(const EepResizeRecord *record);
+EepTime eep_resize_record_total(const EepResizeRecord *record);
+EepTime eep_resize_record_experts_ready(const EepResizeRecord *record);
+EepTime eep_resize_record_client_downtime(const EepResizeRecord *record);
 
 G_END_DECLS
 

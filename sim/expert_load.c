@@ -1,0 +1,370 @@
+#include "sim/expert_load.h"
+
+#include <string.h>
+
+#include "core/math.h"
+#include "sim/inclusion.h"
+#include "sim/max_expectation.h"
+
+#define MAX_HASHED 256 /* local tokens beyond which replicas share evenly */
+
+/* One curve over the grid: values at 1, 2, 4, …, and a cubic for each octave. */
+typedef struct {
+    double value[EEP_EXPERT_LOAD_MAX_POINTS];
+    double cubic[EEP_EXPERT_LOAD_MAX_POINTS][4];
+} Curve;
+
+/* What the tables of one layer were built from, and the tables. */
+typedef struct {
+    double seconds[EEP_EXPERT_LOAD_MAX_POINTS];
+    double busiest[EEP_EXPERT_LOAD_MAX_POINTS]; /* max/mean tokens over ranks */
+    gboolean popularity_changed;
+} Layer;
+
+struct EepExpertLoad {
+    guint n_layers, n_experts, top_k, n_points;
+    EepSlotCost cost;
+    double *p, *pi, *log_none; /* [L][E]; log_none = log(1 - pi) */
+    Layer *layers;
+    gboolean popularity_changed;
+    EepMaxExpectation *max;
+    /* The placement last seen. */
+    const EepPlacement *placement;
+    guint64 generation;
+    guint n_ranks, n_slots, n_sources;
+    gint32 *rows; /* [L][n_slots], a copy */
+    /* Sums over layers. */
+    Curve seconds, busiest;
+    /* Scratch of one layer. */
+    double *none;                       /* [E] P(expert gets none) at the current point */
+    EepMoments *expert_cost;            /* [E][2] of an expert with one replica: cost, rest */
+    guint32 *replica;                   /* [E] replicas seen so far */
+    EepMoments *ranks, *rests, *tokens; /* [n_ranks] cost, cost but for weights, tokens */
+    double *active;                     /* [n_slots] P(slot gets a token), slots in use only */
+    guint32 *n_active;                  /* [n_ranks] slots in use */
+    double *pmf;                        /* scratch of eep_max_active() */
+    double *share;                      /* [point][count][count] share of replica j of `count` */
+    guint max_count;                    /* largest replica count that `share` serves */
+};
+
+EepExpertLoad *eep_expert_load_new(guint n_layers, guint n_experts, guint top_k,
+                                   const EepSlotCost *cost, guint64 max_tokens)
+{
+    g_return_val_if_fail(n_layers > 0 && top_k > 0 && top_k <= n_experts, NULL);
+    EepExpertLoad *self = g_new0(EepExpertLoad, 1);
+    gsize cells = (gsize)n_layers * n_experts;
+    self->n_layers = n_layers;
+    self->n_experts = n_experts;
+    self->top_k = top_k;
+    self->cost = *cost;
+    self->n_points = 2;
+    while (self->n_points < EEP_EXPERT_LOAD_MAX_POINTS &&
+           (G_GUINT64_CONSTANT(1) << (self->n_points - 1)) < max_tokens)
+        self->n_points++;
+    self->p = g_new(double, cells);
+    self->pi = g_new(double, cells);
+    self->log_none = g_new(double, cells);
+    self->layers = g_new0(Layer, n_layers);
+    self->max = eep_max_expectation_new();
+    self->none = g_new(double, n_experts);
+    self->expert_cost = g_new(EepMoments, 2 * n_experts);
+    self->replica = g_new(guint32, n_experts);
+    for (gsize i = 0; i < n_experts; i++)
+        self->none[i] = 1.0 / n_experts;
+    for (guint l = 0; l < n_layers; l++)
+        eep_expert_load_set_popularity(self, l, self->none);
+    return self;
+}
+
+void eep_expert_load_free(EepExpertLoad *self)
+{
+    if (!self)
+        return;
+    g_free(self->p);
+    g_free(self->pi);
+    g_free(self->log_none);
+    g_free(self->layers);
+    eep_max_expectation_free(self->max);
+    g_free(self->rows);
+    g_free(self->none);
+    g_free(self->expert_cost);
+    g_free(self->replica);
+    g_free(self->ranks);
+    g_free(self->rests);
+    g_free(self->active);
+    g_free(self->n_active);
+    g_free(self->pmf);
+    g_free(self->tokens);
+    g_free(self->share);
+    g_free(self);
+}
+
+void eep_expert_load_set_popularity(EepExpertLoad *self, guint layer, const double *p)
+{
+    g_return_if_fail(layer < self->n_layers);
+    const gsize row = (gsize)layer * self->n_experts, bytes = self->n_experts * sizeof(double);
+    memcpy(self->p + row, p, bytes);
+    if (layer > 0 && memcmp(self->p + row, self->p + row - self->n_experts, bytes) == 0) {
+        memcpy(self->pi + row, self->pi + row - self->n_experts, bytes);
+        memcpy(self->log_none + row, self->log_none + row - self->n_experts, bytes);
+    } else {
+        eep_inclusion(p, self->n_experts, self->top_k, self->pi + row);
+        for (guint e = 0; e < self->n_experts; e++)
+            self->log_none[row + e] = eep_log(fmax(1e-300, 1.0 - self->pi[row + e]));
+    }
+    self->layers[layer].popularity_changed = TRUE;
+    self->popularity_changed = TRUE;
+}
+
+/* Shares of the replicas by the hash of local indices below tokens / n_sources. */
+static void fill_shares(EepExpertLoad *self, guint max_count)
+{
+    g_free(self->share);
+    self->max_count = max_count;
+    const gsize stride = (gsize)(max_count + 1) * max_count;
+    self->share = g_new0(double, self->n_points *stride);
+    for (guint i = 0; i < self->n_points; i++) {
+        double local = (double)(G_GUINT64_CONSTANT(1) << i) / self->n_sources;
+        for (guint count = 1; count <= max_count; count++) {
+            double *share = self->share + i * stride + (gsize)count * max_count;
+            guint whole = local < 1.0 ? 1 : (guint)fmin(local, MAX_HASHED);
+            double rest = local > 1.0 && local < MAX_HASHED ? local - whole : 0.0;
+            if (local >= MAX_HASHED) {
+                for (guint j = 0; j < count; j++)
+                    share[j] = 1.0 / count;
+                continue;
+            }
+            for (guint t = 0; t < whole; t++)
+                share[eep_replica_of_token(t, count)] += 1.0 / (whole + rest);
+            share[eep_replica_of_token(whole, count)] += rest / (whole + rest);
+        }
+    }
+}
+
+/* Moments of every rank's cost and tokens in one layer at grid point i. Returns the largest part of
+ * any rank's variance that comes from whether slots are active at all. */
+static double rank_moments(EepExpertLoad *self, const EepPlacement *placement, guint layer, guint i)
+{
+    const double tokens = (double)(G_GUINT64_CONSTANT(1) << i);
+    const double *pi = self->pi + (gsize)layer * self->n_experts;
+    const double *log_none = self->log_none + (gsize)layer * self->n_experts;
+    const gint32 *count = placement->logcnt + (gsize)layer * self->n_experts;
+    const gint32 *row = eep_placement_layer(placement, layer);
+    const double *shares = self->share + i * (gsize)(self->max_count + 1) * self->max_count;
+    const gsize bytes = self->n_ranks * sizeof(EepMoments);
+
+    for (guint e = 0; e < self->n_experts; e++)
+        if (count[e] == 1)
+            eep_slot_cost_moments(&self->cost, tokens, pi[e], self->none[e],
+                                  &self->expert_cost[2 * e], &self->expert_cost[2 * e + 1]);
+    memset(self->replica, 0, self->n_experts * sizeof *self->replica);
+    memset(self->ranks, 0, bytes);
+    memset(self->rests, 0, bytes);
+    memset(self->tokens, 0, bytes);
+    double *active = self->active, undecided = 0.0;
+    for (guint r = 0, slot = 0; r < self->n_ranks; r++) {
+        double *first = active;
+        for (guint end = slot + self->n_slots / self->n_ranks; slot < end; slot++) {
+            gint32 e = row[slot];
+            if (e < 0)
+                continue;
+            double trials = tokens, none = self->none[e];
+            EepMoments replica[2], *moments = &self->expert_cost[2 * e];
+            if (count[e] > 1) {
+                trials *= shares[(gsize)count[e] * self->max_count + self->replica[e]++];
+                none = eep_exp(trials * log_none[e]);
+                moments = replica;
+                eep_slot_cost_moments(&self->cost, trials, pi[e], none, &replica[0], &replica[1]);
+            }
+            eep_moments_add(&self->ranks[r], &moments[0]);
+            eep_moments_add(&self->rests[r], &moments[1]);
+            double mean = trials * pi[e], variance = mean * (1.0 - pi[e]);
+            eep_moments_add(&self->tokens[r],
+                            &(EepMoments){mean, variance, variance * (1.0 - 2.0 * pi[e])});
+            *active++ = 1.0 - none;
+            undecided = fmax(undecided, none * (1.0 - none));
+        }
+        self->n_active[r] = (guint32)(active - first);
+    }
+    return undecided;
+}
+
+/* Three moments do not know that no rank can have more than all its slots active, which matters
+ * while most are. But max(weights + rest) <= max(weights) + max(rest), and the first is exact. */
+static double busiest_cost(const EepExpertLoad *self, double undecided)
+{
+    double smooth = eep_max_expectation(self->max, self->ranks, self->n_ranks);
+    if (undecided < 1e-4)
+        return smooth;
+    double weights = self->cost.weights_s *
+                     eep_max_active(self->active, self->n_active, self->n_ranks, self->pmf);
+    if (smooth <= weights)
+        return smooth;
+    return fmin(smooth, weights + eep_max_expectation(self->max, self->rests, self->n_ranks));
+}
+
+static void build_layer(EepExpertLoad *self, const EepPlacement *placement, guint layer)
+{
+    Layer *table = &self->layers[layer];
+    const double *pi = self->pi + (gsize)layer * self->n_experts;
+    for (guint e = 0; e < self->n_experts; e++)
+        self->none[e] = 1.0 - pi[e];
+    for (guint i = 0; i < self->n_points; i++) {
+        double undecided = rank_moments(self, placement, layer, i);
+        double mean = (double)(G_GUINT64_CONSTANT(1) << i) * self->top_k / self->n_ranks;
+        table->seconds[i] = busiest_cost(self, undecided);
+        table->busiest[i] = eep_max_expectation(self->max, self->tokens, self->n_ranks) / mean;
+        for (guint e = 0; e < self->n_experts; e++)
+            self->none[e] *= self->none[e]; /* twice the tokens */
+    }
+}
+
+/* Cubics through the values with slopes that keep them monotone (Fritsch and Butland, "A method for
+ * constructing local monotone piecewise cubic interpolants", 1984); octave i spans [2^i, 2^(i+1)].
+ */
+static void fit_curve(Curve *curve, guint n)
+{
+    double slope[EEP_EXPERT_LOAD_MAX_POINTS];
+    double chord[EEP_EXPERT_LOAD_MAX_POINTS];
+    for (guint i = 0; i + 1 < n; i++)
+        chord[i] = (curve->value[i + 1] - curve->value[i]) / (double)(G_GUINT64_CONSTANT(1) << i);
+    slope[0] = chord[0];
+    slope[n - 1] = chord[n - 2];
+    for (guint i = 1; i + 1 < n; i++) {
+        /* The left octave is half as wide as the right one: weights 5/3 and 4/3. */
+        double left = chord[i - 1], right = chord[i];
+        slope[i] =
+            left * right > 0 ? 3.0 * left * right / (5.0 / 3.0 * right + 4.0 / 3.0 * left) : 0.0;
+    }
+    for (guint i = 0; i + 1 < n; i++) {
+        double width = (double)(G_GUINT64_CONSTANT(1) << i);
+        double rise = curve->value[i + 1] - curve->value[i];
+        double a = slope[i] * width, b = slope[i + 1] * width;
+        curve->cubic[i][0] = curve->value[i];
+        curve->cubic[i][1] = a;
+        curve->cubic[i][2] = 3.0 * rise - 2.0 * a - b;
+        curve->cubic[i][3] = a + b - 2.0 * rise;
+    }
+}
+
+static double curve_at(const Curve *curve, guint n, double tokens)
+{
+    if (tokens <= 1.0)
+        return curve->value[0];
+    guint64 whole = (guint64)tokens;
+    guint i = 63 - (guint)__builtin_clzll(whole);
+    if (i + 1 >= n) { /* beyond the grid: along the last chord */
+        double last = (double)(G_GUINT64_CONSTANT(1) << (n - 1));
+        return curve->value[n - 1] +
+               (curve->value[n - 1] - curve->value[n - 2]) * (tokens - last) / (0.5 * last);
+    }
+    double width = (double)(G_GUINT64_CONSTANT(1) << i);
+    double u = (tokens - width) / width;
+    const double *c = curve->cubic[i];
+    return c[0] + u * (c[1] + u * (c[2] + u * c[3]));
+}
+
+static void sum_layers(EepExpertLoad *self)
+{
+    for (guint i = 0; i < self->n_points; i++) {
+        double seconds = 0.0, busiest = 0.0;
+        for (guint l = 0; l < self->n_layers; l++) {
+            seconds += self->layers[l].seconds[i];
+            busiest += self->layers[l].busiest[i];
+        }
+        self->seconds.value[i] = seconds;
+        self->busiest.value[i] = busiest / self->n_layers;
+    }
+    fit_curve(&self->seconds, self->n_points);
+    fit_curve(&self->busiest, self->n_points);
+}
+
+/* Whether the layer's inputs are those of the layer before it, whose tables are up to date. */
+static gboolean equals_previous(const EepExpertLoad *self, const EepPlacement *placement,
+                                guint layer)
+{
+    gsize cell = (gsize)layer * self->n_experts;
+    return layer > 0 &&
+           memcmp(self->p + cell, self->p + cell - self->n_experts,
+                  self->n_experts * sizeof(double)) == 0 &&
+           memcmp(eep_placement_layer(placement, layer), eep_placement_layer(placement, layer - 1),
+                  self->n_slots * sizeof(gint32)) == 0;
+}
+
+gboolean eep_expert_load_update(EepExpertLoad *self, const EepPlacement *placement, guint n_sources)
+{
+    if (placement == self->placement && placement->generation == self->generation &&
+        n_sources == self->n_sources && placement->n_ranks == self->n_ranks &&
+        !self->popularity_changed)
+        return FALSE;
+    g_return_val_if_fail(placement->n_layers == self->n_layers &&
+                             placement->n_experts == self->n_experts && n_sources > 0,
+                         FALSE);
+    gboolean all = self->n_ranks != placement->n_ranks || self->n_slots != placement->n_slots ||
+                   self->n_sources != n_sources;
+    if (all) {
+        self->n_ranks = placement->n_ranks;
+        self->n_slots = placement->n_slots;
+        self->n_sources = n_sources;
+        self->ranks = g_renew(EepMoments, self->ranks, self->n_ranks);
+        self->rests = g_renew(EepMoments, self->rests, self->n_ranks);
+        self->tokens = g_renew(EepMoments, self->tokens, self->n_ranks);
+        self->active = g_renew(double, self->active, self->n_slots);
+        self->n_active = g_renew(guint32, self->n_active, self->n_ranks);
+        self->pmf = g_renew(double, self->pmf, 2 * placement->slots_per_rank + 2);
+        self->rows = g_renew(gint32, self->rows, (gsize)self->n_layers * self->n_slots);
+    }
+    guint max_count = 1;
+    for (gsize i = 0; i < (gsize)self->n_layers * self->n_experts; i++)
+        max_count = MAX(max_count, (guint)placement->logcnt[i]);
+    if (all || max_count > self->max_count)
+        fill_shares(self, max_count);
+
+    gboolean changed = FALSE;
+    const gsize row_bytes = self->n_slots * sizeof(gint32);
+    for (guint l = 0; l < self->n_layers; l++) {
+        gint32 *row = self->rows + (gsize)l * self->n_slots;
+        const gint32 *now = eep_placement_layer(placement, l);
+        if (!all && !self->layers[l].popularity_changed && memcmp(row, now, row_bytes) == 0)
+            continue;
+        if (equals_previous(self, placement, l))
+            self->layers[l] = self->layers[l - 1];
+        else
+            build_layer(self, placement, l);
+        memcpy(row, now, row_bytes);
+        self->layers[l].popularity_changed = FALSE;
+        changed = TRUE;
+    }
+    self->placement = placement;
+    self->generation = placement->generation;
+    self->popularity_changed = FALSE;
+    if (changed)
+        sum_layers(self);
+    return changed;
+}
+
+double eep_expert_load_seconds(const EepExpertLoad *self, double tokens)
+{
+    return tokens > 0 ? curve_at(&self->seconds, self->n_points, tokens) : 0.0;
+}
+
+double eep_expert_load_imbalance(const EepExpertLoad *self, double tokens)
+{
+    return tokens > 0 ? fmax(1.0, curve_at(&self->busiest, self->n_points, tokens)) : 0.0;
+}
+
+void eep_expert_load_add(const EepExpertLoad *self, double tokens, double *ret_load)
+{
+    for (gsize i = 0; i < (gsize)self->n_layers * self->n_experts; i++)
+        ret_load[i] += tokens * self->pi[i];
+}
+
+const double *eep_expert_load_popularity(const EepExpertLoad *self, guint layer)
+{
+    return self->p + (gsize)layer * self->n_experts;
+}
+
+const double *eep_expert_load_inclusion(const EepExpertLoad *self, guint layer)
+{
+    return self->pi + (gsize)layer * self->n_experts;
+}

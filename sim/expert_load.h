@@ -1,0 +1,62 @@
+/* Expected expert time: for each MoE layer, E[max over ranks of expert cost] by token total.
+ *
+ * The `expected` mode of the simulator. For every layer and every power of two of routed tokens a
+ * table keeps the expectation of the busiest rank's cost (never the cost of the mean rank), and the
+ * same of its tokens; a step reads the sum over layers, interpolated within an octave. A table
+ * depends on the layer's popularity and its row of the placement; only layers where one of them
+ * changed are built again, and equal layers are built once. Model: a token picks expert e with its
+ * inclusion probability (inclusion.h); its replica by vLLM's hash of the token's local index, so
+ * that at one token a rank only the first replica is used. Not the random draw itself
+ * (expert_sample.h). Not thread-safe; one owner. */
+#ifndef EEP_SIM_EXPERT_LOAD_H
+#define EEP_SIM_EXPERT_LOAD_H
+
+#include "core/eplb/placement.h"
+#include "sim/slot_cost.h"
+
+G_BEGIN_DECLS
+
+#define EEP_EXPERT_LOAD_MAX_POINTS 26 /* of the grid 1, 2, 4, …: 2^25 tokens a step */
+
+typedef struct EepExpertLoad EepExpertLoad;
+
+/* `max_tokens`: largest total of a step; more is extrapolated linearly. Popularity starts uniform.
+ */
+EepExpertLoad *eep_expert_load_new(guint n_layers, guint n_experts, guint top_k,
+                                   const EepSlotCost *cost, guint64 max_tokens);
+void eep_expert_load_free(EepExpertLoad *self); /* NULL is allowed */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepExpertLoad, eep_expert_load_free)
+
+/* p[n_experts] > 0 sums to 1. The tables follow at the next update. */
+void eep_expert_load_set_popularity(EepExpertLoad *self, guint layer, const double *p);
+
+/* Brings the tables up to date with `placement` (of the same layers and experts), whose ranks draw
+ * from `n_sources` local batches of equal size. Returns TRUE when anything changed. Cheap when
+ * placement, its generation and all popularities are those of the last call. */
+gboolean eep_expert_load_update(EepExpertLoad *self, const EepPlacement *placement,
+                                guint n_sources);
+
+/* Sum over layers of the expected busiest rank's cost for `tokens` routed tokens in all; seconds.
+ * After an update. */
+double eep_expert_load_seconds(const EepExpertLoad *self, double tokens);
+
+/* Expected max/mean of expert tokens over ranks, mean over layers; >= 1, and 0 for no tokens. */
+double eep_expert_load_imbalance(const EepExpertLoad *self, double tokens);
+
+/* Adds the expected tokens of each logical expert to ret_load[n_layers][n_experts]. */
+void eep_expert_load_add(const EepExpertLoad *self, double tokens, double *ret_load);
+
+/* The layer's popularity and inclusion probabilities, [n_experts]. */
+const double *eep_expert_load_popularity(const EepExpertLoad *self, guint layer);
+const double *eep_expert_load_inclusion(const EepExpertLoad *self, guint layer);
+
+/* vLLM's choice among replicas (base_router.py): Knuth's multiplicative hash of the token's index
+ * in its rank's batch. */
+static inline guint eep_replica_of_token(guint32 local_index, guint n_replicas)
+{
+    return (guint)(local_index * G_GUINT64_CONSTANT(2654435769) & 0xFFFFFFFF) % n_replicas;
+}
+
+G_END_DECLS
+
+#endif

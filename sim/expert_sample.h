@@ -1,0 +1,43 @@
+/* One drawn MoE step: every token's experts at random, counted exactly. The slow reference.
+ *
+ * The `sampled` mode, against which expert_load.h is judged. Each token draws top-k distinct
+ * experts one after another in proportion to popularity (a pick of an expert taken already is drawn
+ * again, which is the same law), and its replica by vLLM's hash; the busiest rank of each layer is
+ * what the barrier waits for. A step's draws come from (seed, step, layer) alone, so that the same
+ * step drawn twice is the same. Not thread-safe; one owner. */
+#ifndef EEP_SIM_EXPERT_SAMPLE_H
+#define EEP_SIM_EXPERT_SAMPLE_H
+
+#include "core/eplb/placement.h"
+#include "sim/slot_cost.h"
+
+G_BEGIN_DECLS
+
+typedef struct EepExpertSample EepExpertSample;
+
+typedef struct {
+    double seconds;   /* sum over layers of the busiest rank's cost */
+    double imbalance; /* mean over layers of max/mean expert tokens over ranks; 0 without tokens */
+} EepSampledStep;
+
+EepExpertSample *eep_expert_sample_new(guint n_layers, guint n_experts, guint top_k,
+                                       const EepSlotCost *cost, guint64 seed);
+void eep_expert_sample_free(EepExpertSample *self); /* NULL is allowed */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepExpertSample, eep_expert_sample_free)
+
+/* p[n_experts] > 0 sums to 1. */
+void eep_expert_sample_set_popularity(EepExpertSample *self, guint layer, const double *p);
+
+/* Draws step number `step`: tokens[n_sources] real tokens of each local batch. O(layers * tokens *
+ * top-k). */
+void eep_expert_sample_step(EepExpertSample *self, const EepPlacement *placement, guint64 step,
+                            const guint32 *tokens, guint n_sources, EepSampledStep *ret_step);
+
+/* Adds the counts of each logical expert in that step to ret_load[n_layers][n_experts]; they do not
+ * depend on the placement, nor on how the tokens lie over the batches. */
+void eep_expert_sample_add_load(EepExpertSample *self, guint64 step, guint64 tokens,
+                                double *ret_load);
+
+G_END_DECLS
+
+#endif
