@@ -4,8 +4,10 @@
  * is an event, so that the journal is complete. Every operation has an id and **ends exactly
  * once**, on every path, as an EEP_EVENT_OP_DONE event that carries an EepCompletion. Phases and
  * moves complete once per worker (worker != 0), then once whole (worker 0); steps once for the
- * pool. After the end of an abort no completion of its scope follows. Not a transport and not a
- * cost model. Arguments live until the call returns. Unsupported operations are the
+ * pool, in order, but that refusals (at once and whole) and aborted steps that had not begun may
+ * overtake. After the end of an abort no completion of its scope, as it was when the abort was
+ * submitted, follows. Not a transport and not
+ * a cost model. Arguments live until the call returns. Unsupported operations are the
  * eep_backend_no_* stubs, never NULL, and query_caps tells. */
 #ifndef EEP_CORE_LOOP_BACKEND_H
 #define EEP_CORE_LOOP_BACKEND_H

@@ -11,7 +11,7 @@
 #define NO_SLOT    G_MAXUINT32
 
 typedef struct {
-    EepTime time;
+    guint64 time;  /* with the sign bit flipped: compares unsigned */
     guint64 order; /* class << 32 | source */
     guint64 seq;
     guint32 slot;
@@ -39,14 +39,16 @@ struct EepEventQueue {
     guint n_first_capacity;
 };
 
+__extension__ typedef unsigned __int128 Rank;
+
+/* Without branches: which of two waiting events comes first is a coin toss for the processor. */
 static inline gboolean key_before(const Key *x, const Key *y)
 {
-    if (x->time != y->time)
-        return x->time < y->time;
-    if (x->order != y->order)
-        return x->order < y->order;
-    return x->seq < y->seq;
+    Rank x_rank = (Rank)x->time << 64 | x->order, y_rank = (Rank)y->time << 64 | y->order;
+    return (x_rank < y_rank) | ((x_rank == y_rank) & (x->seq < y->seq));
 }
+
+#define SIGN_BIT (G_GUINT64_CONSTANT(1) << 63)
 
 static inline void place(EepEventQueue *queue, guint position, const Key *key)
 {
@@ -68,19 +70,15 @@ static void sift_up(EepEventQueue *queue, guint position, Key key)
 
 static void sift_down(EepEventQueue *queue, guint position, Key key)
 {
-    for (;;) {
-        guint child = 4 * position + 1;
-        if (child >= queue->n)
-            break;
+    for (guint child; (child = 4 * position + 1) < queue->n;) {
         guint end = MIN(child + 4, queue->n);
-        guint best = child;
+        guint first = child;
         for (guint i = child + 1; i < end; i++)
-            if (key_before(&queue->heap[i], &queue->heap[best]))
-                best = i;
-        if (!key_before(&queue->heap[best], &key))
+            first = key_before(&queue->heap[i], &queue->heap[first]) ? i : first;
+        if (!key_before(&queue->heap[first], &key))
             break;
-        place(queue, position, &queue->heap[best]);
-        position = best;
+        place(queue, position, &queue->heap[first]);
+        position = first;
     }
     place(queue, position, &key);
 }
@@ -186,7 +184,7 @@ guint64 eep_event_queue_push(EepEventQueue *queue, const EepEvent *event)
     slot->handle = ++queue->n_pushes << SLOT_BITS | index;
 
     Key key = {
-        .time = event->time,
+        .time = (guint64)event->time ^ SIGN_BIT,
         .order = (guint64)event->event_class << 32 | event->source,
         .seq = slot->event.seq,
         .slot = index,
@@ -202,7 +200,7 @@ gboolean eep_event_queue_move(EepEventQueue *queue, guint64 handle, EepTime at)
         return FALSE;
     guint position = queue->positions[slot];
     Key key = queue->heap[position];
-    key.time = at;
+    key.time = (guint64)at ^ SIGN_BIT;
     queue->slots[slot].event.time = at;
     sift(queue, position, key);
     return TRUE;
@@ -225,7 +223,7 @@ guint eep_event_queue_n_events(const EepEventQueue *queue)
 
 EepTime eep_event_queue_first_time(const EepEventQueue *queue)
 {
-    return queue->n > 0 ? queue->heap[0].time : EEP_TIME_NEVER;
+    return queue->n > 0 ? (EepTime)(queue->heap[0].time ^ SIGN_BIT) : EEP_TIME_NEVER;
 }
 
 const EepEvent *eep_event_queue_first(const EepEventQueue *queue)

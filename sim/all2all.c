@@ -1,0 +1,126 @@
+#include "sim/all2all.h"
+
+#define US 1e-6
+
+/* The latencies of a scatter are kernel and handshake, measured at few tokens; link shares bring
+ * the hardware profile's achievable rates (NCCL's bus bandwidth) to what each library's kernels
+ * reach. FP8 values carry a 4-byte scale for each 128: 1 + 4/128 bytes. */
+static const EepAll2all backends[EEP_ALL2ALL_COUNT] = {
+    [EEP_ALL2ALL_ALLGATHER_REDUCESCATTER] =
+        {
+            .name = "allgather_reducescatter",
+            .kind = EEP_ALL2ALL_GATHER,
+            .is_graph_capturable = TRUE,
+            .is_elastic = TRUE,
+            .sends_padding = TRUE,
+            .dispatch_bytes = 2.0,
+            .combine_bytes = 2.0,
+            .nvlink_share = {1.0, 1.0},
+            .nic_share = {1.0, 1.0},
+            .basis = "measured",
+            .source = "NCCL all-gather and reduce-scatter on NVLink; across nodes derived",
+        },
+    [EEP_ALL2ALL_DEEPEP_HIGH_THROUGHPUT] =
+        {
+            .name = "deepep_high_throughput",
+            .kind = EEP_ALL2ALL_SCATTER,
+            .dedup = EEP_DEDUP_NODE,
+            .is_elastic = TRUE,
+            .has_micro_batches = TRUE,
+            .n_sms = 20,
+            .dispatch_bytes = 1.03125,
+            .combine_bytes = 2.0,
+            .dispatch_latency_s = {36 * US, 58 * US},
+            .combine_latency_s = {50 * US, 88 * US},
+            .nvlink_share = {0.86, 0.95},
+            .nic_share = {0.86, 0.71},
+            .basis = "measured",
+            .source = "DeepEP normal kernels, 20 SMs, H100 EP8 and EP16 (aiconfigurator)",
+        },
+    [EEP_ALL2ALL_DEEPEP_LOW_LATENCY] =
+        {
+            .name = "deepep_low_latency",
+            .kind = EEP_ALL2ALL_SCATTER,
+            .dedup = EEP_DEDUP_NONE,
+            .max_tokens = 256,
+            .is_graph_capturable = TRUE,
+            .is_batched = TRUE,
+            .is_elastic = TRUE,
+            .sends_padding = TRUE,
+            .has_micro_batches = TRUE,
+            .dispatch_bytes = 1.03125,
+            .combine_bytes = 2.0,
+            .dispatch_latency_s = {14.7 * US, 19.4 * US},
+            .combine_latency_s = {10.6 * US, 25.1 * US},
+            .nvlink_share = {0.77, 0.62},
+            .nic_share = {1.0, 1.0},
+            .basis = "measured",
+            .source =
+                "DeepEP low-latency kernels, H100 EP8 and EP16 (aiconfigurator); limit: vLLM's "
+                "VLLM_MOE_DP_CHUNK_SIZE",
+        },
+    [EEP_ALL2ALL_NIXL_EP] =
+        {
+            .name = "nixl_ep",
+            .kind = EEP_ALL2ALL_SCATTER,
+            .dedup = EEP_DEDUP_NONE,
+            .max_tokens = 256,
+            .max_ranks = 32,
+            .is_graph_capturable = TRUE,
+            .is_batched = TRUE,
+            .is_elastic = TRUE,
+            .sends_padding = TRUE,
+            .dispatch_bytes = 1.03125,
+            .combine_bytes = 2.0,
+            .dispatch_latency_s = {14.7 * US, 19.4 * US},
+            .combine_latency_s = {10.6 * US, 25.1 * US},
+            .nvlink_share = {0.77, 0.62},
+            .nic_share = {1.0, 1.0},
+            .basis = "assumed",
+            .source = "as deepep_low_latency, whose kernels it follows (nixl examples/device/ep); "
+                      "buffer of 32 ranks",
+        },
+    [EEP_ALL2ALL_FLASHINFER_NVLINK_ONE_SIDED] =
+        {
+            .name = "flashinfer_nvlink_one_sided",
+            .kind = EEP_ALL2ALL_SCATTER,
+            .dedup = EEP_DEDUP_RANK,
+            .is_graph_capturable = TRUE,
+            .sends_padding = TRUE,
+            .dispatch_bytes = 1.03125,
+            .combine_bytes = 2.0,
+            .dispatch_latency_s = {18 * US, 23 * US},
+            .combine_latency_s = {25 * US, 30 * US},
+            .nvlink_share = {0.71, 0.71},
+            .nic_share = {1.0, 1.0},
+            .basis = "measured",
+            .source = "TensorRT-LLM one-sided all-to-all on GB200, EP2 to EP32 (aiconfigurator)",
+        },
+    [EEP_ALL2ALL_NAIVE] =
+        {
+            .name = "naive",
+            .kind = EEP_ALL2ALL_BROADCAST,
+            .is_graph_capturable = TRUE,
+            .is_elastic = TRUE,
+            .sends_padding = TRUE,
+            .dispatch_bytes = 2.0,
+            .combine_bytes = 2.0,
+            .nvlink_share = {1.0, 1.0},
+            .nic_share = {1.0, 1.0},
+            .basis = "derived",
+            .source = "one broadcast a rank and an all-reduce, from NCCL's figures",
+        },
+};
+
+const EepAll2all *eep_all2all(gint backend)
+{
+    g_return_val_if_fail(backend >= 0 && backend < EEP_ALL2ALL_COUNT, NULL);
+    return &backends[backend];
+}
+
+guint eep_all2all_rounds(const EepAll2all *backend, double max_rank_tokens)
+{
+    if (backend->max_tokens == 0 || max_rank_tokens <= backend->max_tokens)
+        return 1;
+    return (guint)ceil(max_rank_tokens / backend->max_tokens);
+}
