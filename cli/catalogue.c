@@ -4,6 +4,8 @@
 #include "cli/data.h"
 #include "core/engine/pool_options.h"
 #include "core/eplb/policy.h"
+#include "core/hardware.h"
+#include "core/model.h"
 #include "core/resize/generation.h"
 #include "core/suggest.h"
 #include "scenarios/profile.h"
@@ -89,7 +91,8 @@ const char *eep_catalogue_router_help(const char *word)
 {
     static const char *const helps[][2] = {
         {"waiting4_running", "least of 4 x waiting + running requests (vLLM until July 2026)"},
-        {"in_flight_kv", "fewest requests in flight, then least KV cache in use (vLLM since)"},
+        {"in_flight_kv", "fewest requests in flight, more for those waiting at a KV cache over "
+                         "half full (vLLM since)"},
         {"round_robin", "each engine in turn"},
         {"power_of_two", "the less loaded of two engines drawn at random"},
         {"prefix_affinity", "the engine that served the prompt's prefix before"},

@@ -52,6 +52,9 @@ gboolean eep_command_parse(const GOptionEntry *entries, int min_arguments, int m
  * keeps its form, others get the program's name in front. Returns the exit status. */
 int eep_command_fail(GError *error);
 
+/* Adds a line, as printf would, without blanks at its end. */
+void eep_command_add_line(EepText *text, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
 /* Writes the text to stdout and empties it. Returns EEP_EXIT_DONE, or what eep_command_fail() says
  * when stdout could not be written. */
 int eep_command_print(EepText *text);

@@ -3,9 +3,7 @@
 #include "cli/command.h"
 #include "core/suggest.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 static gboolean is_folder(const char *path)
 {
@@ -155,21 +153,12 @@ char *eep_data_find_bundled(const char *name, GError **error)
 
 char *eep_data_find_scenario(const char *argument, GError **error)
 {
-    if (!g_file_test(argument, G_FILE_TEST_EXISTS)) {
-        char *path = bundled_path(argument);
-        if (path != NULL)
-            return path;
-        g_autofree char *proposal = propose(argument);
-        g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE,
-                    "%s: there is no such file and no such bundled scenario: %s", argument,
-                    proposal);
-        return NULL;
-    }
+    /* A file or folder of that name must not hide the bundled scenario. */
+    char *bundled = g_str_has_suffix(argument, ".yaml") ? NULL : bundled_path(argument);
+
+    if (bundled != NULL)
+        return bundled;
     if (is_folder(argument)) {
-        /* A folder of this name in the current one must not hide a bundled scenario. */
-        char *path = bundled_path(argument);
-        if (path != NULL)
-            return path;
         g_autofree char *inside = g_build_filename(argument, "scenario.yaml", NULL);
         gboolean is_run = g_file_test(inside, G_FILE_TEST_EXISTS);
         g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE,
@@ -177,9 +166,11 @@ char *eep_data_find_scenario(const char *argument, GError **error)
                     is_run ? "; try " : "", is_run ? inside : "");
         return NULL;
     }
-    if (access(argument, R_OK) != 0) {
-        g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, "%s: cannot be read: %s",
-                    argument, g_strerror(errno));
+    if (!g_file_test(argument, G_FILE_TEST_EXISTS)) {
+        g_autofree char *proposal = propose(argument);
+        g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE,
+                    "%s: there is no such file and no such bundled scenario: %s", argument,
+                    proposal);
         return NULL;
     }
     return g_strdup(argument);

@@ -27,9 +27,9 @@ char *eep_data_find(const char *name, GError **error);
 /* Names of the bundled scenarios, sorted, without ".yaml". New NULL-terminated array. */
 char **eep_data_list_scenarios(void);
 
-/* The file that a SCENARIO argument means: a path, or the name of a bundled scenario when it holds
- * no "/" and no such file is there. New string; NULL with an error (exit 2) that proposes the
- * nearest name. */
+/* The file that a SCENARIO argument means: the bundled scenario of that name, else a path. A file
+ * that is called as a bundled scenario is meant by "./NAME". New string; NULL with an error (exit
+ * 2) that proposes the nearest name. */
 char *eep_data_find_scenario(const char *argument, GError **error);
 
 /* The path of the bundled scenario `name`; NULL with an error. New string. */

@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "core/options.h"
 #include "core/suggest.h"
+#include "traces/trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -64,7 +65,7 @@ static const EepCommand *find_command(const char *name)
 int eep_command_fail(GError *error)
 {
     gboolean is_input = error->domain == G_OPTION_ERROR || error->domain == EEP_OPTION_ERROR ||
-                        error->domain == G_FILE_ERROR ||
+                        error->domain == G_FILE_ERROR || error->domain == EEP_TRACE_ERROR ||
                         g_error_matches(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE);
     /* FILE:LINE:COL: is for editors to read, so nothing stands before it. */
     gboolean has_place = g_regex_match_simple("^[^\n]*?:[0-9]+:[0-9]+: ", error->message, 0, 0);
@@ -76,6 +77,16 @@ int eep_command_fail(GError *error)
             has_place ? "" : "eep: ", error->message, colour ? "\033[0m" : "", ended ? "" : "\n");
     g_error_free(error);
     return is_input ? EEP_EXIT_USAGE : EEP_EXIT_FAILED;
+}
+
+void eep_command_add_line(EepText *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *line = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    eep_text_add_string(text, g_strchomp(line));
+    eep_text_add_char(text, '\n');
 }
 
 int eep_command_print(EepText *text)

@@ -9,17 +9,6 @@
 
 #include <string.h>
 
-static void add_line(EepText *text, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static void add_line(EepText *text, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *line = g_strdup_vprintf(format, arguments);
-    va_end(arguments);
-    eep_text_add_string(text, g_strchomp(line));
-    eep_text_add_char(text, '\n');
-}
-
 /* Who, when and what of a row, in words. */
 static const char *when_text(EepWhen when)
 {
@@ -36,15 +25,16 @@ static const char *when_text(EepWhen when)
 
 static void add_plan(const EepGenerationPlan *plan, gboolean is_up, EepText *text, EepJson *json)
 {
-    add_line(text, "\n%s", is_up ? "growing" : "shrinking");
-    add_line(text, "  %-9s %-18s %-10s %-9s %s", "stage", "what", "who", "forwards", "only with");
+    eep_command_add_line(text, "\n%s", is_up ? "growing" : "shrinking");
+    eep_command_add_line(text, "  %-9s %-18s %-10s %-9s %s", "stage", "what", "who", "forwards",
+                         "only with");
     eep_json_begin_array(json, is_up ? "up" : "down");
     for (guint i = 0; i < plan->n_rows; i++) {
         const EepGenerationRow *row = &plan->rows[i];
         const char *who = eep_who_name(row->who, is_up);
-        add_line(text, "  %-9s %-18s %-10s %-9s %s", eep_stage_names[row->stage],
-                 eep_generation_row_name(row), who, row->blocks ? "stopped" : "go on",
-                 when_text(row->when));
+        eep_command_add_line(text, "  %-9s %-18s %-10s %-9s %s", eep_stage_names[row->stage],
+                             eep_generation_row_name(row), who, row->blocks ? "stopped" : "go on",
+                             when_text(row->when));
         eep_json_begin_object(json, NULL);
         eep_json_add_string(json, "stage", eep_stage_names[row->stage]);
         eep_json_add_string(json, "what", eep_generation_row_name(row));
@@ -62,14 +52,14 @@ gboolean eep_show_generation(const char *name, EepText *text, EepJson *json, GEr
 {
     const EepGeneration *generation = eep_generation_find(name);
 
-    add_line(text, "%s - %s", generation->name, generation->help);
+    eep_command_add_line(text, "%s - %s", generation->name, generation->help);
     eep_json_add_string(json, "help", generation->help);
     eep_json_add_bool(json, "needs_elastic_ep", generation->needs_elastic);
     eep_json_add_bool(json, "replaces_all", generation->replaces_all);
     if (generation->needs_elastic)
-        add_line(text, "Needs enable_elastic_ep.");
+        eep_command_add_line(text, "Needs enable_elastic_ep.");
     if (generation->replaces_all)
-        add_line(text, "No engine stays: all are started anew.");
+        eep_command_add_line(text, "No engine stays: all are started anew.");
     add_plan(&generation->up, TRUE, text, json);
     add_plan(&generation->down, FALSE, text, json);
     return TRUE;
@@ -82,9 +72,9 @@ gboolean eep_show_policy(const char *name, EepText *text, EepJson *json, GError 
     const char *key = router != NULL ? "deployment.router.policy" : "deployment.eplb_config.policy";
     const char *help = router != NULL ? router : eep_eplb_policy_find(name, NULL)->help;
 
-    add_line(text, "%s - %s", name, help);
-    add_line(text, "kind  %s", kind);
-    add_line(text, "key   %s: %s", key, name);
+    eep_command_add_line(text, "%s - %s", name, help);
+    eep_command_add_line(text, "kind  %s", kind);
+    eep_command_add_line(text, "key   %s: %s", key, name);
     eep_json_add_string(json, "kind", kind);
     eep_json_add_string(json, "help", help);
     eep_json_add_string(json, "key", key);
@@ -102,7 +92,7 @@ static const EepAll2all *find_all2all(const char *name)
 static void add_flag(const char *key, const char *words, gboolean value, EepText *text,
                      EepJson *json)
 {
-    add_line(text, "%-32s %s", words, value ? "yes" : "no");
+    eep_command_add_line(text, "%-36s %s", words, value ? "yes" : "no");
     eep_json_add_bool(json, key, value);
 }
 
@@ -110,10 +100,10 @@ static void add_limit(const char *key, const char *words, gint64 value, EepText 
                       EepJson *json)
 {
     if (value > 0) {
-        add_line(text, "%-32s %" G_GINT64_FORMAT, words, value);
+        eep_command_add_line(text, "%-36s %" G_GINT64_FORMAT, words, value);
         eep_json_add_int(json, key, value);
     } else {
-        add_line(text, "%-32s none", words);
+        eep_command_add_line(text, "%-36s none", words);
         eep_json_add_null(json, key);
     }
 }
@@ -122,7 +112,7 @@ static void add_limit(const char *key, const char *words, gint64 value, EepText 
 static void add_pair(const char *key, const char *words, const char *unit, double scale,
                      const double *pair, EepText *text, EepJson *json)
 {
-    add_line(text, "%-32s %g and %g%s", words, pair[0] * scale, pair[1] * scale, unit);
+    eep_command_add_line(text, "%-36s %g and %g%s", words, pair[0] * scale, pair[1] * scale, unit);
     eep_json_begin_array(json, key);
     eep_json_add_double(json, NULL, pair[0] * scale, 6);
     eep_json_add_double(json, NULL, pair[1] * scale, 6);
@@ -133,7 +123,7 @@ gboolean eep_show_all2all(const char *name, EepText *text, EepJson *json, GError
 {
     const EepAll2all *backend = find_all2all(name);
 
-    add_line(text, "%s", backend->name);
+    eep_command_add_line(text, "%s", backend->name);
     add_flag("is_elastic", "works with enable_elastic_ep", backend->is_elastic, text, json);
     add_flag("is_graph_capturable", "in full CUDA graphs", backend->is_graph_capturable, text,
              json);
@@ -143,8 +133,8 @@ gboolean eep_show_all2all(const char *name, EepText *text, EepJson *json, GError
     add_limit("max_ranks", "ranks at most", backend->max_ranks, text, json);
     add_limit("max_tokens", "tokens of a rank in one round", backend->max_tokens, text, json);
     add_limit("n_sms", "SMs that it takes", backend->n_sms, text, json);
-    add_line(text, "%-32s %g and %g", "bytes a value, dispatch, combine", backend->dispatch_bytes,
-             backend->combine_bytes);
+    eep_command_add_line(text, "%-36s %g and %g", "bytes a value, dispatch, combine",
+                         backend->dispatch_bytes, backend->combine_bytes);
     eep_json_add_double(json, "dispatch_bytes", backend->dispatch_bytes, 6);
     eep_json_add_double(json, "combine_bytes", backend->combine_bytes, 6);
     if (backend->kind == EEP_ALL2ALL_SCATTER) {
@@ -157,7 +147,7 @@ gboolean eep_show_all2all(const char *name, EepText *text, EepJson *json, GError
              text, json);
     add_pair("nic_share", "share of NIC, dispatch, combine", "", 1.0, backend->nic_share, text,
              json);
-    add_line(text, "%-32s %s: %s", "basis", backend->basis, backend->source);
+    eep_command_add_line(text, "%-36s %s: %s", "basis", backend->basis, backend->source);
     eep_json_add_string(json, "basis", backend->basis);
     eep_json_add_string(json, "source", backend->source);
     return TRUE;

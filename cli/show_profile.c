@@ -1,29 +1,21 @@
 /* eep show models|hardware: every figure of a profile with its basis and source, and what follows
  * from them. */
 #include "cli/catalogue.h"
+#include "cli/command.h"
 #include "cli/data.h"
 #include "cli/human.h"
+#include "core/hardware.h"
+#include "core/model.h"
 #include "scenarios/profile.h"
 
 #include <math.h>
 #include <string.h>
 
-static void add_line(EepText *text, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static void add_line(EepText *text, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *line = g_strdup_vprintf(format, arguments);
-    va_end(arguments);
-    eep_text_add_string(text, g_strchomp(line));
-    eep_text_add_char(text, '\n');
-}
-
 static void add_figures(const EepProfile *profile, EepText *text, EepJson *json)
 {
     const EepOptionTable *table = profile->kind->table;
 
-    add_line(text, "%-30s %-12s %-9s %s", "figure", "value", "basis", "source");
+    eep_command_add_line(text, "%-30s %-12s %-9s %s", "figure", "value", "basis", "source");
     eep_json_begin_array(json, "figures");
     for (guint i = 0; i < table->n_options; i++) {
         const EepProfileFigure *figure = &profile->figures[i];
@@ -31,8 +23,8 @@ static void add_figures(const EepProfile *profile, EepText *text, EepJson *json)
         const char *value = figure->text != NULL ? figure->text : "-";
         if (strcmp(table->options[i].key, "name") == 0)
             continue;
-        add_line(text, "%-30s %-12s %-9s %s", table->options[i].key, value, basis,
-                 figure->given ? figure->source : table->options[i].help);
+        eep_command_add_line(text, "%-30s %-12s %-9s %s", table->options[i].key, value, basis,
+                             figure->given ? figure->source : table->options[i].help);
         eep_json_begin_object(json, NULL);
         eep_json_add_string(json, "key", table->options[i].key);
         eep_json_add_string(json, "value", figure->text);
@@ -46,9 +38,10 @@ static void add_figures(const EepProfile *profile, EepText *text, EepJson *json)
 
 static void add_head(const EepProfile *profile, EepText *text, EepJson *json)
 {
-    add_line(text, "%s - %s", profile->name,
-             profile->description != NULL ? profile->description : "");
-    add_line(text, "sha256 %s\n", profile->sha256);
+    eep_command_add_line(text, "%s - %s", profile->name,
+                         profile->description != NULL ? profile->description : "");
+    eep_command_add_line(text, "sha256 %s", profile->sha256);
+    eep_command_add_line(text, "%s", "");
     eep_json_add_string(json, "profile", profile->name);
     eep_json_add_string(json, "description", profile->description);
     eep_json_add_string(json, "sha256", profile->sha256);
@@ -59,7 +52,7 @@ static void add_bytes(const char *key, const char *words, gint64 bytes, EepText 
 {
     g_autofree char *human = eep_human_bytes((double)bytes), *exact = eep_human_integer(bytes);
 
-    add_line(text, "%-52s %12s  (%s B)", words, human, exact);
+    eep_command_add_line(text, "%-52s %12s  (%s B)", words, human, exact);
     eep_json_add_int(json, key, bytes);
 }
 
@@ -71,10 +64,10 @@ static void add_check(const char *key, const char *words, double computed, doubl
     g_autofree char *ours = eep_human_count(computed), *theirs = eep_human_count(card);
 
     if (card > 0.0)
-        add_line(text, "%-52s %12s  (card %s, %+.1f %%)", words, ours, theirs,
-                 (computed / card - 1.0) * 100.0);
+        eep_command_add_line(text, "%-52s %12s  (card %s, %+.1f %%)", words, ours, theirs,
+                             (computed / card - 1.0) * 100.0);
     else
-        add_line(text, "%-52s %12s  (no card)", words, ours);
+        eep_command_add_line(text, "%-52s %12s  (no card)", words, ours);
     eep_json_begin_object(json, key);
     eep_json_add_double(json, "computed", computed, 0);
     eep_json_add_double(json, "card", card > 0.0 ? card : (double)NAN, 0);
@@ -92,9 +85,9 @@ gboolean eep_show_model(const char *name, EepText *text, EepJson *json, GError *
     gint64 expert = eep_model_expert_bytes(&model), layers = eep_model_n_moe_layers(&model);
     add_head(profile, text, json);
     add_figures(profile, text, json);
-    add_line(text, "\nderived");
+    eep_command_add_line(text, "\nderived");
     eep_json_begin_object(json, "derived");
-    add_line(text, "%-52s %12" G_GINT64_FORMAT, "MoE layers", layers);
+    eep_command_add_line(text, "%-52s %12" G_GINT64_FORMAT, "MoE layers", layers);
     eep_json_add_int(json, "n_moe_layers", layers);
     add_bytes("expert_bytes", "one expert of one layer", expert, text, json);
     add_bytes("experts_bytes", "all routed experts, one replica each",
@@ -139,10 +132,10 @@ gboolean eep_show_hardware(const char *name, EepText *text, EepJson *json, GErro
     };
     eep_json_begin_object(json, "derived");
     if (!eep_hardware_is_constant(&hardware)) {
-        add_line(text, "\nderived");
+        eep_command_add_line(text, "\nderived");
         for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-            add_line(text, "%-52s %8.4g %s", rows[i].words, rows[i].value / rows[i].unit_size,
-                     rows[i].unit);
+            eep_command_add_line(text, "%-52s %8.4g %s", rows[i].words,
+                                 rows[i].value / rows[i].unit_size, rows[i].unit);
             eep_json_add_double(json, rows[i].key, rows[i].value, 6);
         }
     }
