@@ -51,7 +51,8 @@ static gboolean read_summary(EepPictureData *data, const char *run, GError **err
             g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, "%s:%d:%d: %s", path,
                         where.line, where.column, where.text);
         else
-            g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, "%s: cannot be read",
+            g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE,
+                        "%s: there is no such file: the summary of a folder that `eep run` wrote",
                         path);
         json_decref(summary);
         return FALSE;

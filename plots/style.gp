@@ -5,9 +5,11 @@
 reset
 if (format eq 'svg') {
     set terminal svg size 1200,700 font 'DejaVu Sans,14' background '#ffffff' enhanced
+} else { if (strstrt(GPVAL_TERMINALS, 'pngcairo') == 0) {
+    set terminal png size 1200,700 enhanced background '#ffffff'
 } else {
     set terminal pngcairo size 1200,700 font 'DejaVu Sans,11' background '#ffffff' enhanced
-}
+} }
 black = '#000000'
 orange = '#E69F00'
 sky = '#56B4E9'
