@@ -139,5 +139,5 @@ double eep_csv_table_number(const EepCsvTable *table, gint column)
     char *end;
     double value = g_ascii_strtod(text, &end);
 
-    return *text == '\0' || *end != '\0' ? NAN : value;
+    return *text == '\0' || *end != '\0' || !isfinite(value) ? NAN : value;
 }

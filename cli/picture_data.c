@@ -12,8 +12,8 @@
 /* About this many windows over the run. */
 #define N_WINDOWS         150
 #define N_LATENCY_WINDOWS 60
-/* Requests in a window from which on a 99th percentile is one. */
-#define P99_REQUESTS 100
+/* Times beyond it are not a run's; far below 2^63 ns. */
+#define LARGEST 4e18
 
 static double number_or(const json_t *object, const char *key, double otherwise)
 {
@@ -90,7 +90,8 @@ static void read_limits(EepPictureData *data, const char *run)
 
 static gint64 whole_or_none(double value, double scale)
 {
-    return isnan(value) || value < 0.0 ? -1 : (gint64)(value * scale + 0.5);
+    return isnan(value) || value < 0.0 || value * scale > LARGEST ? -1
+                                                                  : (gint64)(value * scale + 0.5);
 }
 
 static gboolean read_requests(EepPictureData *data, const char *run, GError **error)
@@ -168,7 +169,7 @@ static gboolean read_timeline(EepPictureData *data, const char *run, GError **er
             .imbalance = eep_csv_table_number(table, at[IMBALANCE]),
             .pool = pool_index(data, eep_csv_table_text(table, at[POOL])),
         };
-        if (isnan(interval.begin_s))
+        if (isnan(interval.begin_s) || interval.begin_s < 0.0 || interval.begin_s > LARGEST / 1e9)
             continue;
         data->end_s = fmax(data->end_s, interval.begin_s);
         g_array_append_val(data->intervals, interval);
@@ -204,7 +205,7 @@ static void choose_windows(EepPictureData *data)
     if (bucket > 0.0)
         data->window_s = bucket * ceil(data->window_s / bucket - 1e-9);
     if (data->requests->len > 0)
-        enough = 1.2 * P99_REQUESTS * data->end_s / data->requests->len;
+        enough = 1.2 * EEP_PICTURE_P99_REQUESTS * data->end_s / data->requests->len;
     data->latency_window_s =
         round_window(fmax(data->end_s / N_LATENCY_WINDOWS, fmin(enough, data->end_s / 20.0)));
 }

@@ -11,6 +11,9 @@
 
 G_BEGIN_DECLS
 
+/* Requests in a window from which on it has a 99th percentile. */
+#define EEP_PICTURE_P99_REQUESTS 100
+
 typedef struct {
     double at_s, commit_s, serving_s, complete_s; /* since the run's start; ascending */
 } EepPictureResize;

@@ -5,8 +5,7 @@
 
 #include <math.h>
 
-#define P99_REQUESTS 100 /* fewer have no 99th percentile */
-#define CDF_POINTS   400
+#define CDF_POINTS 400
 
 static gboolean write_text(EepText *text, const char *folder, const char *name, GError **error)
 {
@@ -158,7 +157,8 @@ static gboolean write_latency(const EepPictureData *data, const Latency *latency
                                   G_N_ELEMENTS(q), at)) {
             add_field(&text, (i + 0.5) * data->latency_window_s);
             add_field(&text, at[0] / 1e3);
-            add_field(&text, windows[i]->len >= P99_REQUESTS ? at[1] / 1e3 : (double)NAN);
+            add_field(&text,
+                      windows[i]->len >= EEP_PICTURE_P99_REQUESTS ? at[1] / 1e3 : (double)NAN);
             add_field(&text, at[2] / 1e3);
         }
         eep_text_add_char(&text, '\n');

@@ -52,7 +52,7 @@ static gboolean write_script(const char *scripts, const char *tables, const char
 
 static gboolean run_gnuplot(const char *script, GError **error)
 {
-    const char *arguments[] = {"gnuplot", script, NULL};
+    const char *arguments[] = {"gnuplot", "--default-settings", script, NULL};
     g_autofree char *messages = NULL;
     int status;
     GError *local = NULL;
