@@ -2,8 +2,6 @@
 
 #include "cli/command.h"
 #include "cli/csv_table.h"
-#include "core/slo_options.h"
-#include "scenarios/yaml.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -40,6 +38,24 @@ static void read_resizes(EepPictureData *data, const json_t *summary)
     }
 }
 
+/* "quickstart | deepseek-v3 | h200-sxm | SIMULATED"; the folder's name where there is none. */
+static char *make_title(const json_t *summary, const char *run)
+{
+    static const char *const keys[] = {"name", "model", "hardware", "label"};
+    GString *title = g_string_new(NULL);
+
+    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
+        const char *text = json_string_value(json_object_get(summary, keys[i]));
+        if (text != NULL)
+            g_string_append_printf(title, "%s%s", title->len > 0 ? " | " : "", text);
+    }
+    if (title->len == 0) {
+        g_autofree char *folder = g_path_get_basename(run);
+        g_string_append(title, folder);
+    }
+    return g_string_free(title, FALSE);
+}
+
 static gboolean read_summary(EepPictureData *data, const char *run, GError **error)
 {
     g_autofree char *path = g_build_filename(run, "summary.json", NULL);
@@ -57,35 +73,13 @@ static gboolean read_summary(EepPictureData *data, const char *run, GError **err
         json_decref(summary);
         return FALSE;
     }
-    const char *name = json_string_value(json_object_get(summary, "name"));
-    g_autofree char *folder = g_path_get_basename(run);
-    data->title = g_strdup(name != NULL ? name : folder);
+    const json_t *slo = json_object_get(summary, "slo");
+    data->ttft_limit_ms = number_or(slo, "ttft_ms", 0.0);
+    data->tpot_limit_ms = number_or(slo, "tpot_ms", 0.0);
+    data->title = make_title(summary, run);
     read_resizes(data, summary);
     json_decref(summary);
     return TRUE;
-}
-
-/* The limits are for the reader's eye: a scenario that cannot be read only leaves them out. */
-static void read_limits(EepPictureData *data, const char *run)
-{
-    g_autofree char *path = g_build_filename(run, "scenario.yaml", NULL);
-    g_autoptr(EepYamlDocument) document = eep_yaml_load(path, NULL);
-    struct {
-        const char *path, *key;
-        double *ret_ms;
-    } limits[] = {{"slo.ttft", "ttft", &data->ttft_limit_ms},
-                  {"slo.tpot", "tpot", &data->tpot_limit_ms}};
-
-    for (guint i = 0; document != NULL && i < G_N_ELEMENTS(limits); i++) {
-        const EepYaml *node = eep_yaml_find_path(document->root, limits[i].path);
-        const EepOption *option = eep_options_find(&eep_slo_options, limits[i].key);
-        EepSloOptions slo;
-        eep_options_init(&eep_slo_options, &slo);
-        if (node != NULL && node->kind == EEP_YAML_SCALAR &&
-            eep_option_parse(option, &slo, node->text, NULL))
-            *limits[i].ret_ms = (double)(i == 0 ? slo.ttft : slo.tpot) / 1e6;
-        eep_options_clear(&eep_slo_options, &slo);
-    }
 }
 
 static gint64 whole_or_none(double value, double scale)
@@ -221,7 +215,6 @@ gboolean eep_picture_data_read(EepPictureData *data, const char *run, GError **e
     if (!read_summary(data, run, error) || !read_requests(data, run, error) ||
         !read_timeline(data, run, error))
         return FALSE;
-    read_limits(data, run);
     choose_windows(data);
     return TRUE;
 }

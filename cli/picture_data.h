@@ -1,6 +1,6 @@
 /* EepPictureData: what the pictures of one run show, read from its folder and made small.
  *
- * Reads summary.json, requests.csv, timeline.csv and scenario.yaml; averages over windows, so that
+ * Reads summary.json, requests.csv and timeline.csv; averages over windows, so that
  * a picture of an hour is as legible as one of a minute; writes the tables that the scripts in
  * plots/ draw. Knows nothing of gnuplot but the syntax of an assignment. Plain values, owned by the
  * caller; one thread. */
@@ -37,7 +37,6 @@ typedef struct {
     double window_s;         /* of averages */
     double latency_window_s; /* of percentiles; wide enough for 100 requests if it can */
     double ttft_limit_ms, tpot_limit_ms; /* the scenario's; 0: none */
-    double bucket_s;                     /* of timeline.csv */
     GArray *resizes;                     /* EepPictureResize */
     GArray *requests;                    /* EepPictureRequest */
     GArray *intervals;                   /* EepPictureInterval */

@@ -3,7 +3,7 @@ set multiplot
 set lmargin at screen 0.075
 set rmargin at screen 0.80
 set xrange [0:span]
-set label 1 title at screen 0.075, screen 0.965 left noenhanced font ',15'
+set label 1 title at screen 0.075, screen 0.965 left noenhanced font ',14'
 
 # Request rates, averaged over windows.
 set tmargin at screen 0.93
@@ -12,7 +12,7 @@ set format x ''
 set ylabel 'requests/s'
 set yrange [0:1<*]
 if (n_requests == 0) { eval note('no requests') }
-set title 'rates: means of ' . length_of(window_s) offset 0, -0.7 font ',10' textcolor rgb grey
+set label 3 'rates: means of ' . length_of(window_s) at screen 0.985, screen 0.965 right font ',10' textcolor rgb grey
 plot data.'/windows.dat' using ($1 / per_unit):2 with lines linecolor rgb blue linewidth 2 title 'arrived', \
      '' using ($1 / per_unit):3 with lines linecolor rgb green linewidth 2 title 'completed', \
      '' using ($1 / per_unit):($4 > 0 ? $4 : NaN) with points pointtype 7 pointsize 0.7 linecolor rgb vermillion title 'rejected or aborted', \
@@ -21,7 +21,7 @@ plot data.'/windows.dat' using ($1 / per_unit):2 with lines linecolor rgb blue l
      keyentry with points pointtype 5 pointsize 1.6 linecolor rgb swatch(settle_colour) title swatch_name('settle')
 unset label 1
 unset label 1000
-unset title
+unset label 3
 
 # Size: steps, as it is one number between two changes.
 set tmargin at screen 0.63

@@ -10,12 +10,12 @@ set format y '%g'
 set autoscale yfix
 set offsets graph 0, graph 0, graph 0.06, graph 0.06
 
-set label 1 title at screen 0.08, screen 0.965 left noenhanced font ',15'
+set label 1 title at screen 0.08, screen 0.965 left noenhanced font ',14'
 set tmargin at screen 0.93
 set bmargin at screen 0.55
 set format x ''
 set ylabel 'TTFT [ms]'
-set title subtitle offset 0, -0.7 font ',10' textcolor rgb grey
+set label 3 subtitle at screen 0.985, screen 0.965 right font ',10' textcolor rgb grey
 set yrange [*:*]
 if (n_ttft == 0) {
     set yrange [1:1000]
@@ -36,7 +36,7 @@ if (n_ttft == 0) {
 }
 unset label 1
 unset label 1000
-unset title
+unset label 3
 
 set tmargin at screen 0.50
 set bmargin at screen 0.10

@@ -2,7 +2,7 @@
 # stretched towards 1, where service levels are decided: 0.9, 0.99 and 0.999 are equally far apart.
 unset object
 set multiplot
-set label 1 title at screen 0.07, screen 0.965 left noenhanced font ',15'
+set label 1 title at screen 0.07, screen 0.965 left noenhanced font ',14'
 set tmargin at screen 0.87
 set bmargin at screen 0.13
 set logscale x

@@ -7,8 +7,8 @@ set xrange [0:span]
 set yrange [1:1.1<*]
 set xlabel time_label
 set ylabel 'expert tokens of the busiest rank / mean rank'
-set label 1 title at screen 0.075, screen 0.965 left noenhanced font ',15'
-set title 'means of ' . length_of(window_s) . '; 1 is perfect balance' offset 0, -0.5 font ',10' textcolor rgb grey
+set label 1 title at screen 0.075, screen 0.965 left noenhanced font ',14'
+set label 3 'means of ' . length_of(window_s) . '; 1 is perfect balance' at screen 0.985, screen 0.965 right font ',10' textcolor rgb grey
 if (n_imbalance == 0) {
     set yrange [1:2]
     eval note('no expert work')

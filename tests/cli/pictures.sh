@@ -8,10 +8,10 @@ timeline_header=time_s,pool,engines,running,waiting,imbalance
 # run_folder NAME RESIZES: a folder without requests and time line.
 run_folder() {
     mkdir -p "$1"
-    printf '{"name": "it'"'"'s %s", "resizes": [%s]}\n' "$1" "$2" >"$1/summary.json"
+    printf '{"name": "it'"'"'s %s", "label": "SIMULATED", "slo": {"ttft_ms": 2000, "tpot_ms": null}, "resizes": [%s]}\n' \
+        "$1" "${2-}" >"$1/summary.json"
     echo $requests_header >"$1/requests.csv"
     echo $timeline_header >"$1/timeline.csv"
-    printf 'eep: 1\nslo: {ttft: 2s, tpot: 100ms}\n' >"$1/scenario.yaml"
 }
 
 refused 'nope: there is no such run folder' plot nope
@@ -74,6 +74,7 @@ eep plot runs/latest
 pictures_of runs/latest
 grep -q 'resize: commit' runs/full/plots/deployment.svg || fail "resizes are not in the key"
 grep -q 'n = 600' runs/full/plots/latency_cdf.svg || fail "not all completed requests are in the distribution"
+grep -q "it's full | SIMULATED" runs/full/plots/latency.svg || fail "the title is not the run's"
 grep -q 'serving, decode' runs/full/plots/deployment.svg || fail "a pool is missing"
 
 # Only rejections, one request, one interval: nothing that gnuplot could stumble over.
