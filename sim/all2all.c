@@ -1,10 +1,9 @@
 #include "sim/all2all.h"
 
-#define US 1e-6
-
-/* The latencies of a scatter are kernel and handshake, measured at few tokens; link shares bring
- * the hardware profile's achievable rates (NCCL's bus bandwidth) to what each library's kernels
- * reach. FP8 values carry a 4-byte scale for each 128: 1 + 4/128 bytes. */
+/* The hops of a scatter are kernel and handshake, measured at few tokens and divided by the
+ * profile's message latencies; link shares bring the profile's achievable rates (NCCL's bus
+ * bandwidth) to what each library's kernels reach. FP8 values carry a 4-byte scale for each 128: 1
+ * + 4/128 bytes. */
 static const EepAll2all backends[EEP_ALL2ALL_COUNT] = {
     [EEP_ALL2ALL_ALLGATHER_REDUCESCATTER] =
         {
@@ -30,9 +29,9 @@ static const EepAll2all backends[EEP_ALL2ALL_COUNT] = {
             .n_sms = 20,
             .dispatch_bytes = 1.03125,
             .combine_bytes = 2.0,
-            .dispatch_latency_s = {36 * US, 58 * US},
-            .combine_latency_s = {50 * US, 88 * US},
-            .nvlink_share = {0.86, 0.95},
+            .dispatch_hops = {9.7, 2.2},
+            .combine_hops = {13.5, 3.8},
+            .nvlink_share = {0.90, 1.0},
             .nic_share = {0.86, 0.71},
             .basis = "measured",
             .source = "DeepEP normal kernels, 20 SMs, H100 EP8 and EP16 (aiconfigurator)",
@@ -50,9 +49,9 @@ static const EepAll2all backends[EEP_ALL2ALL_COUNT] = {
             .has_micro_batches = TRUE,
             .dispatch_bytes = 1.03125,
             .combine_bytes = 2.0,
-            .dispatch_latency_s = {14.7 * US, 19.4 * US},
-            .combine_latency_s = {10.6 * US, 25.1 * US},
-            .nvlink_share = {0.77, 0.62},
+            .dispatch_hops = {4.0, 0.5},
+            .combine_hops = {2.9, 1.45},
+            .nvlink_share = {0.81, 0.65},
             .nic_share = {1.0, 1.0},
             .basis = "measured",
             .source =
@@ -72,9 +71,9 @@ static const EepAll2all backends[EEP_ALL2ALL_COUNT] = {
             .sends_padding = TRUE,
             .dispatch_bytes = 1.03125,
             .combine_bytes = 2.0,
-            .dispatch_latency_s = {14.7 * US, 19.4 * US},
-            .combine_latency_s = {10.6 * US, 25.1 * US},
-            .nvlink_share = {0.77, 0.62},
+            .dispatch_hops = {4.0, 0.5},
+            .combine_hops = {2.9, 1.45},
+            .nvlink_share = {0.81, 0.65},
             .nic_share = {1.0, 1.0},
             .basis = "assumed",
             .source = "as deepep_low_latency, whose kernels it follows (nixl examples/device/ep); "
@@ -89,9 +88,9 @@ static const EepAll2all backends[EEP_ALL2ALL_COUNT] = {
             .sends_padding = TRUE,
             .dispatch_bytes = 1.03125,
             .combine_bytes = 2.0,
-            .dispatch_latency_s = {18 * US, 23 * US},
-            .combine_latency_s = {25 * US, 30 * US},
-            .nvlink_share = {0.71, 0.71},
+            .dispatch_hops = {3.4, 1.0},
+            .combine_hops = {4.7, 1.0},
+            .nvlink_share = {1.31, 1.36},
             .nic_share = {1.0, 1.0},
             .basis = "measured",
             .source = "TensorRT-LLM one-sided all-to-all on GB200, EP2 to EP32 (aiconfigurator)",

@@ -36,7 +36,9 @@ typedef struct {
     gboolean has_micro_batches;   /* works with dual batch overlap */
     guint n_sms;                  /* taken from compute while it overlaps */
     double dispatch_bytes, combine_bytes; /* a value; FP8 dispatch only for FP8 experts */
-    double dispatch_latency_s[2], combine_latency_s[2]; /* within a node, across; scatter only */
+    /* Scatter only: kernel and handshake in messages of the machine, NVLink's within a node and as
+     * many of the NIC on top across nodes. */
+    double dispatch_hops[2], combine_hops[2];
     double nvlink_share[2], nic_share[2]; /* of the achievable link rate: dispatch, combine */
     const char *basis;                    /* measured | derived | assumed */
     const char *source;

@@ -75,6 +75,9 @@ double eep_cost_gemm_seconds(const EepCostContext *context, double params, doubl
 gint64 eep_cost_n_dense_layers(const EepModel *model);
 double eep_cost_attention_params(const EepCostContext *context);
 
+/* Copying `rows` received rows into place: BF16 read, FP8 written. */
+double eep_cost_router_copy_seconds(const EepCostContext *context, double rows);
+
 /* The constants of slot_cost.h for this deployment. */
 EepSlotCost eep_cost_slot(const EepCostContext *context);
 

@@ -59,8 +59,10 @@ static double scatter_seconds(const EepAll2all *backend, const EepCostContext *c
     const double ranks = context->n_ranks;
     const double node = fmin(ranks, hardware->gpus_per_node);
     const guint n_nodes = (guint)ceil(ranks / hardware->gpus_per_node);
-    const double *latency =
-        direction == 0 ? backend->dispatch_latency_s : backend->combine_latency_s;
+    const double *hops = direction == 0 ? backend->dispatch_hops : backend->combine_hops;
+    double latency = hops[0] * eep_time_to_seconds(hardware->nvlink_latency);
+    if (n_nodes > 1)
+        latency += hops[1] * eep_time_to_seconds(hardware->nic_latency);
     double bytes = backend->combine_bytes;
     if (direction == 0)
         bytes = m->expert_flops_scale > 1.0 ? backend->dispatch_bytes : 2.0;
@@ -82,7 +84,7 @@ static double scatter_seconds(const EepAll2all *backend, const EepCostContext *c
         seconds = fmax(seconds, volume * nic /
                                     (hardware->nic_bytes_per_s * hardware->nic_efficiency *
                                      backend->nic_share[direction]));
-    return latency[n_nodes > 1] + seconds;
+    return latency + seconds;
 }
 
 static double gather_seconds(const EepAll2all *backend, const EepCostContext *context,

@@ -12,6 +12,11 @@
 
 #define ROUTER_KERNELS 4 /* gate, top-k, two norms */
 
+double eep_cost_router_copy_seconds(const EepCostContext *context, double rows)
+{
+    return rows * 3.0 * context->model->hidden_size / eep_cost_hbm_rate(context->hardware);
+}
+
 static double router_seconds(const EepCostContext *context, const EepCostWork *work)
 {
     const EepModel *m = context->model;
@@ -23,7 +28,7 @@ static double router_seconds(const EepCostContext *context, const EepCostWork *w
                          (context->hardware->bf16_flops * context->hardware->gemm_efficiency) +
                      work->rows * 12.0 * m->hidden_size / hbm;
     if (!eep_all2all(context->options->all2all_backend)->is_batched)
-        seconds += work->received_rows * 3.0 * m->hidden_size / hbm;
+        seconds += eep_cost_router_copy_seconds(context, work->received_rows);
     return seconds;
 }
 

@@ -101,23 +101,28 @@ static inline guint32 tokens_of(const EepEngineWork *work)
     return tokens ? tokens : 1;
 }
 
-static void gather_batch(const EepStepModel *self, const EepStepPlan *plan, Batch *ret_batch)
+/* Always inlined, so that a model of full attention layers only pays for no others. */
+static inline __attribute__((always_inline)) void
+gather(const EepStepModel *self, const EepStepPlan *plan, gboolean only_full, Batch *ret_batch)
 {
-    const EepAttentionCost *attention = &self->attention;
+    const EepAttentionCost attention = self->attention;
     guint64 tokens = 0;
     guint32 max_tokens = 0, min_tokens = G_MAXUINT32, max_sequences = 1, chunks = 0;
     double max_kv = 0.0, max_attention = 0.0;
     for (guint i = 0; i < plan->n_engines; i++) {
         const EepEngineWork *work = &plan->work[i];
-        guint32 rows = tokens_of(work);
-        double kv =
-            eep_attention_cost_kv(attention, work->n_decodes, (double)work->decode_context_tokens,
-                                  work->n_prefill_tokens, (double)work->prefill_query_key_pairs);
-        double all = kv + rows * attention->per_row_s;
+        const guint32 rows = tokens_of(work), sequences = work->n_decodes + work->n_prefill_chunks;
+        double kv = (double)work->decode_context_tokens * attention.per_context_s +
+                    (double)work->prefill_query_key_pairs * attention.per_pair_s;
+        if (!only_full)
+            kv = eep_attention_cost_kv(&attention, work->n_decodes,
+                                       (double)work->decode_context_tokens, work->n_prefill_tokens,
+                                       (double)work->prefill_query_key_pairs);
+        const double all = kv + (gint32)rows * attention.per_row_s;
         tokens += rows;
         max_tokens = MAX(max_tokens, rows);
         min_tokens = MIN(min_tokens, rows);
-        max_sequences = MAX(max_sequences, work->n_decodes + work->n_prefill_chunks);
+        max_sequences = MAX(max_sequences, sequences);
         chunks |= work->n_prefill_tokens;
         max_kv = max_kv > kv ? max_kv : kv;
         max_attention = max_attention > all ? max_attention : all;
@@ -131,6 +136,15 @@ static void gather_batch(const EepStepModel *self, const EepStepPlan *plan, Batc
         .max_kv_s = max_kv,
         .max_attention_s = max_attention,
     };
+}
+
+static void gather_batch(const EepStepModel *self, const EepStepPlan *plan, Batch *ret_batch)
+{
+    const EepAttentionCost *attention = &self->attention;
+    if (attention->per_window_s == 0.0 && attention->per_decode_s == 0.0)
+        gather(self, plan, TRUE, ret_batch);
+    else
+        gather(self, plan, FALSE, ret_batch);
 }
 
 /* Graph mode and rows of the largest rank; micro-batching runs in full graphs or none. */
