@@ -108,14 +108,14 @@ static void add_limit(const char *key, const char *words, gint64 value, EepText 
     }
 }
 
-/* A figure within a node and across nodes. */
-static void add_pair(const char *key, const char *words, const char *unit, double scale,
-                     const double *pair, EepText *text, EepJson *json)
+/* Two figures, the words say of what. */
+static void add_pair(const char *key, const char *words, const double *pair, EepText *text,
+                     EepJson *json)
 {
-    eep_command_add_line(text, "%-36s %g and %g%s", words, pair[0] * scale, pair[1] * scale, unit);
+    eep_command_add_line(text, "%-36s %g and %g", words, pair[0], pair[1]);
     eep_json_begin_array(json, key);
-    eep_json_add_double(json, NULL, pair[0] * scale, 6);
-    eep_json_add_double(json, NULL, pair[1] * scale, 6);
+    eep_json_add_double(json, NULL, pair[0], 6);
+    eep_json_add_double(json, NULL, pair[1], 6);
     eep_json_end_array(json);
 }
 
@@ -138,15 +138,14 @@ gboolean eep_show_all2all(const char *name, EepText *text, EepJson *json, GError
     eep_json_add_double(json, "dispatch_bytes", backend->dispatch_bytes, 6);
     eep_json_add_double(json, "combine_bytes", backend->combine_bytes, 6);
     if (backend->kind == EEP_ALL2ALL_SCATTER) {
-        add_pair("dispatch_latency_us", "dispatch, in a node and across", " us", 1e6,
-                 backend->dispatch_latency_s, text, json);
-        add_pair("combine_latency_us", "combine, in a node and across", " us", 1e6,
-                 backend->combine_latency_s, text, json);
+        add_pair("dispatch_hops", "dispatch, NVLink and NIC messages", backend->dispatch_hops, text,
+                 json);
+        add_pair("combine_hops", "combine, NVLink and NIC messages", backend->combine_hops, text,
+                 json);
     }
-    add_pair("nvlink_share", "share of NVLink, dispatch, combine", "", 1.0, backend->nvlink_share,
-             text, json);
-    add_pair("nic_share", "share of NIC, dispatch, combine", "", 1.0, backend->nic_share, text,
+    add_pair("nvlink_share", "share of NVLink, dispatch, combine", backend->nvlink_share, text,
              json);
+    add_pair("nic_share", "share of NIC, dispatch, combine", backend->nic_share, text, json);
     eep_command_add_line(text, "%-36s %s: %s", "basis", backend->basis, backend->source);
     eep_json_add_string(json, "basis", backend->basis);
     eep_json_add_string(json, "source", backend->source);
