@@ -2,6 +2,7 @@
 
 #include "core/options.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct {
@@ -20,7 +21,7 @@ static const Unit time_units[] = {
     {"min", 60 * EEP_NS_PER_S, 1},
     {"h", 3600 * EEP_NS_PER_S, 1},
     {"d", 86400 * EEP_NS_PER_S, 1},
-    {NULL},
+    {NULL, 0, 0},
 };
 static const Unit byte_units[] = {
     {"B", 1, 1},
@@ -32,7 +33,7 @@ static const Unit byte_units[] = {
     {"GiB", KIB *KIB *KIB, 1},
     {"TB", 1000000000000, 1},
     {"TiB", KIB *KIB *KIB *KIB, 1},
-    {NULL},
+    {NULL, 0, 0},
 };
 static const Unit bandwidth_units[] = {
     {"B/s", 1, 1},
@@ -48,13 +49,13 @@ static const Unit bandwidth_units[] = {
     {"Mb/s", 125000, 1},
     {"Gb/s", 125000000, 1},
     {"Tb/s", 125000000000, 1},
-    {NULL},
+    {NULL, 0, 0},
 };
 static const Unit rate_units[] = {
     {"/h", 1, 3600},
     {"/min", 1, 60},
     {"/s", 1, 1},
-    {NULL},
+    {NULL, 0, 0},
 };
 
 static const struct {
@@ -127,6 +128,8 @@ gboolean eep_units_parse_number(const char *text, double *ret)
 char *eep_units_format_number(double value)
 {
     char text[G_ASCII_DTOSTR_BUF_SIZE];
+    if (value > -1e15 && value < 1e15 && value == floor(value))
+        return g_strdup(g_ascii_formatd(text, sizeof text, "%.0f", value));
     for (guint digits = 1; digits < 17; digits++) {
         char format[8];
         g_snprintf(format, sizeof format, "%%.%ug", digits);

@@ -1,6 +1,6 @@
 #include "core/engine/engine.h"
 
-#include "core/options.h"
+G_DEFINE_QUARK(eep - engine - error - quark, eep_engine_error)
 
 EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint32 hash_tokens,
                           EepWorkerId worker, EepStepHistory *history)
@@ -20,6 +20,7 @@ EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint
     eep_calendar_init(&engine->calendar);
     engine->worker = worker;
     engine->history = history;
+    engine->starved = g_ptr_array_new();
     engine->pauses = g_new0(EepGapStack, 1);
     eep_gap_stack_init(engine->pauses);
     return engine;
@@ -31,6 +32,7 @@ void eep_engine_free(EepEngine *engine)
         return;
     eep_prefix_cache_free(engine->kv.prefix);
     eep_calendar_clear(&engine->calendar);
+    g_ptr_array_free(engine->starved, TRUE);
     eep_gap_stack_clear(engine->pauses);
     g_free(engine->pauses);
     g_free(engine->phase_count);
@@ -112,6 +114,21 @@ void eep_engine_close_gaps(EepEngine *engine, EepRequest *request)
     request->last_token = engine->history->last_end - engine->stall;
 }
 
+void eep_engine_mark_starved(EepEngine *engine, EepRequest *request)
+{
+    request->flags |= EEP_REQUEST_FLAG_STARVED;
+    g_ptr_array_add(engine->starved, request);
+}
+
+gboolean eep_engine_forget_starved(EepEngine *engine, EepRequest *request)
+{
+    if (!(request->flags & EEP_REQUEST_FLAG_STARVED))
+        return FALSE;
+    request->flags &= (guint16)~EEP_REQUEST_FLAG_STARVED;
+    g_ptr_array_remove(engine->starved, request);
+    return TRUE;
+}
+
 void eep_engine_remove(EepEngine *engine, EepRequest *request)
 {
     guint64 computed = eep_engine_computed(engine, request);
@@ -124,7 +141,8 @@ void eep_engine_remove(EepEngine *engine, EepRequest *request)
         if (request->state == EEP_REQUEST_DECODE) {
             eep_calendar_remove(&engine->calendar, request);
             eep_engine_stop_decoding(engine, request);
-            eep_engine_close_gaps(engine, request);
+            if (!eep_engine_forget_starved(engine, request))
+                eep_engine_close_gaps(engine, request);
             request->generated += (guint32)(engine->counter - request->base);
         } else {
             engine->partial = NULL;
@@ -142,7 +160,7 @@ void eep_engine_remove(EepEngine *engine, EepRequest *request)
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            g_set_error(error, EEP_OPTION_ERROR, 0, __VA_ARGS__);                                  \
+            g_set_error(error, EEP_ENGINE_ERROR, 0, __VA_ARGS__);                                  \
             return FALSE;                                                                          \
         }                                                                                          \
     } while (0)

@@ -52,12 +52,16 @@ typedef struct {
     guint8 pause;        /* EepPause */
     gboolean is_blocked; /* the head of `waiting` did not fit, and no block was freed since */
     EepTime stall;       /* time that committed steps took in which the decodes stood still */
+    GPtrArray *starved;  /* priority policy: running requests that wait for their next token longer
+                            than the others */
     /* Limits. */
     guint32 max_batched_tokens, max_num_seqs;
     guint64 watermark_blocks;
     gboolean by_priority;
     guint32 prefill_interval;
     /* Identity and account. */
+    gint gpu_use; /* EepGpuUse since gpu_since */
+    EepTime gpu_since;
     guint16 index; /* in the pool's order of engines, which is rank order */
     EepWorkerId worker;
     EepStepHistory *history; /* the pool's */
@@ -91,6 +95,9 @@ void eep_engine_remove(EepEngine *engine, EepRequest *request);
 /* Tokens of known length computed as of the last planned step. */
 guint64 eep_engine_computed(const EepEngine *engine, const EepRequest *request);
 
+#define EEP_ENGINE_ERROR (eep_engine_error_quark()) /* an invariant broke; one code, 0 */
+GQuark eep_engine_error_quark(void);
+
 /* Counts everything anew and compares with the running counts; TRUE, or FALSE with the first
  * difference. O(requests). */
 gboolean eep_engine_check(const EepEngine *engine, GError **error);
@@ -106,6 +113,13 @@ void eep_engine_stop_decoding(EepEngine *engine, EepRequest *request);
 /* Ends a stretch of decoding in the account of inter-token gaps; the request's last token came with
  * the last committed step. */
 void eep_engine_close_gaps(EepEngine *engine, EepRequest *request);
+
+/* The decoding request goes without a token longer than the others; its gaps are closed until it
+ * gets one. */
+void eep_engine_mark_starved(EepEngine *engine, EepRequest *request);
+
+/* TRUE when the request was among the starved; then its gaps are closed already. */
+gboolean eep_engine_forget_starved(EepEngine *engine, EepRequest *request);
 
 G_END_DECLS
 

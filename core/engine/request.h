@@ -90,6 +90,8 @@ struct EepRequest {
 enum {
     EEP_REQUEST_FLAG_FINISHING = 1, /* its last token is in flight */
     EEP_REQUEST_FLAG_GROWN = 2,     /* scratch of one pass: it has got its block of this step */
+    EEP_REQUEST_FLAG_STARVED = 4,   /* decodes, but a step went by without a token for it */
+    EEP_REQUEST_FLAG_PASSED = 8,    /* scratch of one pass: it starves in this step */
 };
 
 /* Tokens known at admission or while waiting: prompt plus generated. */

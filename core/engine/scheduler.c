@@ -14,19 +14,38 @@ static gint compare_urgency(const EepRequest *x, const EepRequest *y)
 /* -- preemption
  * ---------------------------------------------------------------------------------------- */
 
-/* `n_computed`: tokens whose blocks the victim holds at this moment. */
-static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepRequest *request,
-                    guint64 n_computed)
+/* A token of the step in flight still comes, and with it the last gap. If that step completes the
+ * prefill, its chunk sees to it. */
+static void close_gaps_when_known(EepEngine *engine, EepPlan *before, EepRequest *request)
 {
+    if (before == NULL || !before->advanced[engine->index])
+        eep_engine_close_gaps(engine, request);
+    else if (request->base_step < before->step)
+        g_ptr_array_add(before->late, request);
+}
+
+/* Tokens held before this step's growth. */
+static guint64 computed_before(const EepEngine *engine, const EepRequest *request)
+{
+    if (request->state != EEP_REQUEST_DECODE)
+        return request->computed;
+    return (guint64)request->prompt_tokens + request->generated - 1 +
+           (MIN(engine->counter - 1, request->due) - request->base);
+}
+
+static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepRequest *request)
+{
+    guint32 n_blocks = eep_kv_cache_blocks_for(&engine->kv, computed_before(engine, request));
     EepVictim victim = {.request = request,
                         .next = request->next,
                         .generated = request->generated,
                         .computed = request->computed,
-                        .n_blocks = eep_kv_cache_blocks_for(&engine->kv, n_computed),
+                        .n_blocks = n_blocks,
                         .engine = engine->index,
                         .n_runs = request->n_runs,
-                        .state = request->state};
-    gboolean in_flight = before != NULL && before->advanced[engine->index];
+                        .state = request->state,
+                        .last_token = request->last_token,
+                        .max_gap = request->max_gap};
 
     if (request->state == EEP_REQUEST_PREFILL) {
         engine->partial = NULL;
@@ -34,16 +53,17 @@ static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepReques
         eep_calendar_remove(&engine->calendar, request);
         eep_engine_stop_decoding(engine, request);
         request->generated += (guint32)(engine->counter - 1 - request->base);
-        /* A token of the step in flight still comes. If that step completes the prefill, its chunk
-         * says so. */
-        if (!in_flight)
-            eep_engine_close_gaps(engine, request);
-        else if (request->base_step < before->step)
-            g_ptr_array_add(before->late, request);
+        victim.was_starved = eep_engine_forget_starved(engine, request);
+        if (!victim.was_starved)
+            close_gaps_when_known(engine, before, request);
     }
     if (request->n_runs > 0)
         victim.runs = g_memdup2(request->runs, request->n_runs * sizeof *request->runs);
-    eep_kv_cache_release(&engine->kv, request, victim.n_blocks);
+    if (request->flags & EEP_REQUEST_FLAG_GROWN) {
+        request->flags &= (guint16)~EEP_REQUEST_FLAG_GROWN;
+        n_blocks++;
+    }
+    eep_kv_cache_release(&engine->kv, request, n_blocks);
     eep_request_queue_remove(&engine->running, request);
     request->state = EEP_REQUEST_WAITING;
     request->computed = 0;
@@ -58,15 +78,6 @@ static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepReques
     g_array_append_val(plan->victims, victim);
 }
 
-/* Tokens held before this step's growth. */
-static guint64 computed_before(const EepEngine *engine, const EepRequest *request)
-{
-    if (request->state != EEP_REQUEST_DECODE)
-        return request->computed;
-    return (guint64)request->prompt_tokens + request->generated - 1 +
-           (MIN(engine->counter - 1, request->due) - request->base);
-}
-
 static guint32 partial_chunk(const EepEngine *engine)
 {
     guint32 budget = engine->max_batched_tokens - engine->n_decodes;
@@ -74,27 +85,40 @@ static guint32 partial_chunk(const EepEngine *engine)
     return MIN(budget, eep_request_known(engine->partial) - engine->partial->computed);
 }
 
-static guint32 partial_blocks(const EepEngine *engine)
+static guint32 partial_blocks(const EepEngine *engine, guint32 n_tokens)
 {
     const EepRequest *request = engine->partial;
 
-    return eep_kv_cache_blocks_for(&engine->kv, request->computed + partial_chunk(engine)) -
-           request->blocks;
+    return eep_kv_cache_blocks_for(&engine->kv, request->computed + n_tokens) - request->blocks;
 }
+
+/* What the running pass came to. */
+typedef struct {
+    guint32 n_partial_tokens; /* to be scheduled for the partial prefill, whose blocks are free */
+    guint32 n_grown;          /* blocks that decodes took */
+    guint32 n_starved;        /* decodes passed over */
+    gint64 starved_context;   /* their KV tokens */
+} RunningPass;
 
 /* FCFS: the victims are the shortest tail of the running list whose blocks let the others grow,
  * which is what going through the list in order and preempting the last one comes to. */
-static void grow_fcfs(EepEngine *engine, EepPlan *plan, EepPlan *before)
+static void grow_fcfs(EepEngine *engine, EepPlan *plan, EepPlan *before, RunningPass *pass)
 {
     const guint32 *n_growing = &engine->phase_count[engine->phase];
 
     while (*n_growing > engine->kv.n_free) {
         EepRequest *last = engine->running.tail;
 
-        preempt(engine, plan, before, last, computed_before(engine, last));
+        preempt(engine, plan, before, last);
     }
-    if (engine->partial != NULL && partial_blocks(engine) > engine->kv.n_free - *n_growing)
-        preempt(engine, plan, before, engine->partial, engine->partial->computed);
+    if (engine->partial != NULL) {
+        pass->n_partial_tokens = partial_chunk(engine);
+        if (partial_blocks(engine, pass->n_partial_tokens) > engine->kv.n_free - *n_growing) {
+            preempt(engine, plan, before, engine->partial);
+            pass->n_partial_tokens = 0;
+        }
+    }
+    pass->n_grown = *n_growing;
     eep_kv_cache_take(&engine->kv, *n_growing);
 }
 
@@ -108,43 +132,78 @@ static EepRequest *least_urgent(const EepEngine *engine)
     return worst;
 }
 
-/* Priority: the victim may stand before the request that needs blocks; then it gives back the block
- * it has just got. */
-static void grow_by_priority(EepEngine *engine, EepPlan *plan, EepPlan *before)
+/* The request keeps its place but gets no token in this step: it is as if its decoding had begun
+ * one count later. */
+static void starve(EepEngine *engine, EepPlan *plan, EepPlan *before, EepRequest *request)
 {
+    EepStarving starving = {request, !(request->flags & EEP_REQUEST_FLAG_STARVED)};
+
+    eep_calendar_remove(&engine->calendar, request);
+    eep_engine_stop_decoding(engine, request);
+    request->base++;
+    request->due++;
+    eep_calendar_insert(&engine->calendar, request);
+    eep_engine_start_decoding(engine, request);
+    request->flags |= EEP_REQUEST_FLAG_PASSED;
+    g_array_append_val(plan->starving, starving);
+    if (!starving.is_first)
+        return;
+    close_gaps_when_known(engine, before, request);
+    eep_engine_mark_starved(engine, request);
+}
+
+static gboolean is_decoding(const EepRequest *request)
+{
+    return request->state == EEP_REQUEST_DECODE && !(request->flags & EEP_REQUEST_FLAG_FINISHING);
+}
+
+/* Preempts until `n_needed` blocks are free; FALSE when that was the request itself. *next stays
+ * valid. */
+static gboolean make_room(EepEngine *engine, EepPlan *plan, EepPlan *before, EepRequest *request,
+                          guint32 n_needed, EepRequest **next)
+{
+    while (n_needed > engine->kv.n_free) {
+        EepRequest *victim = least_urgent(engine);
+        if (victim == *next)
+            *next = victim->next;
+        preempt(engine, plan, before, victim);
+        if (victim == request)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* Priority: the victim may stand before the request that needs blocks; then it gives back the block
+ * it has just got and its token, though nobody's share in this step grows by it. A request that
+ * falls itself ends the pass: those behind it get nothing in this step, as in vLLM. */
+static void grow_by_priority(EepEngine *engine, EepPlan *plan, EepPlan *before, RunningPass *pass)
+{
+    gboolean goes_on = TRUE;
+
     for (EepRequest *request = engine->running.head, *next; request != NULL; request = next) {
-        gboolean is_growing = request->state == EEP_REQUEST_DECODE &&
-                              !(request->flags & EEP_REQUEST_FLAG_FINISHING) &&
-                              eep_engine_phase_of(engine, request) == engine->phase;
-        guint32 n_needed = is_growing ? 1 : 0;
-
-        if (request == engine->partial)
-            n_needed = partial_blocks(engine);
         next = request->next;
-        while (n_needed > engine->kv.n_free) {
-            EepRequest *victim = least_urgent(engine);
-            guint64 n_computed = computed_before(engine, victim);
-
-            if (victim->flags & EEP_REQUEST_FLAG_GROWN)
-                n_computed++;
-            victim->flags &= (guint16)~EEP_REQUEST_FLAG_GROWN;
-            if (victim == next)
-                next = victim->next;
-            preempt(engine, plan, before, victim, n_computed);
-            if (victim == request) {
-                n_needed = 0;
-                is_growing = FALSE;
-            } else if (request == engine->partial) {
-                n_needed = partial_blocks(engine); /* the victim's token is back in the budget */
+        if (is_decoding(request) && !goes_on) {
+            pass->n_starved++;
+            pass->starved_context += (gint64)computed_before(engine, request);
+            starve(engine, plan, before, request);
+        } else if (is_decoding(request) && eep_engine_phase_of(engine, request) == engine->phase) {
+            goes_on = make_room(engine, plan, before, request, 1, &next);
+            if (goes_on) {
+                eep_kv_cache_take(&engine->kv, 1);
+                request->flags |= EEP_REQUEST_FLAG_GROWN;
             }
-        }
-        if (is_growing) {
-            eep_kv_cache_take(&engine->kv, n_needed);
-            request->flags |= EEP_REQUEST_FLAG_GROWN;
+        } else if (request == engine->partial && goes_on) {
+            guint32 n_tokens = partial_chunk(engine);
+
+            if (make_room(engine, plan, before, request, partial_blocks(engine, n_tokens), &next))
+                pass->n_partial_tokens = n_tokens;
         }
     }
     for (EepRequest *request = engine->running.head; request != NULL; request = request->next)
-        request->flags &= (guint16)~EEP_REQUEST_FLAG_GROWN;
+        if (request->flags & EEP_REQUEST_FLAG_GROWN) {
+            request->flags &= (guint16)~EEP_REQUEST_FLAG_GROWN;
+            pass->n_grown++;
+        }
 }
 
 /* -- chunks and admission
@@ -256,10 +315,33 @@ static void collect_finishing(EepEngine *engine, EepPlan *plan)
     *due = (EepDueList){NULL, NULL};
 }
 
+static gboolean is_short_of_blocks(const EepEngine *engine)
+{
+    guint32 n_partial = engine->partial != NULL ? partial_blocks(engine, partial_chunk(engine)) : 0;
+
+    return engine->phase_count[engine->phase] + n_partial > engine->kv.n_free;
+}
+
+/* Those starved before this step and not again in it get a token now. */
+static void resume_starved(EepEngine *engine, EepPlan *plan)
+{
+    for (guint i = engine->starved->len; i-- > 0;) {
+        EepRequest *request = g_ptr_array_index(engine->starved, i);
+
+        if (request->flags & EEP_REQUEST_FLAG_PASSED) {
+            request->flags &= (guint16)~EEP_REQUEST_FLAG_PASSED;
+        } else {
+            eep_engine_forget_starved(engine, request);
+            g_ptr_array_add(plan->resumed, request);
+        }
+    }
+}
+
 void eep_scheduler_plan(EepEngine *engine, EepPlan *plan, EepPlan *before, guint64 wave_step)
 {
     EepEngineWork *work = &plan->work[engine->index];
     guint n_chunks = plan->chunks->len, n_victims = plan->victims->len;
+    RunningPass pass = {0};
     guint32 budget;
 
     memset(work, 0, sizeof *work);
@@ -279,22 +361,23 @@ void eep_scheduler_plan(EepEngine *engine, EepPlan *plan, EepPlan *before, guint
         engine->phase = 0;
     eep_calendar_advance(&engine->calendar, engine->counter);
 
-    if (engine->by_priority && engine->phase_count[engine->phase] +
-                                       (engine->partial != NULL ? partial_blocks(engine) : 0) >
-                                   engine->kv.n_free)
-        grow_by_priority(engine, plan, before);
+    if (G_UNLIKELY(engine->by_priority) && is_short_of_blocks(engine))
+        grow_by_priority(engine, plan, before, &pass);
     else
-        grow_fcfs(engine, plan, before);
-    work->n_decodes = engine->n_decodes;
+        grow_fcfs(engine, plan, before, &pass);
+    if (G_UNLIKELY(engine->starved->len > 0))
+        resume_starved(engine, plan);
+    plan->n_grown[engine->index] = pass.n_grown;
+    work->n_decodes = engine->n_decodes - pass.n_starved;
     work->decode_context_tokens =
-        engine->context_base + (gint64)(engine->n_decodes * engine->counter);
-    budget = engine->max_batched_tokens - engine->n_decodes;
-    if (engine->partial != NULL) {
-        guint32 n_tokens = partial_chunk(engine), n_blocks = partial_blocks(engine);
+        engine->context_base + (gint64)(engine->n_decodes * engine->counter) - pass.starved_context;
+    budget = engine->max_batched_tokens - work->n_decodes;
+    if (pass.n_partial_tokens > 0) {
+        guint32 n_blocks = partial_blocks(engine, pass.n_partial_tokens);
 
         eep_kv_cache_take(&engine->kv, n_blocks);
-        budget -= n_tokens;
-        schedule_chunk(engine, plan, engine->partial, n_tokens, n_blocks, FALSE);
+        budget -= pass.n_partial_tokens;
+        schedule_chunk(engine, plan, engine->partial, pass.n_partial_tokens, n_blocks, FALSE);
     }
     if (plan->victims->len == n_victims)
         admit_waiting(engine, plan, wave_step, budget);

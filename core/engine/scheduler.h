@@ -32,18 +32,29 @@ typedef struct {
     guint32 generated, computed, n_blocks;
     guint16 engine, n_runs;
     guint8 state;
+    gboolean was_starved;
+    EepTime last_token, max_gap;
 } EepVictim;
+
+/* A decoding request that a step passes over. */
+typedef struct {
+    EepRequest *request;
+    gboolean is_first; /* the step before gave it a token */
+} EepStarving;
 
 /* The step of one pool between planning and its end. */
 typedef struct {
     guint64 step;          /* the pool's step index */
     EepEngineWork *work;   /* [n_engines] */
     guint8 *advanced;      /* [n_engines] the engine's counter went up */
+    guint32 *n_grown;      /* [n_engines] blocks that decodes took */
     EepDueList *finishing; /* [n_engines] requests that get their last token */
     guint16 *touched;      /* engines with chunks, finishes or an own gap, in order */
-    guint n_touched, n_engines;
-    GArray *chunks;  /* EepChunk, by engine */
-    GArray *victims; /* EepVictim, in the order of falling */
+    guint n_touched, n_engines, n_allocated;
+    GArray *chunks;     /* EepChunk, by engine */
+    GArray *victims;    /* EepVictim, in the order of falling */
+    GArray *starving;   /* EepStarving (priority policy) */
+    GPtrArray *resumed; /* starved ones that this step gives a token */
     GPtrArray *late; /* requests that the next plan preempted: their last token is in this step */
     guint64 n_decodes, n_prefill_tokens, n_admitted;
     gboolean has_work; /* at least one token is scheduled */

@@ -4,8 +4,10 @@
  * is an event, so that the journal is complete. Every operation has an id and **ends exactly
  * once**, on every path, as an EEP_EVENT_OP_DONE event that carries an EepCompletion. Phases and
  * moves complete once per worker (worker != 0), then once whole (worker 0); steps once for the
- * pool. After the end of an abort no completion of its scope follows. Not a transport and not a
- * cost model. Arguments live until the call returns. Unsupported operations are the
+ * pool, in order, but that refusals (at once and whole) and aborted steps that had not begun may
+ * overtake. After the end of an abort no completion of its scope, as it was when the abort was
+ * submitted, follows. Not a transport and not
+ * a cost model. Arguments live until the call returns. Unsupported operations are the
  * eep_backend_no_* stubs, never NULL, and query_caps tells. */
 #ifndef EEP_CORE_LOOP_BACKEND_H
 #define EEP_CORE_LOOP_BACKEND_H
@@ -25,7 +27,10 @@ typedef enum {
     EEP_OP_MOVE_KV,
     EEP_OP_READ_LOAD,
     EEP_OP_ABORT,
+    EEP_OP_COUNT,
 } EepOpKind;
+
+extern const char *const eep_op_names[EEP_OP_COUNT];
 
 /* How an operation ended; the widest thing broken grows downwards. */
 typedef enum {
@@ -35,7 +40,10 @@ typedef enum {
     EEP_DONE_TIMED_OUT,
     EEP_DONE_WORKER_LOST,
     EEP_DONE_GROUP_BROKEN,
+    EEP_DONE_COUNT,
 } EepDone;
+
+extern const char *const eep_done_names[EEP_DONE_COUNT];
 
 typedef struct {
     EepOpId id;
@@ -103,8 +111,14 @@ typedef struct {
     EepWorkerId worker;
 } EepScope;
 
+/* What a read_load that ended OK brings, as the event's blob. */
+typedef struct {
+    guint64 version; /* equal for loads that are proportional to each other; 0: unknown */
+    double tokens[]; /* [n_layers][n_experts], of the window */
+} EepLoadReport;
+
 /* Payload of EEP_EVENT_OP_DONE: a = id, b = kind | done << 8 | worker << 32, c = epoch | n_steps
- * << 32. blob: for a read_load that ended OK, double[n_layers][n_experts] token counts; for a
+ * << 32. blob: for a read_load that ended OK, an EepLoadReport; for a
  * failure, EepWorkerId[] suspects; for a leap of more than one step, EepTime[n_steps] step ends. */
 typedef struct {
     EepOpId id;
@@ -115,6 +129,8 @@ typedef struct {
     guint32 n_steps; /* whole steps that happened; the others did not happen at all */
 } EepCompletion;
 
+/* The event's source is the worker, or the pool for worker 0; its flags belong to the loop. The
+ * event takes over `blob` (nullable), as eep_loop_schedule() takes over the event's. */
 void eep_completion_to_event(const EepCompletion *completion, EepPoolId pool, GBytes *blob,
                              EepEvent *ret_event);
 void eep_completion_from_event(const EepEvent *event, EepCompletion *ret_completion);
@@ -155,6 +171,11 @@ void eep_backend_no_read_load(EepBackend *self, const EepOp *op, guint64 from_st
                               guint64 to_step);
 void eep_backend_no_abort(EepBackend *self, const EepOp *op, const EepScope *scope);
 
+/* For backends: ends the whole operation at `now` with no steps and no blob, in the calling order.
+ */
+void eep_backend_end(EepBackend *self, const EepOp *op, EepOpKind kind, EepDone done);
+
+/* Does nothing with NULL. */
 void eep_backend_free(EepBackend *backend);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepBackend, eep_backend_free)
 

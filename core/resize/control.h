@@ -45,7 +45,7 @@ typedef struct {
 
 /* A row of the plan that runs: where all who take part meet. */
 typedef struct {
-    EepOpId op; /* 0: not an operation, or it has ended */
+    EepOpId op; /* 0: not an operation, or it has ended as a whole */
     guint32 n_entered, n_done;
     guint32 phase; /* index in the record */
     guint32 state; /* EepRowState */

@@ -63,13 +63,15 @@ static gboolean check_rows(const Check *check)
         }
         HOLDS(EEP_SLOT_NONE, row->n_entered == n_entered && row->n_done == n_done,
               "a row's counts are not its participants'");
-        HOLDS(EEP_SLOT_NONE, row->op == 0 || row->state == EEP_ROW_RUNNING,
-              "a row that does not run has an operation");
+        HOLDS(EEP_SLOT_NONE, row->op == 0 || row->state != EEP_ROW_WAITING,
+              "a row that has not begun has an operation");
         if (row->state == EEP_ROW_WAITING)
             continue;
         HOLDS(EEP_SLOT_NONE, i < check->plan->n_rows, "a row runs that the plan has not");
         HOLDS(EEP_SLOT_NONE, n_entered == eep_control_count(control, check->plan->rows[i].who),
               "a row began before all who take part had come to it");
+        HOLDS(EEP_SLOT_NONE, (row->state == EEP_ROW_DONE) == (n_done == n_entered),
+              "a row is done before its participants are, or after");
         HOLDS(EEP_SLOT_NONE,
               row->state != EEP_ROW_RUNNING || !check->plan->rows[i].blocks || control->is_blocked,
               "a row that blocks forwards runs while steps may begin");

@@ -309,6 +309,12 @@ static void run(EepResize *resize, gboolean in_boundary)
         }
     } while (progressed);
     update_wants(resize);
+#ifdef EEP_CHECK_INVARIANTS
+    g_autoptr(GError) error = NULL;
+
+    if (!eep_resize_check(resize, &error))
+        g_error("%s", error->message);
+#endif
 }
 
 void eep_resize_request(EepResize *resize, gint64 new_dp, const char *id, const char *by)
@@ -456,9 +462,18 @@ GBytes *eep_resize_save(const EepResize *resize)
 
 gboolean eep_resize_load(EepResize *resize, GBytes *block, GError **error)
 {
+    const EepCoordinator *coordinator = &resize->control->coordinator;
+    EepTime now = eep_resize_now(resize);
+
     if (!eep_control_load(resize->control, block, error))
         return FALSE;
     update_wants(resize);
+    eep_resize_record_init(&resize->record, resize->params.pool, NULL, NULL, now);
+    resize->record.generation = resize->generation->name;
+    resize->record.from = coordinator->from;
+    resize->record.to = coordinator->to;
+    resize->record.is_stalled = resize->control->is_blocked || resize->wants.wants_steps;
+    resize->record.is_rejecting = coordinator->is_refusing != 0;
     return TRUE;
 }
 

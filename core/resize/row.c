@@ -175,18 +175,21 @@ static void end_part(EepResize *resize, guint index, guint slot, EepParticipantE
     eep_participant_post(resize->control, slot, event);
 }
 
+/* The operation stays known until its whole completion, which comes after its workers' own. */
 static void end(EepResize *resize, guint index, guint slot, EepParticipantEvent event)
 {
     EepRow *running = &resize->control->rows[index];
 
     if (slot != EEP_SLOT_NONE) {
         end_part(resize, index, slot, event);
-        return;
+    } else {
+        for (guint i = 0; i < resize->control->n_slots; i++)
+            end_part(resize, index, i, event);
+        running->op = 0;
     }
-    for (guint i = 0; i < resize->control->n_slots; i++)
-        end_part(resize, index, i, event);
+    if (running->n_done < running->n_entered || running->state == EEP_ROW_DONE)
+        return;
     running->state = EEP_ROW_DONE;
-    running->op = 0;
     eep_resize_record_end_phase(&resize->record, running->phase, eep_resize_now(resize));
 }
 

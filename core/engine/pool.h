@@ -1,0 +1,111 @@
+/* EepPool: one expert-parallel group: its engines, their placement of experts, and the step loop.
+ *
+ * All engines step together, because the all-to-all is a barrier: one operation of the backend
+ * serves the group. A pool steps while it has work and, like vLLM, until the finish check of every
+ * 32nd step; with async scheduling it plans the next step while one runs. It is driven by events
+ * (deployment.h hands them on) and acts through the backend; it owns engines, router, placement and
+ * resize. Not a client: it never retries. Loop thread only. */
+#ifndef EEP_CORE_ENGINE_POOL_H
+#define EEP_CORE_ENGINE_POOL_H
+
+#include "core/engine/pool_options.h"
+#include "core/engine/request.h"
+#include "core/loop/operations.h"
+#include "core/observer.h"
+#include "core/predictor.h"
+
+G_BEGIN_DECLS
+
+typedef struct EepPool EepPool;
+
+/* What the pools of a deployment share; all outlive the pools. */
+typedef struct {
+    EepLoop *loop;
+    EepBackend *backend;
+    EepPredictor *predictor;
+    EepOperations *operations;
+    EepObserver *observer;
+    guint64 seed;
+    EepWorkerId next_worker; /* ids are given once */
+    /* The request has left the pool with the fate and reason written in it. It is the callee's. */
+    void (*request_ended)(gpointer self, EepRequest *request);
+    gpointer self;
+} EepPoolServices;
+
+/* What the model and the hardware make of the options. */
+typedef struct {
+    guint n_moe_layers, n_experts, n_groups;
+    guint gpus_per_node;
+    guint max_engines;   /* GPUs of the cluster / tensor_parallel_size */
+    guint64 n_blocks;    /* KV blocks of one engine */
+    guint32 hash_tokens; /* prompt tokens that one prefix hash stands for; 0: no hashes */
+    gint64 max_model_len;
+    gint64 expert_bytes;     /* of one expert of one layer */
+    gint64 non_expert_bytes; /* per rank */
+    gint64 standby_bytes;    /* per GPU, held twice while a resize prepares */
+    EepTime control_latency;
+    guint max_ranks;          /* cap of the all2all backend on EP ranks; 0: none */
+    const char *all2all_name; /* static */
+    gboolean is_elastic_backend;
+} EepPoolShape;
+
+#define EEP_POOL_ERROR (eep_pool_error_quark())
+GQuark eep_pool_error_quark(void);
+typedef enum {
+    EEP_POOL_ERROR_BROKEN, /* an invariant broke */
+    EEP_POOL_ERROR_STEP,   /* steps fail again and again */
+} EepPoolError;
+
+/* Steps between two finish checks of a wave, and of the pause consensus (vLLM's DPEngineCoreProc).
+ */
+#define EEP_POOL_CHECK_STEPS 32
+
+EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
+                      const EepPoolOptions *options, const EepPoolShape *shape, GError **error);
+void eep_pool_free(EepPool *pool);
+
+const char *eep_pool_name(const EepPool *pool);
+guint eep_pool_n_engines(const EepPool *pool); /* that serve */
+const EepPoolOptions *eep_pool_options_of(const EepPool *pool);
+const EepPoolShape *eep_pool_shape(const EepPool *pool);
+
+/* TRUE while new requests get 503. */
+gboolean eep_pool_is_refusing(const EepPool *pool);
+
+/* Routes the request and queues it; FALSE when every queue is full (the request is untouched). */
+gboolean eep_pool_submit(EepPool *pool, EepRequest *request);
+
+/* Events of the loop. FALSE with an error when an invariant broke or the backend failed for good.
+ */
+gboolean eep_pool_on_plan(EepPool *pool, GError **error);
+void eep_pool_on_stats(EepPool *pool);
+gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,
+                                GError **error);
+void eep_pool_on_note(EepPool *pool, const EepEvent *event);
+void eep_pool_on_timer(EepPool *pool, guint64 timer);
+
+/* A client was refused while the pool scales; a client that was refused has been served since. */
+void eep_pool_saw_rejected(EepPool *pool);
+void eep_pool_saw_success(EepPool *pool);
+
+/* Asks for a new size. What comes of it reaches the observer as a resize record. */
+void eep_pool_scale(EepPool *pool, guint new_data_parallel_size, const char *id, const char *by);
+
+/* Ends everything still in the pool with this fate (the run is over), and its account of GPU time.
+ */
+void eep_pool_finish(EepPool *pool, EepFate fate);
+
+typedef struct {
+    guint64 n_steps, n_dummy_steps, n_waves, n_admitted;
+    guint64 n_preemptions, n_recomputed_tokens, n_hit_blocks, n_prompt_blocks;
+    guint64 n_reshuffles, n_discarded_steps;
+} EepPoolCounts;
+
+void eep_pool_get_counts(const EepPool *pool, EepPoolCounts *ret_counts);
+
+/* All engines' counts against a recount, and the placement; see eep_engine_check(). */
+gboolean eep_pool_check(const EepPool *pool, GError **error);
+
+G_END_DECLS
+
+#endif

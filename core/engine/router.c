@@ -1,0 +1,198 @@
+#include "core/engine/router.h"
+
+#include "core/rng.h"
+
+/* Prefix affinity gives way when its engine has this many more requests than the least loaded one,
+ * and this factor (SGLang's cache-aware router: balance_abs_threshold 32,
+ * balance_rel_threshold 1.1). */
+#define AFFINITY_MAX_MORE   32
+#define AFFINITY_MAX_FACTOR 1.1
+
+typedef struct {
+    guint32 waiting, running;
+    double kv_usage;
+} Counts;
+
+struct EepRouter {
+    EepRouterPolicy policy;
+    gboolean is_live; /* staleness 0: true counts, no local increment */
+    guint client_count;
+    guint next; /* round robin; start of the rotating scan */
+    EepRng rng;
+    Counts *snapshot; /* [n] */
+    guint n;
+};
+
+EepRouter *eep_router_new(const EepPoolOptions *options, guint64 seed)
+{
+    EepRouter *router = g_new0(EepRouter, 1);
+
+    router->policy = options->router.policy;
+    router->is_live = options->router.staleness == 0;
+    router->client_count = (guint)options->router.client_count;
+    eep_rng_init(&router->rng, seed, "router");
+    return router;
+}
+
+void eep_router_free(EepRouter *router)
+{
+    if (router == NULL)
+        return;
+    g_free(router->snapshot);
+    g_free(router);
+}
+
+void eep_router_resize(EepRouter *router, guint n_engines)
+{
+    router->snapshot = g_renew(Counts, router->snapshot, n_engines);
+    for (guint i = router->n; i < n_engines; i++)
+        router->snapshot[i] = (Counts){0, 0, 0.0};
+    router->n = n_engines;
+}
+
+static Counts counts_of(const EepEngine *engine)
+{
+    return (Counts){engine->waiting.n, engine->running.n, eep_engine_kv_usage(engine)};
+}
+
+void eep_router_publish(EepRouter *router, EepEngine *const *engines, guint n_engines)
+{
+    for (guint i = 0; i < n_engines; i++)
+        router->snapshot[i] = counts_of(engines[i]);
+}
+
+static Counts counts_seen(const EepRouter *router, EepEngine *const *engines, guint i)
+{
+    return router->is_live ? counts_of(engines[i]) : router->snapshot[i];
+}
+
+/* vLLM 2025-08 to 2026-07: waiting * 4 + running. */
+static double score_waiting4_running(const Counts *counts, const EepEngine *engine,
+                                     guint client_count)
+{
+    return 4.0 * counts->waiting + counts->running;
+}
+
+/* vLLM since 2026-07-27 (#49204). */
+static double score_in_flight_kv(const Counts *counts, const EepEngine *engine, guint client_count)
+{
+    double in_flight = (double)client_count * (engine->waiting.n + engine->running.n);
+    double seen = (double)counts->waiting + counts->running;
+
+    return MAX(in_flight, seen) + counts->waiting * 6.0 * MAX(0.0, counts->kv_usage - 0.5);
+}
+
+typedef double (*Score)(const Counts *counts, const EepEngine *engine, guint client_count);
+
+static gboolean is_full(const EepEngine *engine, guint64 queue_limit)
+{
+    return queue_limit > 0 && engine->waiting.n >= queue_limit;
+}
+
+/* Lowest score from `start` on, round the circle; the first of equals. */
+static guint pick_lowest(const EepRouter *router, EepEngine *const *engines, guint n,
+                         guint64 queue_limit, guint start, Score score)
+{
+    guint best = EEP_ROUTER_NONE;
+    double best_score = 0.0;
+
+    for (guint k = 0; k < n; k++) {
+        guint i = start + k < n ? start + k : start + k - n;
+        Counts counts = counts_seen(router, engines, i);
+        double value = score(&counts, engines[i], router->client_count);
+
+        if ((best == EEP_ROUTER_NONE || value < best_score) && !is_full(engines[i], queue_limit)) {
+            best = i;
+            best_score = value;
+        }
+    }
+    return best;
+}
+
+static guint pick_round_robin(EepRouter *router, EepEngine *const *engines, guint n,
+                              guint64 queue_limit)
+{
+    for (guint k = 0; k < n; k++) {
+        guint i = router->next++ % n;
+
+        if (!is_full(engines[i], queue_limit))
+            return i;
+    }
+    return EEP_ROUTER_NONE;
+}
+
+static guint pick_power_of_two(EepRouter *router, EepEngine *const *engines, guint n,
+                               guint64 queue_limit)
+{
+    guint first = (guint)eep_rng_below(&router->rng, n), second = first;
+    Counts a, b;
+
+    if (n > 1)
+        second = (first + 1 + (guint)eep_rng_below(&router->rng, n - 1)) % n;
+    a = counts_seen(router, engines, first);
+    b = counts_seen(router, engines, second);
+    if (score_waiting4_running(&b, engines[second], 1) <
+        score_waiting4_running(&a, engines[first], 1))
+        first = second;
+    if (is_full(engines[first], queue_limit))
+        return pick_lowest(router, engines, n, queue_limit, 0, score_waiting4_running);
+    return first;
+}
+
+/* The engine that holds most of the prompt, unless it is overloaded against the least loaded one.
+ */
+static guint pick_prefix_affinity(EepRouter *router, EepEngine *const *engines, guint n,
+                                  const EepRequest *request, guint64 queue_limit)
+{
+    guint least = pick_lowest(router, engines, n, queue_limit, 0, score_waiting4_running),
+          best = least;
+    guint64 n_best = 0;
+    double load_least;
+
+    if (least == EEP_ROUTER_NONE || request->n_hashes == 0)
+        return least;
+    load_least = engines[least]->waiting.n + engines[least]->running.n;
+    for (guint i = 0; i < n; i++) {
+        guint64 n_idle, n_hit;
+        double load = engines[i]->waiting.n + engines[i]->running.n;
+
+        if (engines[i]->kv.prefix == NULL || is_full(engines[i], queue_limit) ||
+            (load > load_least + AFFINITY_MAX_MORE && load > load_least * AFFINITY_MAX_FACTOR))
+            continue;
+        n_hit = eep_prefix_cache_lookup(engines[i]->kv.prefix, request->hashes, request->n_hashes,
+                                        G_MAXUINT64, &n_idle);
+        if (n_hit > n_best) {
+            best = i;
+            n_best = n_hit;
+        }
+    }
+    return best;
+}
+
+guint eep_router_pick(EepRouter *router, EepEngine *const *engines, guint n_engines,
+                      const EepRequest *request, guint64 queue_limit)
+{
+    guint picked = EEP_ROUTER_NONE;
+
+    switch (router->policy) {
+    case EEP_ROUTER_WAITING4_RUNNING:
+        picked = pick_lowest(router, engines, n_engines, queue_limit, 0, score_waiting4_running);
+        break;
+    case EEP_ROUTER_IN_FLIGHT_KV:
+        picked = pick_lowest(router, engines, n_engines, queue_limit, router->next++ % n_engines,
+                             score_in_flight_kv);
+        break;
+    case EEP_ROUTER_ROUND_ROBIN:
+        picked = pick_round_robin(router, engines, n_engines, queue_limit);
+        break;
+    case EEP_ROUTER_POWER_OF_TWO:
+        picked = pick_power_of_two(router, engines, n_engines, queue_limit);
+        break;
+    case EEP_ROUTER_PREFIX_AFFINITY:
+        picked = pick_prefix_affinity(router, engines, n_engines, request, queue_limit);
+        break;
+    }
+    if (picked != EEP_ROUTER_NONE && !router->is_live)
+        router->snapshot[picked].waiting += router->client_count;
+    return picked;
+}

@@ -1,0 +1,63 @@
+/* EPLB policies: from expert loads to a placement. One file per policy; naive.c is the one to copy.
+ *
+ * A policy is a pure function: no state, no clock, no random numbers; the same problem gives the
+ * same map everywhere. It does not decide when to run (eplb.h) or how weights travel (migration.h).
+ * Any thread. To add one: a file with its EepEplbPolicy, a declaration here and a line in
+ * policy.c's table. */
+#ifndef EEP_CORE_EPLB_POLICY_H
+#define EEP_CORE_EPLB_POLICY_H
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+#define EEP_EPLB_ERROR (eep_eplb_error_quark())
+GQuark eep_eplb_error_quark(void);
+
+typedef enum {
+    EEP_EPLB_ERROR_SIZES,       /* sizes that do not divide, or too few slots */
+    EEP_EPLB_ERROR_LOAD,        /* a load that is negative, not a number or beyond float32 */
+    EEP_EPLB_ERROR_POLICY,      /* no such policy, or one that returned a map that cannot serve */
+    EEP_EPLB_ERROR_BUSY,        /* a rearrangement is under way */
+    EEP_EPLB_ERROR_RANKS,       /* that many ranks cannot hold all experts */
+    EEP_EPLB_ERROR_EXPERT_LOST, /* an expert has no slot */
+} EepEplbError;
+
+typedef struct {
+    guint n_layers;       /* L */
+    guint n_experts;      /* E, logical */
+    guint n_replicas;     /* R, slots to fill, >= E */
+    guint n_groups;       /* expert groups of the model's router, vLLM's num_groups; 1 = none */
+    guint n_nodes;        /* hosts that the ranks lie on, in equal blocks of ranks */
+    guint n_ranks;        /* D, GPUs; slots of rank r are [r * R/D, (r+1) * R/D) */
+    const double *weight; /* [L][E], load of each expert, >= 0, any unit */
+    const gint32 *old_phy2log; /* nullable [L][R], what these slots hold now, -1 = empty */
+} EepEplbProblem;
+
+typedef struct {
+    const char *name;
+    const char *help; /* one line */
+    /* Fills ret_phy2log [L][R]: every slot holds an expert, every expert has a slot. FALSE with
+     * error set when the sizes or loads are not ones that the policy defines; ret_phy2log is then
+     * undefined. */
+    gboolean (*place)(const EepEplbProblem *problem, gint32 *ret_phy2log, GError **error);
+} EepEplbPolicy;
+
+extern const EepEplbPolicy eep_eplb_policy_naive;
+extern const EepEplbPolicy eep_eplb_policy_deepseek;
+extern const EepEplbPolicy eep_eplb_policy_vllm;
+
+/* By name or alias ("default" is vllm, as in vLLM's own configuration); NULL with the known names
+ * in error. */
+const EepEplbPolicy *eep_eplb_policy_find(const char *name, GError **error);
+
+/* All policies, aliases not repeated; static. */
+const EepEplbPolicy *const *eep_eplb_policy_list(guint *ret_n);
+
+/* What every policy demands: sizes > 0, R >= E, R a multiple of D, loads finite, >= 0 and in
+ * float32's range. */
+gboolean eep_eplb_problem_check(const EepEplbProblem *problem, GError **error);
+
+G_END_DECLS
+
+#endif

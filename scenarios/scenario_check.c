@@ -1,0 +1,366 @@
+#include "scenarios/scenario_check.h"
+
+#include "core/suggest.h"
+
+#include <string.h>
+
+#define D G_GINT64_FORMAT
+
+/* NIXL EP's buffers are sized for so many ranks (VLLM_NIXL_EP_MAX_NUM_RANKS). */
+#define NIXL_MAX_RANKS 32
+
+static gboolean fail(const EepScenario *scenario, const EepYaml *node, GError **error,
+                     const char *format, ...) G_GNUC_PRINTF(4, 5);
+
+static gboolean fail(const EepScenario *scenario, const EepYaml *node, GError **error,
+                     const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    return eep_yaml_fail(scenario->document, node, EEP_OPTION_ERROR_BOUNDS, error, "%s", text);
+}
+
+/* A name out of a list, with words of the format that this version cannot do yet. */
+static gboolean check_name(const EepScenario *scenario, const char *pool, const char *key,
+                           const char *text, const char *const *now, const char *const *later,
+                           GError **error)
+{
+    const EepYaml *node = eep_scenario_where(scenario, pool, key);
+    g_autofree char *allowed = g_strjoinv(", ", (char **)now);
+    if (text != NULL && g_strv_contains(now, text))
+        return TRUE;
+    if (text != NULL && g_strv_contains(later, text))
+        return fail(scenario, node, error,
+                    "not yet: \"%s\" is not supported by this version: %s; try %s", text, allowed,
+                    now[0]);
+    const char *nearest = text != NULL ? eep_suggest_nearest(text, now) : NULL;
+    return fail(scenario, node, error, "\"%s\" is unknown: %s%s%s", text != NULL ? text : "",
+                allowed, nearest != NULL ? "; try " : "", nearest != NULL ? nearest : "");
+}
+
+static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, GError **error)
+{
+    static const char *const policies[] = {"vllm", "deepseek", "naive", NULL};
+    static const char *const later_policies[] = {"eep", "lplb", NULL};
+    static const char *const generations[] = {"g2.1", "restart", NULL};
+    static const char *const later_generations[] = {"m1", "g1", "g2", "g3", "masked", "eep", NULL};
+    EepPoolOptions *options = &pool->options;
+
+    if (g_strcmp0(options->eplb_config.policy, "default") == 0) {
+        g_free(options->eplb_config.policy);
+        options->eplb_config.policy = g_strdup("vllm");
+    }
+    if (options->role != EEP_ROLE_BOTH)
+        return fail(scenario, eep_scenario_where(scenario, pool->name, "role"), error,
+                    "not yet: pools of one role are not supported by this version: both");
+    return check_name(scenario, pool->name, "eplb_config.policy", options->eplb_config.policy,
+                      policies, later_policies, error) &&
+           check_name(scenario, pool->name, "resize.generation", options->resize.generation,
+                      generations, later_generations, error);
+}
+
+static gboolean check_features(const EepScenario *scenario, const EepScenarioPool *pool,
+                               GError **error)
+{
+    const EepPoolOptions *options = &pool->options;
+    gint64 ranks = options->data_parallel_size * options->tensor_parallel_size;
+    const struct {
+        gboolean broken;
+        const char *key, *text;
+    } rules[] = {
+        {options->enable_elastic_ep && !options->enable_eplb, "enable_elastic_ep",
+         "enable_elastic_ep needs enable_eplb, which moves the experts: enable_eplb: true"},
+        {options->enable_elastic_ep && !options->enable_expert_parallel, "enable_elastic_ep",
+         "enable_elastic_ep needs enable_expert_parallel: enable_expert_parallel: true"},
+        {options->enable_eplb && !options->enable_expert_parallel, "enable_eplb",
+         "enable_eplb needs enable_expert_parallel: enable_expert_parallel: true"},
+        {!options->enable_expert_parallel && ranks > 1, "enable_expert_parallel",
+         "not yet: several ranks without expert parallelism: enable_expert_parallel: true"},
+        {options->enable_elastic_ep && options->enable_dbo, "enable_dbo",
+         "enable_dbo does not work with enable_elastic_ep, in vLLM neither: one of the two; try "
+         "enable_dbo: false"},
+        {options->eplb_config.num_redundant_experts > 0 && !options->enable_eplb,
+         "eplb_config.num_redundant_experts",
+         "redundant experts need enable_eplb, which places them: enable_eplb: true, or "
+         "num_redundant_experts: 0"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rules); i++)
+        if (rules[i].broken)
+            return fail(scenario, eep_scenario_where(scenario, pool->name, rules[i].key), error,
+                        "%s", rules[i].text);
+    return TRUE;
+}
+
+/* What an all-to-all backend can span; `node` is the key that asks for so many ranks. */
+static gboolean check_backend_ranks(const EepScenario *scenario, const EepPoolOptions *options,
+                                    gint64 ranks, const EepYaml *node, GError **error)
+{
+    gint64 domain = scenario->hardware.gpus_per_node;
+    if (options->all2all_backend == EEP_ALL2ALL_NIXL_EP && ranks > NIXL_MAX_RANKS)
+        return fail(scenario, node, error,
+                    "%" D " ranks are too many for nixl_ep: at most %d (its buffers are sized for "
+                    "them); try allgather_reducescatter",
+                    ranks, NIXL_MAX_RANKS);
+    if (options->all2all_backend == EEP_ALL2ALL_FLASHINFER_NVLINK_ONE_SIDED && ranks > domain)
+        return fail(scenario, node, error,
+                    "%" D " ranks do not fit one NVLink domain, which "
+                    "flashinfer_nvlink_one_sided needs: at most %" D " on %s; try nixl_ep",
+                    ranks, domain, scenario->hardware.name);
+    return TRUE;
+}
+
+/* Redundant experts that make the division even, at or below and above what is asked. */
+static gboolean check_slots(const EepScenario *scenario, const EepScenarioPool *pool,
+                            GError **error)
+{
+    const EepPoolOptions *options = &pool->options;
+    gint64 ranks = options->data_parallel_size * options->tensor_parallel_size;
+    gint64 experts = scenario->model.n_routed_experts;
+    gint64 redundant = options->eplb_config.num_redundant_experts;
+    gint64 rest = (experts + redundant) % ranks;
+    const EepYaml *node = eep_scenario_where(scenario, pool->name,
+                                             redundant > 0 ? "eplb_config.num_redundant_experts"
+                                                           : "data_parallel_size");
+
+    if (rest == 0)
+        return TRUE;
+    gint64 more = redundant + ranks - rest;
+    g_autofree char *less =
+        redundant >= rest ? g_strdup_printf("%" D " or ", redundant - rest) : g_strdup("");
+    return fail(scenario, node, error,
+                "%" D " experts + %" D " redundant = %" D " do not divide over %" D " x %" D
+                " = %" D " ranks, %" D " are over: a multiple of %" D
+                "; try num_redundant_experts: %s%" D,
+                experts, redundant, experts + redundant, options->data_parallel_size,
+                options->tensor_parallel_size, ranks, rest, ranks, less, more);
+}
+
+static gboolean check_limits(const EepScenario *scenario, const EepScenarioPool *pool,
+                             GError **error)
+{
+    const EepPoolOptions *options = &pool->options;
+    gint64 domain = scenario->hardware.gpus_per_node;
+
+    if (options->tensor_parallel_size > domain || domain % options->tensor_parallel_size != 0)
+        return fail(scenario, eep_scenario_where(scenario, pool->name, "tensor_parallel_size"),
+                    error,
+                    "an engine of %" D " GPUs does not divide a node of %" D ": a divisor of %" D,
+                    options->tensor_parallel_size, domain, domain);
+    if (scenario->model.n_heads % options->tensor_parallel_size != 0)
+        return fail(scenario, eep_scenario_where(scenario, pool->name, "tensor_parallel_size"),
+                    error, "%" D " heads do not divide over %" D " GPUs: a divisor of %" D,
+                    scenario->model.n_heads, options->tensor_parallel_size,
+                    scenario->model.n_heads);
+    if (options->max_model_len > scenario->model.max_model_len)
+        return fail(scenario, eep_scenario_where(scenario, pool->name, "max_model_len"), error,
+                    "%" D " tokens are more than %s can hold: at most %" D, options->max_model_len,
+                    scenario->model.name, scenario->model.max_model_len);
+    return TRUE;
+}
+
+static gboolean check_memory(const EepScenario *scenario, EepScenarioPool *pool, GError **error)
+{
+    EepPoolOptions *options = &pool->options;
+    gint64 ranks = options->data_parallel_size * options->tensor_parallel_size;
+    GError *cause = NULL;
+
+    if (eep_hardware_is_constant(&scenario->hardware)) {
+        if (options->num_gpu_blocks_override < 1)
+            return fail(scenario,
+                        eep_scenario_where(scenario, pool->name, "num_gpu_blocks_override"), error,
+                        "constant-step has no memory to fit: num_gpu_blocks_override must say how "
+                        "many KV blocks an engine has; try num_gpu_blocks_override: 10000");
+        pool->memory.num_gpu_blocks = options->num_gpu_blocks_override;
+        pool->memory.block_size = options->block_size;
+        pool->memory.is_override = TRUE;
+        pool->memory.slots_per_rank = eep_memory_slots_per_rank(&scenario->model, options);
+        return TRUE;
+    }
+    if (!eep_memory_fit(&scenario->model, &scenario->hardware, options, ranks, &pool->memory,
+                        &cause))
+        return eep_yaml_fail_with(scenario->document,
+                                  eep_scenario_where(scenario, pool->name, "data_parallel_size"),
+                                  cause, error);
+    return TRUE;
+}
+
+static gboolean check_pool(EepScenario *scenario, EepScenarioPool *pool, GError **error)
+{
+    EepPoolOptions *options = &pool->options;
+    gint64 ranks = options->data_parallel_size * options->tensor_parallel_size;
+
+    eep_memory_resolve_limits(&scenario->model, &scenario->hardware, options);
+    return check_names(scenario, pool, error) && check_features(scenario, pool, error) &&
+           check_limits(scenario, pool, error) &&
+           check_backend_ranks(scenario, options, ranks,
+                               eep_scenario_where(scenario, pool->name, "data_parallel_size"),
+                               error) &&
+           check_slots(scenario, pool, error) && check_memory(scenario, pool, error);
+}
+
+/* "events.N" or a key of it; the file's order. */
+static const EepYaml *event_node(const EepScenario *scenario, guint index, const char *key)
+{
+    g_autofree char *event = g_strdup_printf("events.%u", index);
+    g_autofree char *path = g_strdup_printf("events.%u.%s", index, key);
+    const EepYaml *node = eep_yaml_find_path(scenario->document->root, path);
+    return node != NULL ? node : eep_yaml_find_path(scenario->document->root, event);
+}
+
+static gboolean check_event_names(const EepScenario *scenario, guint index, GError **error)
+{
+    EepEventOptions *event = &scenario->events[index];
+    const EepYaml *whole = event_node(scenario, index, "");
+
+    if (eep_yaml_find(whole, "at") == NULL)
+        return fail(scenario, whole, error, "the event has no time: at: TIME");
+    if (eep_yaml_find(whole, "scale_elastic_ep") == NULL)
+        return fail(scenario, whole, error,
+                    "the event says nothing to do: scale_elastic_ep: {new_data_parallel_size: N}");
+    if (event->pool == NULL && scenario->n_pools > 1)
+        return fail(scenario, whole, error, "the event names no pool, and there are %u: pool: NAME",
+                    scenario->n_pools);
+    if (event->pool == NULL)
+        event->pool = g_strdup(scenario->pools[0].name);
+    if (eep_scenario_find_pool(scenario, event->pool) < 0)
+        return fail(scenario, event_node(scenario, index, "pool"), error,
+                    "there is no pool \"%s\": a pool of the deployment; try %s", event->pool,
+                    scenario->pools[0].name);
+    for (guint i = 0; event->id != NULL && i < index; i++)
+        if (g_strcmp0(scenario->events[i].id, event->id) == 0)
+            return fail(scenario, event_node(scenario, index, "id"), error,
+                        "two events are called \"%s\": an id of its own", event->id);
+    return TRUE;
+}
+
+static gboolean check_event_size(const EepScenario *scenario, guint index, GError **error)
+{
+    const EepEventOptions *event = &scenario->events[index];
+    const EepScenarioPool *pool = &scenario->pools[eep_scenario_find_pool(scenario, event->pool)];
+    const EepPoolOptions *options = &pool->options;
+    const EepYaml *node = event_node(scenario, index, "scale_elastic_ep.new_data_parallel_size");
+    gint64 size = event->scale_elastic_ep.new_data_parallel_size;
+    gint64 least = eep_memory_min_data_parallel_size(&scenario->model, options);
+
+    if (!options->enable_elastic_ep && strcmp(options->resize.generation, "restart") != 0)
+        return fail(scenario, node, error,
+                    "pool \"%s\" cannot be resized: enable_elastic_ep: true, or "
+                    "resize.generation: restart",
+                    pool->name);
+    if (size < 1)
+        return fail(scenario, node, error, "new_data_parallel_size is %" D ": at least 1", size);
+    if (size < least)
+        return fail(scenario, node, error,
+                    "%" D " engines x %" D " slots hold %" D " of %" D
+                    " experts: minimum is ceil(%" D " * %" D " / (%" D " + %" D ")) = %" D
+                    "; try more num_redundant_experts at the start",
+                    size, pool->memory.slots_per_rank * options->tensor_parallel_size,
+                    size * pool->memory.slots_per_rank * options->tensor_parallel_size,
+                    scenario->model.n_routed_experts, scenario->model.n_routed_experts,
+                    options->data_parallel_size, scenario->model.n_routed_experts,
+                    options->eplb_config.num_redundant_experts, least);
+    return check_backend_ranks(scenario, options, size * options->tensor_parallel_size, node,
+                               error);
+}
+
+/* Most GPUs that are held at once, following the events in time: each pool at its largest size so
+ * far that a resize passes through (both sizes while it lasts). */
+static gint64 most_gpus(const EepScenario *scenario)
+{
+    gint64 total = 0;
+    for (guint i = 0; i < scenario->n_pools; i++) {
+        const EepPoolOptions *options = &scenario->pools[i].options;
+        gint64 engines = options->data_parallel_size;
+        for (guint j = 0; j < scenario->n_events; j++)
+            if (strcmp(scenario->events[j].pool, scenario->pools[i].name) == 0)
+                engines = MAX(engines, scenario->events[j].scale_elastic_ep.new_data_parallel_size);
+        total += engines * options->tensor_parallel_size;
+    }
+    return total;
+}
+
+static gboolean check_nodes(EepScenario *scenario, GError **error)
+{
+    gint64 domain = scenario->hardware.gpus_per_node;
+    gint64 gpus = most_gpus(scenario), needed = (gpus + domain - 1) / domain;
+    const EepYaml *node = eep_yaml_find_path(scenario->document->root, "hardware.nodes");
+
+    if (node == NULL)
+        scenario->nodes = needed;
+    if (scenario->nodes >= needed)
+        return TRUE;
+    return fail(scenario, node, error,
+                "the deployment and its events need %" D " GPUs, %" D " nodes x %" D " GPUs are %" D
+                ": at least %" D " nodes; try nodes: %" D,
+                gpus, scenario->nodes, domain, scenario->nodes * domain, needed, needed);
+}
+
+static gboolean check_hardware(const EepScenario *scenario, GError **error)
+{
+    const EepYaml *hardware = eep_yaml_find(scenario->document->root, "hardware");
+    const EepYaml *step = eep_yaml_find(hardware, "step_time");
+    gboolean constant = strcmp(scenario->hardware_profile->name, "constant-step") == 0;
+
+    if (constant && !eep_hardware_is_constant(&scenario->hardware))
+        return fail(scenario, step != NULL ? step : hardware, error,
+                    "constant-step does not say how long a step is: step_time: TIME; try "
+                    "hardware: {profile: constant-step, step_time: 20ms}");
+    if (!constant && eep_hardware_is_constant(&scenario->hardware))
+        return fail(scenario, step != NULL ? step : hardware, error,
+                    "step_time belongs to the profile constant-step, not to %s: leave it out",
+                    scenario->hardware_profile->name);
+    return TRUE;
+}
+
+gboolean eep_scenario_check_expect(const char *text, GError **error)
+{
+    static const char *const operators[] = {"<=", ">=", "==", "!=", "<", ">", NULL};
+    const char *at = text;
+
+    while (*at == ' ')
+        at++;
+    const char *key = at;
+    while (g_ascii_isalnum(*at) || strchr("_.-[]", *at) != NULL) {
+        if (*at == '\0')
+            break;
+        at++;
+    }
+    gboolean good = at > key;
+    while (*at == ' ')
+        at++;
+    guint operator= 0;
+    while (operators[operator] != NULL && !g_str_has_prefix(at, operators[operator]))
+        operator++;
+    good = good && operators[operator] != NULL;
+    if (good) {
+        at += strlen(operators[operator]);
+        while (*at == ' ')
+            at++;
+        good = *at != '\0' && strpbrk(at, "<>=!") == NULL;
+    }
+    if (!good)
+        g_set_error(error, EEP_OPTION_ERROR, EEP_OPTION_ERROR_SYNTAX,
+                    "\"%s\" is no comparison: KEY OPERATOR VALUE with <, <=, >, >=, == or !=; try "
+                    "\"slo_attainment >= 0.99\"",
+                    text);
+    return good;
+}
+
+gboolean eep_scenario_check(EepScenario *scenario, GError **error)
+{
+    GError *cause = NULL;
+    if (!eep_model_check(&scenario->model, &cause))
+        return eep_yaml_fail_with(scenario->document,
+                                  eep_yaml_find(scenario->document->root, "model"), cause, error);
+    if (!check_hardware(scenario, error))
+        return FALSE;
+    for (guint i = 0; i < scenario->n_pools; i++)
+        if (!check_pool(scenario, &scenario->pools[i], error))
+            return FALSE;
+    for (guint i = 0; i < scenario->n_events; i++)
+        if (!check_event_names(scenario, i, error) || !check_event_size(scenario, i, error))
+            return FALSE;
+    return check_nodes(scenario, error) && eep_scenario_check_traffic(scenario, error);
+}

@@ -1,0 +1,397 @@
+#include "sim/step_cost.h"
+
+#include <string.h>
+
+#include "sim/all2all.h"
+#include "sim/graph_mode.h"
+
+#define MEMO_BITS 12
+#define GPU_SMS   132 /* Hopper; Blackwell's 148 would change the result by under 2 % */
+
+/* What the shared part of a step's cost depends on. */
+typedef struct {
+    guint64 tokens; /* routed, all ranks */
+    guint32 rows;   /* of the largest rank, padding included */
+    guint32 sent;   /* of the largest rank, as the backend sends them */
+    guint32 sequences;
+    guint32 n_engines;
+    guint32 epoch;    /* of the memo; 0: the cell is empty */
+    guint8 sends_all; /* every rank sends as many as the largest */
+} Key;
+
+typedef struct {
+    Key key;
+    double all2all_s, experts_s, other_s, imbalance;
+} Shared;
+
+struct EepStepModel {
+    EepCostContext context;
+    EepAttentionCost attention;
+    const EepAll2all *backend;
+    EepExpertLoad *load;
+    EepExpertSample *sample; /* NULL in the expected mode */
+    guint n_moe_layers, n_dense_layers, max_graph_size;
+    Shared *memo; /* [1 << MEMO_BITS], direct mapped */
+    guint32 epoch;
+    guint32 *tokens; /* scratch of the sampled mode and of rounds: tokens of each engine */
+    guint n_tokens;
+};
+
+/* Aggregates of a plan over its engines. */
+typedef struct {
+    guint64 tokens;
+    guint32 max_tokens, min_tokens, max_sequences;
+    gboolean decode_only;
+    double max_kv_s;        /* attention but for projections */
+    double max_attention_s; /* attention without padding, fixed part apart */
+} Batch;
+
+EepStepModel *eep_step_model_new(const EepModel *model, const EepHardware *hardware,
+                                 const EepPoolOptions *options, const EepSkewOptions *skew,
+                                 gboolean sampled, guint64 seed)
+{
+    EepStepModel *self = g_new0(EepStepModel, 1);
+    self->context = (EepCostContext){model, hardware, options, 1};
+    eep_attention_cost_init(&self->attention, &self->context);
+    self->backend = eep_all2all(options->all2all_backend);
+    self->n_moe_layers = (guint)eep_model_n_moe_layers(model);
+    self->n_dense_layers = (guint)eep_cost_n_dense_layers(model);
+    self->max_graph_size = eep_graph_max_size(options);
+    self->memo = g_new0(Shared, 1 << MEMO_BITS);
+    self->epoch = 1;
+
+    const guint n_experts = (guint)model->n_routed_experts, top_k = (guint)model->experts_per_token;
+    const EepSlotCost slot = eep_cost_slot(&self->context);
+    /* Twice the starting size: a wider group beyond it extrapolates a compute-bound line. */
+    guint64 max_tokens =
+        2 * (guint64)options->max_num_batched_tokens * (guint64)options->data_parallel_size;
+    self->load = eep_expert_load_new(self->n_moe_layers, n_experts, top_k, &slot, max_tokens);
+    if (sampled)
+        self->sample = eep_expert_sample_new(self->n_moe_layers, n_experts, top_k, &slot, seed);
+    g_autofree double *p = g_new(double, n_experts);
+    for (guint l = 0; l < self->n_moe_layers; l++) {
+        eep_skew_popularity(skew, seed, l, n_experts, p);
+        eep_expert_load_set_popularity(self->load, l, p);
+        if (sampled)
+            eep_expert_sample_set_popularity(self->sample, l, p);
+    }
+    return self;
+}
+
+void eep_step_model_free(EepStepModel *self)
+{
+    if (!self)
+        return;
+    eep_expert_load_free(self->load);
+    eep_expert_sample_free(self->sample);
+    g_free(self->memo);
+    g_free(self->tokens);
+    g_free(self);
+}
+
+gboolean eep_step_model_is_sampled(const EepStepModel *self)
+{
+    return self->sample != NULL;
+}
+
+/* Tokens that an engine runs; an idle one runs a dummy token to keep the collectives whole. */
+static inline guint32 tokens_of(const EepEngineWork *work)
+{
+    guint32 tokens = work->n_decodes + work->n_prefill_tokens;
+    return tokens ? tokens : 1;
+}
+
+/* Always inlined, so that a model of full attention layers only pays for no others. */
+static inline __attribute__((always_inline)) void
+gather(const EepStepModel *self, const EepStepPlan *plan, gboolean only_full, Batch *ret_batch)
+{
+    const EepAttentionCost attention = self->attention;
+    guint64 tokens = 0;
+    guint32 max_tokens = 0, min_tokens = G_MAXUINT32, max_sequences = 1, chunks = 0;
+    double max_kv = 0.0, max_attention = 0.0;
+    for (guint i = 0; i < plan->n_engines; i++) {
+        const EepEngineWork *work = &plan->work[i];
+        const guint32 rows = tokens_of(work), sequences = work->n_decodes + work->n_prefill_chunks;
+        double kv = (double)work->decode_context_tokens * attention.per_context_s +
+                    (double)work->prefill_query_key_pairs * attention.per_pair_s;
+        if (!only_full)
+            kv = eep_attention_cost_kv(&attention, work->n_decodes,
+                                       (double)work->decode_context_tokens, work->n_prefill_tokens,
+                                       (double)work->prefill_query_key_pairs);
+        const double all = kv + (gint32)rows * attention.per_row_s;
+        tokens += rows;
+        max_tokens = MAX(max_tokens, rows);
+        min_tokens = MIN(min_tokens, rows);
+        max_sequences = MAX(max_sequences, sequences);
+        chunks |= work->n_prefill_tokens;
+        max_kv = max_kv > kv ? max_kv : kv;
+        max_attention = max_attention > all ? max_attention : all;
+    }
+    *ret_batch = (Batch){
+        .tokens = tokens,
+        .max_tokens = max_tokens,
+        .min_tokens = min_tokens,
+        .max_sequences = max_sequences,
+        .decode_only = chunks == 0,
+        .max_kv_s = max_kv,
+        .max_attention_s = max_attention,
+    };
+}
+
+static void gather_batch(const EepStepModel *self, const EepStepPlan *plan, Batch *ret_batch)
+{
+    const EepAttentionCost *attention = &self->attention;
+    if (attention->per_window_s == 0.0 && attention->per_decode_s == 0.0)
+        gather(self, plan, TRUE, ret_batch);
+    else
+        gather(self, plan, FALSE, ret_batch);
+}
+
+/* Graph mode and rows of the largest rank; micro-batching runs in full graphs or none. */
+static EepGraphMode step_mode(const EepStepModel *self, const Batch *batch, guint *ret_rows,
+                              gboolean *ret_micro_batches)
+{
+    const EepPoolOptions *options = self->context.options;
+    EepGraphMode mode = EEP_GRAPH_NONE;
+    if (batch->max_tokens <= self->max_graph_size)
+        mode = eep_graph_mode(options, batch->max_tokens, batch->decode_only);
+    guint rows = mode == EEP_GRAPH_NONE ? batch->max_tokens
+                                        : eep_graph_pad(batch->max_tokens, self->max_graph_size);
+    *ret_micro_batches = options->enable_dbo &&
+                         eep_micro_batches(options, batch->min_tokens, rows, batch->decode_only);
+    if (*ret_micro_batches && mode == EEP_GRAPH_PIECEWISE) {
+        mode = EEP_GRAPH_NONE;
+        rows = batch->max_tokens;
+    }
+    *ret_rows = rows;
+    return mode;
+}
+
+EepGraphMode eep_step_model_graph_mode(const EepStepModel *self, const EepStepPlan *plan,
+                                       guint *ret_rows)
+{
+    Batch batch;
+    guint rows;
+    gboolean micro_batches;
+    gather_batch(self, plan, &batch);
+    EepGraphMode mode = step_mode(self, &batch, &rows, &micro_batches);
+    if (ret_rows)
+        *ret_rows = rows;
+    return mode;
+}
+
+/* Cost of routing `tokens`, of which the largest rank sends `sent`, in all MoE layers: adds to the
+ * parts of `shared`. imbalance: of this round. */
+static void add_round(EepStepModel *self, const EepStepPlan *plan, guint32 sent, gboolean sends_all,
+                      double expert_seconds, double imbalance, guint64 tokens, Shared *shared)
+{
+    EepCostWork work = {
+        .max_rank_tokens = sent,
+        .total_tokens = sends_all ? (double)sent * plan->n_engines : (double)tokens,
+        .imbalance = imbalance,
+    };
+    const double tp = self->context.options->tensor_parallel_size;
+    work.max_rank_tokens /= tp; /* an engine's ranks hand over a share each */
+    shared->all2all_s +=
+        self->n_moe_layers * eep_all2all_seconds(self->backend, &self->context, &work, NULL, NULL);
+    shared->experts_s +=
+        self->n_moe_layers * eep_cost_experts.seconds(&self->context, &work) + expert_seconds;
+}
+
+/* Expert seconds and imbalance of one round of the engines' tokens. */
+static double round_experts(EepStepModel *self, const EepStepPlan *plan, guint64 draw,
+                            const guint32 *tokens, guint64 total, double *ret_imbalance)
+{
+    if (!plan->placement) {
+        *ret_imbalance = 1.0;
+        return 0.0;
+    }
+    if (!self->sample) {
+        *ret_imbalance = eep_expert_load_imbalance(self->load, total);
+        return eep_expert_load_seconds(self->load, total);
+    }
+    EepSampledStep step;
+    eep_expert_sample_step(self->sample, plan->placement, draw, tokens, plan->n_engines, &step);
+    *ret_imbalance = step.imbalance;
+    return step.seconds;
+}
+
+static guint rounds_of(const EepStepModel *self, guint32 sent)
+{
+    return eep_all2all_rounds(self->backend,
+                              sent / (double)self->context.options->tensor_parallel_size);
+}
+
+/* Routed work in as many rounds as the backend needs; `parts` micro-batches share the tokens. */
+static void add_rounds(EepStepModel *self, const EepStepPlan *plan, const Key *key, guint parts,
+                       Shared *shared)
+{
+    const guint32 sent = (key->sent + parts - 1) / parts;
+    const guint n_rounds = rounds_of(self, sent);
+    if (n_rounds == 1 && !self->sample) {
+        double imbalance;
+        double seconds =
+            round_experts(self, plan, 0, NULL, (key->tokens + parts - 1) / parts, &imbalance);
+        add_round(self, plan, sent, key->sends_all, seconds, imbalance,
+                  (key->tokens + parts - 1) / parts, shared);
+        shared->imbalance = imbalance;
+        return;
+    }
+    if (plan->n_engines > self->n_tokens) {
+        self->n_tokens = plan->n_engines;
+        self->tokens = g_renew(guint32, self->tokens, self->n_tokens);
+    }
+    const guint32 limit =
+        n_rounds == 1
+            ? sent
+            : (guint32)(self->backend->max_tokens * self->context.options->tensor_parallel_size);
+    double imbalance_sum = 0.0;
+    for (guint round = 0; round < n_rounds; round++) {
+        guint64 total = 0;
+        for (guint i = 0; i < plan->n_engines; i++) {
+            guint32 mine = (tokens_of(&plan->work[i]) + parts - 1) / parts, before = round * limit;
+            self->tokens[i] = mine > before ? MIN(mine - before, limit) : 0;
+            total += self->tokens[i];
+        }
+        guint32 now = MIN(limit, sent - round * limit);
+        double imbalance;
+        /* The first round draws what add_load() counts; later ones are streams of their own. */
+        guint64 draw = plan->first_step ^ (guint64)round << 56;
+        double seconds = round_experts(self, plan, draw, self->tokens, total, &imbalance);
+        add_round(self, plan, now, key->sends_all, seconds, fmax(1.0, imbalance), total, shared);
+        imbalance_sum += imbalance;
+    }
+    shared->imbalance = imbalance_sum / n_rounds;
+}
+
+/* Everything of the step but attention and the CPU, for one of `parts` micro-batches. */
+static void compute_shared(EepStepModel *self, const EepStepPlan *plan, const Key *key, guint parts,
+                           Shared *ret_shared)
+{
+    const EepCostContext *context = &self->context;
+    *ret_shared = (Shared){.key = *key};
+    add_rounds(self, plan, key, parts, ret_shared);
+    double received =
+        eep_all2all_received_rows(self->backend, context, key->tokens / (double)parts);
+    EepCostWork work = {
+        .rows = key->rows / (double)parts,
+        .sequences = key->sequences / (double)parts,
+        .received_rows = received * fmax(1.0, ret_shared->imbalance),
+    };
+    double other = self->n_moe_layers * (eep_cost_router.seconds(context, &work) +
+                                         eep_cost_shared_expert.seconds(context, &work)) +
+                   eep_cost_head.seconds(context, &work);
+    if (self->n_dense_layers > 0)
+        other += self->n_dense_layers * eep_cost_dense_ffn.seconds(context, &work);
+    if (context->options->tensor_parallel_size > 1)
+        other += (self->n_moe_layers + 2 * self->n_dense_layers) *
+                 eep_cost_allreduce.seconds(context, &work);
+    ret_shared->other_s = other;
+}
+
+static const Shared *shared_cost(EepStepModel *self, const EepStepPlan *plan, const Key *key,
+                                 Shared *scratch)
+{
+    if (self->sample || rounds_of(self, key->sent) > 1) {
+        compute_shared(self, plan, key, 1, scratch); /* depends on more than the key */
+        return scratch;
+    }
+    guint64 hash = (key->tokens ^ (guint64)key->rows << 40 ^ (guint64)key->sequences << 24 ^
+                    (guint64)key->n_engines << 54) *
+                   G_GUINT64_CONSTANT(0x9E3779B97F4A7C15);
+    Shared *cell = &self->memo[hash >> (64 - MEMO_BITS)];
+    if (cell->key.tokens != key->tokens || cell->key.rows != key->rows ||
+        cell->key.sent != key->sent || cell->key.sequences != key->sequences ||
+        cell->key.n_engines != key->n_engines || cell->key.epoch != key->epoch ||
+        cell->key.sends_all != key->sends_all)
+        compute_shared(self, plan, key, 1, cell);
+    return cell;
+}
+
+/* Two micro-batches: one computes while the other communicates. A layer takes
+ * max(2 compute, compute + communication, 2 communication), each half reading its experts anew. */
+static double overlap(EepStepModel *self, const EepStepPlan *plan, const Key *key,
+                      const Batch *batch, EepStepCost *cost)
+{
+    Shared half;
+    compute_shared(self, plan, key, 2, &half);
+    const double slow = GPU_SMS / (GPU_SMS - (double)self->backend->n_sms);
+    double attention = slow * (self->attention.fixed_s +
+                               0.5 * (key->rows * self->attention.per_row_s + batch->max_kv_s));
+    double compute = attention + slow * (half.experts_s + half.other_s);
+    double both = fmax(2.0 * compute, fmax(compute, half.all2all_s) + half.all2all_s);
+    cost->attention_s = 2.0 * attention;
+    cost->experts_s = 2.0 * slow * half.experts_s;
+    cost->other_s = 2.0 * slow * half.other_s;
+    cost->all2all_s = both - 2.0 * compute; /* what does not hide */
+    cost->imbalance = half.imbalance;
+    return both;
+}
+
+void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCost *ret_cost)
+{
+    const EepCostContext *context = &self->context;
+    const guint n_ranks = plan->n_engines * (guint)context->options->tensor_parallel_size;
+    self->context.n_ranks = n_ranks;
+    if (plan->placement && eep_expert_load_update(self->load, plan->placement, plan->n_engines))
+        self->epoch++;
+
+    Batch batch;
+    guint rows;
+    gboolean micro_batches;
+    gather_batch(self, plan, &batch);
+    EepGraphMode mode = step_mode(self, &batch, &rows, &micro_batches);
+    const gboolean padded = mode != EEP_GRAPH_NONE || micro_batches;
+    const gboolean sends_all = padded && self->backend->sends_padding;
+    const Key key = {
+        .tokens = batch.tokens,
+        .rows = rows,
+        .sent = sends_all ? rows : batch.max_tokens,
+        .sequences = batch.max_sequences,
+        .n_engines = plan->n_engines,
+        .epoch = plan->placement ? self->epoch : 0,
+        .sends_all = sends_all,
+    };
+
+    double gpu;
+    if (micro_batches) {
+        gpu = overlap(self, plan, &key, &batch, ret_cost);
+    } else {
+        Shared scratch;
+        const Shared *shared = shared_cost(self, plan, &key, &scratch);
+        ret_cost->attention_s =
+            self->attention.fixed_s +
+            (padded ? rows * self->attention.per_row_s + batch.max_kv_s : batch.max_attention_s);
+        ret_cost->all2all_s = shared->all2all_s;
+        ret_cost->experts_s = shared->experts_s;
+        ret_cost->other_s = shared->other_s;
+        ret_cost->imbalance = shared->imbalance;
+        gpu = ret_cost->attention_s + shared->all2all_s + shared->experts_s + shared->other_s;
+    }
+    if (plan->is_dummy)
+        ret_cost->imbalance = 0.0;
+
+    /* Launches of single kernels overlap with the GPU even when scheduling does not; a full graph
+     * starts only after its one launch. */
+    double scheduler = eep_cost_scheduler_seconds(context, batch.max_sequences);
+    double launch = eep_cost_launch_seconds(context, mode);
+    double step;
+    if (context->options->async_scheduling)
+        step = fmax(gpu, scheduler + launch);
+    else if (mode == EEP_GRAPH_FULL)
+        step = scheduler + launch + gpu;
+    else
+        step = scheduler + fmax(gpu, launch);
+    ret_cost->cpu_s = step - gpu; /* what does not hide */
+    ret_cost->step = eep_time_from_seconds(step);
+}
+
+void eep_step_model_add_load(EepStepModel *self, guint64 first_step, guint64 n_steps, double tokens,
+                             double *ret_load)
+{
+    if (!self->sample)
+        eep_expert_load_add(self->load, tokens * n_steps, ret_load);
+    else
+        for (guint64 i = 0; i < n_steps; i++)
+            eep_expert_sample_add_load(self->sample, first_step + i, (guint64)tokens, ret_load);
+}

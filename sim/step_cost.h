@@ -1,0 +1,48 @@
+/* Step cost: how the cost models combine into one lockstep step of a pool.
+ *
+ *   GPU  = max over ranks of attention + sum over MoE layers of [all-to-all + expected max over
+ *          ranks of experts] + router, dense, shared and head work of the largest rank
+ *   step = max(GPU, CPU) with async scheduling, scheduler + launch + GPU without
+ *
+ * The all-to-all is a barrier, so layers add up and each waits for its slowest rank. Rules of graph
+ * modes, padding and micro-batches: graph_mode.h. Idle engines run one dummy token. What depends on
+ * token totals alone is memoised until placement or popularity change. Not a clock, knows no
+ * engine state. Not thread-safe; one owner. */
+#ifndef EEP_SIM_STEP_COST_H
+#define EEP_SIM_STEP_COST_H
+
+#include "core/predictor.h"
+#include "core/skew.h"
+#include "sim/cost.h"
+#include "sim/expert_load.h"
+#include "sim/expert_sample.h"
+
+G_BEGIN_DECLS
+
+typedef struct EepStepModel EepStepModel;
+
+/* Borrows model, hardware and options for life. `sampled`: draw experts instead of expecting them.
+ */
+EepStepModel *eep_step_model_new(const EepModel *model, const EepHardware *hardware,
+                                 const EepPoolOptions *options, const EepSkewOptions *skew,
+                                 gboolean sampled, guint64 seed);
+void eep_step_model_free(EepStepModel *self); /* NULL is allowed */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepStepModel, eep_step_model_free)
+
+/* Cost of one step of the plan's batch. A plan without placement runs no routed experts. */
+void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCost *ret_cost);
+
+/* The step's graph mode; ret_rows: rows of the largest rank, padding included (nullable). */
+EepGraphMode eep_step_model_graph_mode(const EepStepModel *self, const EepStepPlan *plan,
+                                       guint *ret_rows);
+
+/* Adds the tokens of each logical expert in steps [first_step, first_step + n_steps) with `tokens`
+ * routed tokens each: expected ones, or those drawn in the sampled mode. */
+void eep_step_model_add_load(EepStepModel *self, guint64 first_step, guint64 n_steps, double tokens,
+                             double *ret_load);
+
+gboolean eep_step_model_is_sampled(const EepStepModel *self);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,329 @@
+/* The simulated backend: conformance, order, aborts, load reads. */
+#include "sim/backend_sim.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "contract.h"
+#include "core/eplb/placement.h"
+#include "core/resize/phase.h"
+#include "sim/predictor_sim.h"
+#include "sim_fixture.h"
+
+#define N    4
+#define STEP (5 * EEP_NS_PER_MS)
+
+static EepModel model;
+static EepHardware hardware;
+static EepPoolOptions options;
+static const EepSkewOptions skew = {EEP_SKEW_ZIPF, 0.8, EEP_SKEW_LAYERS_INDEPENDENT};
+
+static void setup(void)
+{
+    fixture_deepseek_v3(&model);
+    fixture_h100(&hardware);
+    fixture_pool(&options, N);
+}
+
+/* -- conformance -- */
+
+static EepBackend *make_backend(gpointer predictor)
+{
+    return eep_sim_backend_new(predictor);
+}
+
+START_TEST(test_conforms)
+{
+    if (_i == 1)
+        hardware.constant_step = STEP;
+    g_autoptr(EepPredictor) predictor =
+        eep_sim_predictor_new(&model, &hardware, &options, &skew, _i == 2, 1);
+    g_autoptr(EepPlacement) placement = eep_placement_new(58, 256, N, 72);
+    const EepWorkerId workers[N] = {3, 5, 7, 9};
+    EepContractSubject subject = {
+        .make_backend = make_backend,
+        .self = predictor,
+        .pool = 1,
+        .epoch = 1,
+        .n_workers = N,
+        .workers = workers,
+        .placement = placement,
+        .phase_kind = EEP_PHASE_LAUNCH,
+        .limit = EEP_TIME_NEVER,
+    };
+    GError *error = NULL;
+    gboolean ok = eep_contract_run(&subject, &error);
+    ck_assert_msg(ok, "%s", ok ? "" : error->message);
+}
+END_TEST
+
+/* -- a loop that writes down what ends when -- */
+
+typedef struct {
+    EepCompletion completion;
+    EepTime at;
+    double *load;
+} Ended;
+
+typedef struct {
+    EepClock *clock;
+    EepLoop *loop;
+    EepPredictor *predictor;
+    EepBackend *backend;
+    GArray *ended;
+    EepEngineWork work[N];
+    EepStepPlan plan;
+} World;
+
+static gboolean note(gpointer self, const EepEvent *event, GError **error)
+{
+    World *world = self;
+    Ended ended = {.at = event->time};
+    eep_completion_from_event(event, &ended.completion);
+    if (event->blob) {
+        gsize size;
+        gconstpointer data = g_bytes_get_data(event->blob, &size);
+        ended.load = g_memdup2(data, size);
+    }
+    g_array_append_val(world->ended, ended);
+    return TRUE;
+}
+
+static void world_init(World *world, gboolean sampled)
+{
+    memset(world, 0, sizeof *world);
+    world->clock = eep_clock_virtual_new();
+    world->loop = eep_loop_new(world->clock, note, world, NULL, NULL, NULL);
+    world->predictor = eep_sim_predictor_new(&model, &hardware, &options, &skew, sampled, 1);
+    world->backend = eep_sim_backend_new(world->predictor);
+    world->backend->ops->attach(world->backend, world->loop);
+    world->ended = g_array_new(FALSE, FALSE, sizeof(Ended));
+    fixture_decodes(&world->plan, world->work, N, 4, 1000);
+}
+
+static void world_clear(World *world)
+{
+    eep_backend_free(world->backend);
+    eep_loop_free(world->loop);
+    eep_clock_free(world->clock);
+    eep_predictor_free(world->predictor);
+    for (guint i = 0; i < world->ended->len; i++)
+        g_free(g_array_index(world->ended, Ended, i).load);
+    g_array_unref(world->ended);
+}
+
+static void submit(World *world, EepOpId id, guint64 step)
+{
+    world->plan.op.id = id;
+    world->plan.first_step = step;
+    world->backend->ops->submit_step(world->backend, &world->plan);
+}
+
+static void run(World *world)
+{
+    ck_assert(eep_loop_run(world->loop, EEP_TIME_NEVER - 1, NULL));
+}
+
+static const Ended *nth(const World *world, guint i)
+{
+    ck_assert_uint_lt(i, world->ended->len);
+    return &g_array_index(world->ended, Ended, i);
+}
+
+START_TEST(test_second_step_begins_when_the_first_ends)
+{
+    hardware.constant_step = STEP;
+    World world;
+    world_init(&world, FALSE);
+    submit(&world, 1, 0);
+    submit(&world, 2, 1);
+    submit(&world, 3, 2); /* one too many */
+    run(&world);
+    ck_assert_uint_eq(world.ended->len, 3);
+    ck_assert_uint_eq(nth(&world, 0)->completion.id, 3);
+    ck_assert_int_eq(nth(&world, 0)->completion.done, EEP_DONE_REFUSED);
+    ck_assert_uint_eq(nth(&world, 1)->completion.id, 1);
+    ck_assert_int_eq(nth(&world, 1)->at, STEP);
+    ck_assert_uint_eq(nth(&world, 1)->completion.n_steps, 1);
+    ck_assert_uint_eq(nth(&world, 2)->completion.id, 2);
+    ck_assert_int_eq(nth(&world, 2)->at, 2 * STEP);
+    world_clear(&world);
+}
+END_TEST
+
+START_TEST(test_step_time_is_the_predictor_s)
+{
+    World world;
+    world_init(&world, FALSE);
+    EepStepCost cost;
+    world.predictor->ops->step(world.predictor, &world.plan, &cost);
+    submit(&world, 1, 0);
+    run(&world);
+    ck_assert_int_eq(nth(&world, 0)->at, cost.step);
+    ck_assert_int_gt(cost.step, EEP_NS_PER_MS);
+    world_clear(&world);
+}
+END_TEST
+
+START_TEST(test_abort_ends_steps_and_their_load)
+{
+    hardware.constant_step = STEP;
+    World world;
+    world_init(&world, FALSE);
+    submit(&world, 1, 0);
+    run(&world);
+    submit(&world, 2, 1);
+    submit(&world, 3, 2);
+    EepOp stop = {.id = 4, .pool = 1, .epoch = 1};
+    world.backend->ops->abort(world.backend, &stop, &(EepScope){.pool = 1, .epoch = 1});
+    run(&world);
+    ck_assert_uint_eq(world.ended->len, 4);
+    for (guint i = 1; i <= 2; i++) {
+        ck_assert_uint_eq(nth(&world, i)->completion.id, i + 1);
+        ck_assert_int_eq(nth(&world, i)->completion.done, EEP_DONE_ABORTED);
+        ck_assert_uint_eq(nth(&world, i)->completion.n_steps, 0);
+        ck_assert_int_eq(nth(&world, i)->at, STEP);
+    }
+    ck_assert_uint_eq(nth(&world, 3)->completion.id, 4);
+    ck_assert_int_eq(nth(&world, 3)->completion.done, EEP_DONE_OK);
+
+    /* The machine is free at once, and only the step that happened counts: 4 engines x 4 tokens x
+     * top-8 in each of 58 layers. */
+    submit(&world, 5, 1);
+    run(&world);
+    ck_assert_int_eq(nth(&world, 4)->at, 2 * STEP);
+    EepOp read = {.id = 6, .pool = 1, .epoch = 1};
+    world.backend->ops->read_load(world.backend, &read, 0, 1);
+    run(&world);
+    double sum = 0.0;
+    for (guint i = 0; i < 58 * 256; i++)
+        sum += nth(&world, 5)->load[i];
+    ck_assert_double_eq_tol(sum, 58.0 * 16 * 8, 1e-6);
+    world_clear(&world);
+}
+END_TEST
+
+START_TEST(test_load_window)
+{
+    hardware.constant_step = STEP;
+    World world;
+    world_init(&world, _i == 1);
+    for (guint step = 0; step < 6; step++) {
+        world.plan.is_dummy = step == 2;
+        world.work[0].n_decodes = step < 4 ? 4 : 8;
+        submit(&world, step + 1, step);
+        run(&world);
+    }
+    EepOp read = {.id = 9, .pool = 1, .epoch = 1};
+    world.backend->ops->read_load(world.backend, &read, 1, 5);
+    run(&world);
+    /* Steps 1 and 3 of 16 tokens, 4 of 20; 2 is a dummy. */
+    double sum = 0.0;
+    for (guint i = 0; i < 58 * 256; i++)
+        sum += nth(&world, 6)->load[i];
+    ck_assert_double_eq_tol(sum, 58.0 * 8 * (16 + 16 + 20), 1e-6);
+    world_clear(&world);
+}
+END_TEST
+
+START_TEST(test_phase_ends_on_each_worker_then_whole)
+{
+    World world;
+    world_init(&world, FALSE);
+    const EepWorkerId workers[] = {11, 12, 13};
+    /* Two new engines from one old one: its receivers wait for each other. */
+    EepPhase phase = {
+        .op = {.id = 1, .pool = 1, .epoch = 1},
+        .kind = EEP_PHASE_WEIGHTS_FROM_PEER,
+        .n_workers = 3,
+        .workers = workers,
+        .n_ranks_old = 1,
+        .n_ranks_new = 3,
+        .bytes = 17000000000,
+        .n_receivers = 2,
+    };
+    world.backend->ops->start_phase(world.backend, &phase);
+    run(&world);
+    ck_assert_uint_eq(world.ended->len, 4);
+    EepTime one = eep_time_from_seconds(17e9 / (450e9 * 0.7) + 4e-6);
+    ck_assert_uint_eq(nth(&world, 0)->completion.worker, 12);
+    ck_assert_int_eq(nth(&world, 0)->at, one);
+    ck_assert_uint_eq(nth(&world, 1)->completion.worker, 11); /* the sender is busy for both */
+    ck_assert_uint_eq(nth(&world, 2)->completion.worker, 13);
+    ck_assert_int_le(llabs(nth(&world, 2)->at - 2 * one), 1);
+    ck_assert_uint_eq(nth(&world, 3)->completion.worker, 0);
+    ck_assert_int_eq(nth(&world, 3)->at, nth(&world, 2)->at);
+    world_clear(&world);
+}
+END_TEST
+
+START_TEST(test_abort_of_a_worker)
+{
+    World world;
+    world_init(&world, FALSE);
+    const EepWorkerId mine[] = {1}, other[] = {2};
+    EepPhase phase = {.op = {.id = 1, .pool = 1, .epoch = 1},
+                      .kind = EEP_PHASE_LAUNCH,
+                      .n_workers = 1,
+                      .workers = mine};
+    world.backend->ops->start_phase(world.backend, &phase);
+    phase.op.id = 2;
+    phase.workers = other;
+    world.backend->ops->start_phase(world.backend, &phase);
+    EepOp stop = {.id = 3, .pool = 1, .epoch = 1};
+    world.backend->ops->abort(world.backend, &stop, &(EepScope){.pool = 1, .worker = 1});
+    run(&world);
+    ck_assert_uint_eq(world.ended->len, 5);
+    ck_assert_uint_eq(nth(&world, 0)->completion.id, 1);
+    ck_assert_int_eq(nth(&world, 0)->completion.done, EEP_DONE_ABORTED);
+    ck_assert_uint_eq(nth(&world, 1)->completion.id, 1);
+    ck_assert_uint_eq(nth(&world, 2)->completion.id, 3);
+    ck_assert_uint_eq(nth(&world, 3)->completion.id, 2);
+    ck_assert_int_eq(nth(&world, 3)->completion.done, EEP_DONE_OK);
+    ck_assert_int_eq(nth(&world, 3)->at, 17 * EEP_NS_PER_S);
+    world_clear(&world);
+}
+END_TEST
+
+START_TEST(test_moves_take_turns)
+{
+    World world;
+    world_init(&world, FALSE);
+    EepTransfer transfer = {.from_rank = 0, .to_rank = 1};
+    EepMove move = {.op = {.id = 1, .pool = 1, .epoch = 1},
+                    .n_transfers = 1,
+                    .transfers = &transfer,
+                    .bytes_each = 44040192,
+                    .n_ranks = N};
+    EepTime one = world.predictor->ops->move(world.predictor, &move);
+    world.backend->ops->move(world.backend, &move);
+    move.op.id = 2;
+    world.backend->ops->move(world.backend, &move);
+    run(&world);
+    ck_assert_int_eq(nth(&world, 0)->at, one);
+    ck_assert_int_eq(nth(&world, 1)->at, 2 * one);
+    world_clear(&world);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("backend_sim");
+    TCase *tcase = tcase_create("all");
+    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_loop_test(tcase, test_conforms, 0, 3);
+    tcase_add_test(tcase, test_second_step_begins_when_the_first_ends);
+    tcase_add_test(tcase, test_step_time_is_the_predictor_s);
+    tcase_add_test(tcase, test_abort_ends_steps_and_their_load);
+    tcase_add_loop_test(tcase, test_load_window, 0, 2);
+    tcase_add_test(tcase, test_phase_ends_on_each_worker_then_whole);
+    tcase_add_test(tcase, test_abort_of_a_worker);
+    tcase_add_test(tcase, test_moves_take_turns);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
