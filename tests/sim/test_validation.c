@@ -11,7 +11,7 @@
 
 #include "scenarios/profile.h"
 #include "sim/all2all.h"
-#include "sim_fixture.h"
+#include "tests/sim/sim_fixture.h"
 
 #define FOLDER  "../shared/perf/"
 #define COLUMNS 16
