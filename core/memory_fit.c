@@ -75,7 +75,8 @@ static void append_terms(GString *text, const EepMemoryFit *fit)
 char *eep_memory_fit_to_text(const EepMemoryFit *fit)
 {
     GString *text = g_string_new(NULL);
-    append_terms(text, fit);
+    if (fit->hbm_bytes > 0) /* constant-step has no memory */
+        append_terms(text, fit);
     if (fit->is_override)
         g_string_append_printf(text, "  num_gpu_blocks_override: %" D " blocks",
                                fit->num_gpu_blocks);

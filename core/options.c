@@ -7,6 +7,9 @@
 
 G_DEFINE_QUARK(eep - option - error - quark, eep_option_error)
 
+/* A bound that nobody meets is not worth saying: 11 days, in ns. */
+#define LONG_TIME 1e15
+
 static gboolean unit_family(EepOptionType type, EepUnits *ret)
 {
     switch (type) {
@@ -68,7 +71,9 @@ char *eep_option_allowed(const EepOption *option)
     if (option->min <= option->max) {
         g_autofree char *low = format_bound(option, option->min);
         g_autofree char *high = format_bound(option, option->max);
-        if (option->max >= EEP_HUGE)
+        if (option->min == option->max)
+            g_string_assign(text, low);
+        else if (option->max >= (option->type == EEP_OPTION_TIME ? LONG_TIME : 9e18))
             g_string_append_printf(text, " of at least %s", low);
         else
             g_string_append_printf(text, " from %s to %s", low, high);
@@ -91,8 +96,15 @@ static gboolean check_bounds(const EepOption *option, double value, const char *
 {
     if (option->min > option->max || (value >= option->min && value <= option->max))
         return TRUE;
-    return fail(option, EEP_OPTION_ERROR_BOUNDS, text,
-                value < option->min ? "is too small" : "is too large", error);
+    gboolean small = value < option->min;
+    g_autofree char *bound = format_bound(option, small ? option->min : option->max);
+    g_set_error(error, EEP_OPTION_ERROR, EEP_OPTION_ERROR_BOUNDS, "\"%s\" is too %s: %s %s", text,
+                small ? "small" : "large",
+                option->min == option->max ? "exactly"
+                : small                    ? "at least"
+                                           : "at most",
+                bound);
+    return FALSE;
 }
 
 static gboolean parse_bool(const EepOption *option, const char *text, gboolean *ret, GError **error)

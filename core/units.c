@@ -21,7 +21,7 @@ static const Unit time_units[] = {
     {"min", 60 * EEP_NS_PER_S, 1},
     {"h", 3600 * EEP_NS_PER_S, 1},
     {"d", 86400 * EEP_NS_PER_S, 1},
-    {NULL},
+    {NULL, 0, 0},
 };
 static const Unit byte_units[] = {
     {"B", 1, 1},
@@ -33,7 +33,7 @@ static const Unit byte_units[] = {
     {"GiB", KIB *KIB *KIB, 1},
     {"TB", 1000000000000, 1},
     {"TiB", KIB *KIB *KIB *KIB, 1},
-    {NULL},
+    {NULL, 0, 0},
 };
 static const Unit bandwidth_units[] = {
     {"B/s", 1, 1},
@@ -49,13 +49,13 @@ static const Unit bandwidth_units[] = {
     {"Mb/s", 125000, 1},
     {"Gb/s", 125000000, 1},
     {"Tb/s", 125000000000, 1},
-    {NULL},
+    {NULL, 0, 0},
 };
 static const Unit rate_units[] = {
     {"/h", 1, 3600},
     {"/min", 1, 60},
     {"/s", 1, 1},
-    {NULL},
+    {NULL, 0, 0},
 };
 
 static const struct {

@@ -1,23 +1,29 @@
 # bash completion for eep(1). Installed as share/bash-completion/completions/eep; to try it from the
 # source tree: source docs/completion.bash
 
-_eep_scenarios() {
-    # Names of bundled scenarios come from the program, so that the two cannot disagree.
-    "$1" list scenarios --json 2>/dev/null | grep -o '"name": *"[^"]*"' | cut -d'"' -f4
+# Names come from the program, so that the two cannot disagree.
+_eep_names() { # _eep_names EEP THING
+    "$1" list "$2" --json 2>/dev/null | grep -o '"name": *"[^"]*"' | cut -d'"' -f4
 }
 
 _eep() {
     local eep=$1 current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local commands="run init check explain list show plot compare"
     local things="models hardware generations policies all2all-backends scenarios"
-    local command='' arguments=0 i words='' files='' folders=''
+    local command='' thing='' arguments=0 i words='' files='' folders=''
     COMPREPLY=()
 
     # The command is the first word that is no option; arguments counts the plain words after it.
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         -*) ;;
-        *) if [ -z "$command" ]; then command=${COMP_WORDS[i]}; else arguments=$((arguments + 1)); fi ;;
+        *)
+            if [ -z "$command" ]; then
+                command=${COMP_WORDS[i]}
+            else
+                arguments=$((arguments + 1)) thing=${COMP_WORDS[i]}
+            fi
+            ;;
         esac
     done
 
@@ -29,10 +35,17 @@ _eep() {
         '') words="$commands --version --help" ;;
         run) words="--set --out --seed --json --quiet" files=1 ;;
         check) words="--set --json" files=1 ;;
-        init) [ $arguments -eq 0 ] && words=$(_eep_scenarios "$eep") ;;
-        list | show) if [ $arguments -eq 0 ]; then words=$things; else words="--json"; fi ;;
-        explain) words="--json" ;;
-        plot) folders=1 ;;
+        init) if [ $arguments -eq 0 ]; then words=$(_eep_names "$eep" scenarios); else words="--json"; fi ;;
+        list) if [ $arguments -eq 0 ]; then words=$things; else words="--json"; fi ;;
+        show)
+            case $arguments in
+            0) words=$things ;;
+            1) words=$(_eep_names "$eep" "$thing") ;;
+            *) words="--json" ;;
+            esac
+            ;;
+        explain) words="--json --markdown" ;;
+        plot) words="--json" folders=1 ;;
         compare) words="--json" folders=1 ;;
         esac
         ;;

@@ -7,13 +7,13 @@
 
 G_BEGIN_DECLS
 
-typedef enum { EEP_EVENT_SCALE_ELASTIC_EP } EepEventKind;
+typedef enum { EEP_EVENT_SCALE_ELASTIC_EP } EepScenarioEventKind;
 
 typedef struct {
     EepTime at;
-    char *id;          /* nullable */
-    char *pool;        /* never NULL after loading */
-    EepEventKind kind; /* the loader's: which of the kinds below is given */
+    char *id;                  /* nullable */
+    char *pool;                /* never NULL after loading */
+    EepScenarioEventKind kind; /* the loader's: which of the kinds below is given */
     struct {
         gint64 new_data_parallel_size;
     } scale_elastic_ep;

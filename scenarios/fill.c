@@ -123,7 +123,7 @@ static gboolean unknown_key(const Fill *fill, const EepYaml *key, const char *pa
     const char *nearest = eep_suggest_nearest(key->text, (const char *const *)allowed->pdata);
     if (nearest == NULL)
         nearest = elsewhere(fill, key->text);
-    g_autofree char *list = allowed->len <= 13
+    g_autofree char *list = allowed->len <= 16
                                 ? g_strjoinv(", ", (char **)allowed->pdata)
                                 : g_strdup_printf("one of %u keys, eep explain %s lists them",
                                                   allowed->len - 1, fill->table->prefix);
@@ -184,7 +184,7 @@ static gboolean fill_map(const Fill *fill, const EepYaml *map, const char *path)
         const char *name = *path != '\0' ? path : fill->where;
         g_autoptr(GPtrArray) allowed = keys_below(fill, path);
         g_autofree char *list =
-            allowed->len <= 13 ? g_strjoinv(", ", (char **)allowed->pdata) : g_strdup("its keys");
+            allowed->len <= 16 ? g_strjoinv(", ", (char **)allowed->pdata) : g_strdup("its keys");
         return eep_yaml_fail(fill->document, map, EEP_OPTION_ERROR_SYNTAX, fill->error,
                              "\"%s\" is a %s: a map with %s", name,
                              map->kind == EEP_YAML_LIST ? "list" : "value", list);

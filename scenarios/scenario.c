@@ -2,63 +2,9 @@
 
 #include "scenarios/fill.h"
 #include "scenarios/scenario_check.h"
+#include "scenarios/sections.h"
 
-#include <stddef.h>
 #include <string.h>
-
-#define AT(field) offsetof(EepScenario, field)
-
-static const EepOption header_options[] = {
-    {"eep", EEP_OPTION_INT, AT(format), NULL, EEP_SCENARIO_FORMAT, EEP_SCENARIO_FORMAT, NULL, NULL,
-     "version of the scenario format"},
-    {"name", EEP_OPTION_STRING, AT(name), NULL, EEP_NO_BOUNDS, NULL, NULL,
-     "names the run folder; unset: the file's name"},
-    {"seed", EEP_OPTION_INT, AT(seed), "1", 0, 9e18, NULL, NULL,
-     "of everything that is drawn at random"},
-};
-static const EepOptionTable header_table = {"", sizeof(EepScenario), header_options,
-                                            G_N_ELEMENTS(header_options)};
-
-typedef struct {
-    char *profile;
-    gint64 nodes;
-} ProfileOptions;
-
-static const EepOption model_section_options[] = {
-    {"profile", EEP_OPTION_STRING, offsetof(ProfileOptions, profile), NULL, EEP_NO_BOUNDS, NULL,
-     NULL, "name of a model profile, or a file NAME.yaml; model: NAME means the same"},
-};
-static const EepOptionTable model_section = {"model", sizeof(ProfileOptions), model_section_options,
-                                             1};
-
-static const EepOption hardware_section_options[] = {
-    {"profile", EEP_OPTION_STRING, offsetof(ProfileOptions, profile), NULL, EEP_NO_BOUNDS, NULL,
-     NULL, "name of a hardware profile, or a file NAME.yaml"},
-    {"nodes", EEP_OPTION_INT, offsetof(ProfileOptions, nodes), NULL, 1, 100000, NULL, NULL,
-     "nodes of the cluster; unset: as many as the deployment and its events need"},
-};
-static const EepOptionTable hardware_section = {"hardware", sizeof(ProfileOptions),
-                                                hardware_section_options, 2};
-
-const EepScenarioSection eep_scenario_sections[] = {
-    {"", &header_table, "top level"},
-    {"model", &model_section, "the model: a profile, and figures of it to change"},
-    {"model", &eep_model_options, "figures of a model profile, which the scenario may change"},
-    {"hardware", &hardware_section, "the cluster: a profile, its size, and figures to change"},
-    {"hardware", &eep_hardware_options,
-     "figures of a hardware profile, which the scenario may change"},
-    {"deployment", &eep_pool_options,
-     "one pool, main; with deployment.pools a map NAME: of the same keys, beside defaults:"},
-    {"traffic", &eep_traffic_options, "the requests: trace or synthetic"},
-    {"traffic.synthetic.piecewise[]", &eep_rate_step_options, "a rate that changes by steps"},
-    {"skew", &eep_skew_options, "popularity of experts"},
-    {"slo", &eep_slo_options, "service-level objective"},
-    {"events[]", &eep_event_options, "what happens at a time of its own"},
-    {"measure", &eep_measure_options, "what is measured"},
-    {"run", &eep_run_options, "how a run ends"},
-    {"output", &eep_output_options, "what is written"},
-    {NULL, NULL, NULL},
-};
 
 /* Sections that the header's fill leaves alone. */
 static const char *const section_keys[] = {"model", "hardware", "deployment", "traffic",
@@ -110,7 +56,7 @@ static EepProfile *load_profiled(Loader *loader, const char *key, const EepOptio
     const EepYaml *named = eep_yaml_find(map, "profile");
     static const char *const own[] = {"profile", "nodes", NULL};
     static const char *const own_model[] = {"profile", NULL};
-    ProfileOptions options = {0};
+    EepProfileOptions options = {0};
     g_autofree char *file = NULL;
 
     if (named == NULL) {
@@ -353,8 +299,8 @@ static gboolean load_plain_sections(Loader *loader)
 static gboolean load_header(Loader *loader)
 {
     EepScenario *scenario = loader->scenario;
-    if (!eep_fill(loader->document, loader->document->root, "", &header_table, section_keys,
-                  scenario, loader->error))
+    if (!eep_fill(loader->document, loader->document->root, "", &eep_scenario_header_options,
+                  section_keys, scenario, loader->error))
         return FALSE;
     if (eep_yaml_find(loader->document->root, "eep") == NULL)
         return eep_yaml_fail(loader->document, NULL, EEP_OPTION_ERROR_SYNTAX, loader->error,
@@ -376,12 +322,12 @@ static gboolean load_all(Loader *loader)
 
     if (!load_header(loader))
         return FALSE;
-    scenario->model_profile =
-        load_profiled(loader, "model", &model_section, &eep_profile_model, &scenario->model, NULL);
+    scenario->model_profile = load_profiled(loader, "model", &eep_scenario_model_options,
+                                            &eep_profile_model, &scenario->model, NULL);
     if (scenario->model_profile == NULL)
         return FALSE;
     scenario->hardware_profile =
-        load_profiled(loader, "hardware", &hardware_section, &eep_profile_hardware,
+        load_profiled(loader, "hardware", &eep_scenario_hardware_options, &eep_profile_hardware,
                       &scenario->hardware, &scenario->nodes);
     if (scenario->hardware_profile == NULL || !load_pools(loader) || !load_traffic(loader) ||
         !load_plain_sections(loader) || !load_events(loader) || !load_expect(loader) ||
@@ -401,7 +347,7 @@ static EepScenario *load_document(EepYamlDocument *document, const char *const *
     g_autoptr(GPtrArray) places = g_ptr_array_new();
     g_autofree char *own = g_path_get_dirname(document->name);
 
-    eep_options_init(&header_table, scenario);
+    eep_options_init(&eep_scenario_header_options, scenario);
     eep_options_init(&eep_traffic_options, &scenario->traffic);
     eep_options_init(&eep_skew_options, &scenario->skew);
     eep_options_init(&eep_slo_options, &scenario->slo);

@@ -60,6 +60,8 @@ typedef struct {
     gboolean by_priority;
     guint32 prefill_interval;
     /* Identity and account. */
+    gint gpu_use; /* EepGpuUse since gpu_since */
+    EepTime gpu_since;
     guint16 index; /* in the pool's order of engines, which is rank order */
     EepWorkerId worker;
     EepStepHistory *history; /* the pool's */

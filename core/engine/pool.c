@@ -8,40 +8,27 @@ G_DEFINE_QUARK(eep - pool - error - quark, eep_pool_error)
 /* -- life
  * ---------------------------------------------------------------------------------------------- */
 
-static void add_engine(EepPool *pool)
+EepEngine *eep_pool_make_engine(EepPool *pool)
 {
     EepEngine *engine =
         eep_engine_new(&pool->options, pool->shape.n_blocks, pool->shape.hash_tokens,
                        pool->services->next_worker++, &pool->history);
 
-    engine->index = (guint16)pool->n_engines;
-    if (pool->n_engines == pool->n_engines_allocated) {
-        pool->n_engines_allocated = MAX(8, pool->n_engines_allocated * 2);
-        pool->engines = g_renew(EepEngine *, pool->engines, pool->n_engines_allocated);
-    }
-    pool->engines[pool->n_engines++] = engine;
+    engine->gpu_since = eep_loop_now(pool->services->loop);
+    engine->gpu_use = EEP_GPU_PREPARING;
+    return engine;
 }
 
-static EepEplb *make_eplb(const EepPoolOptions *options, const EepPoolShape *shape, GError **error)
+static void start_engines(EepPool *pool)
 {
-    EepEplbOptions eplb;
-    EepEplbShape eplb_shape = {
-        .n_layers = shape->n_moe_layers,
-        .n_experts = shape->n_experts,
-        .n_ranks = (guint)(options->data_parallel_size * options->tensor_parallel_size),
-        .n_groups = MAX(1, shape->n_groups),
-        .ranks_per_node = shape->gpus_per_node,
-    };
-
-    eep_eplb_options_init(&eplb);
-    eplb.enabled = options->enable_eplb;
-    if (options->eplb_config.policy != NULL)
-        eplb.policy = options->eplb_config.policy;
-    eplb.window_size = (guint)options->eplb_config.window_size;
-    eplb.step_interval = (guint)options->eplb_config.step_interval;
-    eplb.num_redundant_experts = (guint)options->eplb_config.num_redundant_experts;
-    eplb.use_async = options->eplb_config.use_async;
-    return eep_eplb_new(&eplb, &eplb_shape, error);
+    pool->n_engines = pool->n_routable = (guint)pool->options.data_parallel_size;
+    pool->engines = g_new(EepEngine *, pool->shape.max_engines);
+    for (guint i = 0; i < pool->n_engines; i++) {
+        pool->engines[i] = eep_pool_make_engine(pool);
+        pool->engines[i]->index = (guint16)i;
+        pool->engines[i]->gpu_use = EEP_GPU_SERVING;
+    }
+    eep_router_resize(pool->router, pool->n_engines);
 }
 
 EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
@@ -57,16 +44,16 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
     pool->epoch = 1;
     eep_gap_stack_init(&pool->gaps);
     pool->history.gaps = &pool->gaps;
+    pool->joining = g_ptr_array_new_with_free_func((GDestroyNotify)eep_engine_free);
+    pool->leaving = g_ptr_array_new_with_free_func((GDestroyNotify)eep_engine_free);
     for (guint i = 0; i < G_N_ELEMENTS(pool->steps); i++)
         eep_plan_init(&pool->steps[i].plan);
     pool->router = eep_router_new(options, services->seed + id);
     pool->is_idle_free = services->predictor->ops->idle_steps_are_free(services->predictor);
-    for (gint64 i = 0; i < options->data_parallel_size; i++)
-        add_engine(pool);
-    pool->n_routable = pool->n_engines;
-    eep_router_resize(pool->router, pool->n_engines);
+    start_engines(pool);
     if (shape->n_moe_layers > 0) {
-        pool->eplb = make_eplb(options, shape, error);
+        pool->eplb =
+            eep_pool_make_eplb(pool, pool->n_engines * (guint)options->tensor_parallel_size, error);
         if (pool->eplb == NULL) {
             eep_pool_free(pool);
             return NULL;
@@ -87,6 +74,8 @@ void eep_pool_free(EepPool *pool)
     eep_pool_resize_clear(pool);
     for (guint i = 0; i < pool->n_engines; i++)
         eep_engine_free(pool->engines[i]);
+    g_ptr_array_free(pool->joining, TRUE);
+    g_ptr_array_free(pool->leaving, TRUE);
     for (guint i = 0; i < G_N_ELEMENTS(pool->steps); i++)
         eep_plan_clear(&pool->steps[i].plan);
     eep_router_free(pool->router);
@@ -267,9 +256,9 @@ gboolean eep_pool_on_plan(EepPool *pool, GError **error)
 #endif
     if (pool->n_in_flight == 0 && !plan_step(pool))
         return TRUE;
-    /* A step without work runs alone: vLLM executes dummy batches synchronously. */
-    if (pool->options.async_scheduling && pool->n_in_flight == 1 &&
-        pool->steps[pool->oldest].plan.has_work)
+    /* A pool without work is not planned ahead: its dummy steps run one by one, as vLLM's do. */
+    if (pool->options.async_scheduling && !eep_resize_wants_boundary(pool->resize) &&
+        pool->n_in_flight == 1 && (pool->steps[pool->oldest].plan.has_work || has_work(pool)))
         plan_step(pool);
     return TRUE;
 }
@@ -341,7 +330,7 @@ static void observe_step(EepPool *pool, const EepPlannedStep *step, EepTime befo
     pool->services->observer->ops->step(pool->services->observer, &record);
 }
 
-static void commit_step(EepPool *pool, EepPlannedStep *step)
+static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
 {
     EepTime now = eep_loop_now(pool->services->loop), before = pool->history.last_end;
     EepSchedulerEvents events = {on_gaps, on_first_token, on_finished, pool};
@@ -355,46 +344,64 @@ static void commit_step(EepPool *pool, EepPlannedStep *step)
     pool->n_failures = 0;
     observe_step(pool, step, before, now);
 
-    if (++pool->wave_step % EEP_POOL_CHECK_STEPS == 0 && pool->n_in_flight == 0 &&
-        !pool->must_step && !has_work(pool))
+    pool->wave_step++;
+    if (pool->wave_step % EEP_POOL_CHECK_STEPS == 0 && pool->n_in_flight == 0 &&
+        !pool->is_idle_free && !pool->must_step && !has_work(pool))
         end_wave(pool);
-    if (pool->eplb != NULL)
-        eep_pool_eplb_boundary(pool);
+    if (pool->eplb != NULL && !eep_pool_eplb_boundary(pool, error))
+        return FALSE;
     eep_pool_resize_boundary(pool);
     queue_stats(pool);
-    if (pool->n_in_flight == 0 && pool->n_holds > 0) {
-        eep_pool_eplb_quiet(pool);
-        eep_pool_resize_quiet(pool);
-    }
+    if (pool->n_in_flight == 0 && pool->n_holds > 0 && !eep_pool_eplb_quiet(pool, error))
+        return FALSE;
     eep_pool_queue_plan(pool);
+    return TRUE;
 }
 
-/* The step did not happen, nor can the one planned on it. Both are planned again. */
-static gboolean discard_steps(EepPool *pool, const EepCompletion *completion, GError **error)
+/* The newest step in flight did not happen; with `must_abort` the backend does not know that yet.
+ */
+static void discard_newest(EepPool *pool, gboolean must_abort)
 {
     EepPoolServices *services = pool->services;
+    EepPlannedStep *step = &pool->steps[(pool->oldest + --pool->n_in_flight) & 1];
+    EepScope scope = {.op = step->op};
+    EepOp op;
 
+    eep_scheduler_discard(pool->engines, &step->plan);
+    pool->counts.n_discarded_steps++;
+    if (!must_abort)
+        return;
+    op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id, pool->epoch, 0,
+                              EEP_TIME_NEVER);
+    services->backend->ops->abort(services->backend, &op, &scope);
+}
+
+/* A step ended without having happened. With it falls the one planned on it; both are planned
+ * again. */
+static gboolean on_failed_step(EepPool *pool, EepOpId op, GError **error)
+{
     if (++pool->n_failures >= MAX_FAILURES) {
         g_set_error(error, EEP_POOL_ERROR, EEP_POOL_ERROR_STEP,
                     "pool %s: step %" G_GUINT64_FORMAT " failed %d times in a row", pool->name,
                     pool->history.n_committed, MAX_FAILURES);
         return FALSE;
     }
-    while (pool->n_in_flight > 0) {
-        EepPlannedStep *step = &pool->steps[(pool->oldest + --pool->n_in_flight) & 1];
-
-        eep_scheduler_discard(pool->engines, &step->plan);
-        pool->counts.n_discarded_steps++;
-        if (step->op != completion->id) {
-            EepOp op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id,
-                                            pool->epoch, 0, EEP_TIME_NEVER);
-            EepScope scope = {.op = step->op};
-
-            services->backend->ops->abort(services->backend, &op, &scope);
-        }
+    if (pool->n_in_flight == 2 && pool->steps[pool->oldest ^ 1].op == op) {
+        discard_newest(pool, FALSE); /* refused while the one before it runs */
+        return TRUE;
     }
+    while (pool->n_in_flight > 0)
+        discard_newest(pool, pool->n_in_flight == 2);
     eep_pool_queue_plan(pool);
     return TRUE;
+}
+
+static gboolean is_in_flight(const EepPool *pool, EepOpId op)
+{
+    for (guint i = 0; i < pool->n_in_flight; i++)
+        if (pool->steps[(pool->oldest + i) & 1].op == op)
+            return TRUE;
+    return FALSE; /* of a step discarded with the one before it */
 }
 
 gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,
@@ -402,12 +409,11 @@ gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, 
 {
     switch (completion->kind) {
     case EEP_OP_STEP:
-        if (pool->n_in_flight == 0 || completion->id != pool->steps[pool->oldest].op)
-            return TRUE; /* of a step discarded with the one before it */
+        if (!is_in_flight(pool, completion->id))
+            return TRUE;
         if (completion->done != EEP_DONE_OK)
-            return discard_steps(pool, completion, error);
-        commit_step(pool, &pool->steps[pool->oldest]);
-        return TRUE;
+            return on_failed_step(pool, completion->id, error);
+        return commit_step(pool, &pool->steps[pool->oldest], error);
     case EEP_OP_READ_LOAD:
     case EEP_OP_MOVE_EXPERTS:
         return eep_pool_eplb_completion(pool, completion, blob, error);
@@ -438,24 +444,47 @@ void eep_pool_release(EepPool *pool)
         eep_pool_queue_plan(pool);
 }
 
-void eep_pool_finish(EepPool *pool, EepFate fate, EepTime now)
+guint eep_pool_end_requests(EepPool *pool, EepEngine *engine, EepFate fate, EepReason reason)
+{
+    EepRequest *request;
+    guint n = 0;
+
+    while ((request = engine->running.head) != NULL || (request = engine->waiting.head) != NULL) {
+        eep_engine_remove(engine, request);
+        request->fate = (guint8)fate;
+        request->reason = (guint8)reason;
+        request->finish = eep_loop_now(pool->services->loop);
+        pool->services->request_ended(pool->services->self, request);
+        n++;
+    }
+    return n;
+}
+
+void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use)
+{
+    EepObserver *observer = pool->services->observer;
+    EepTime now = eep_loop_now(pool->services->loop);
+
+    if (now > engine->gpu_since)
+        observer->ops->gpu_time(observer, pool->id, (EepGpuUse)engine->gpu_use, engine->gpu_since,
+                                now, (guint)pool->options.tensor_parallel_size);
+    engine->gpu_use = use;
+    engine->gpu_since = now;
+}
+
+void eep_pool_finish(EepPool *pool, EepFate fate)
 {
     while (pool->n_in_flight > 0)
         eep_scheduler_discard(pool->engines,
                               &pool->steps[(pool->oldest + --pool->n_in_flight) & 1].plan);
     for (guint i = 0; i < pool->n_engines; i++) {
-        EepEngine *engine = pool->engines[i];
-        EepRequest *request;
-
-        while ((request = engine->running.head) != NULL ||
-               (request = engine->waiting.head) != NULL) {
-            eep_engine_remove(engine, request);
-            request->fate = (guint8)fate;
-            request->finish = now;
-            pool->services->request_ended(pool->services->self, request);
-        }
+        eep_pool_end_requests(pool, pool->engines[i], fate, EEP_REASON_NONE);
+        eep_pool_set_gpu_use(pool, pool->engines[i], EEP_GPU_SERVING);
     }
-    eep_pool_account(pool, pool->use);
+    for (guint i = 0; i < pool->joining->len; i++)
+        eep_pool_set_gpu_use(pool, g_ptr_array_index(pool->joining, i), EEP_GPU_PREPARING);
+    for (guint i = 0; i < pool->leaving->len; i++)
+        eep_pool_set_gpu_use(pool, g_ptr_array_index(pool->leaving, i), EEP_GPU_DRAINING);
 }
 
 void eep_pool_get_counts(const EepPool *pool, EepPoolCounts *ret_counts)

@@ -44,6 +44,9 @@ typedef struct {
     gint64 non_expert_bytes; /* per rank */
     gint64 standby_bytes;    /* per GPU, held twice while a resize prepares */
     EepTime control_latency;
+    guint max_ranks;          /* cap of the all2all backend on EP ranks; 0: none */
+    const char *all2all_name; /* static */
+    gboolean is_elastic_backend;
 } EepPoolShape;
 
 #define EEP_POOL_ERROR (eep_pool_error_quark())
@@ -79,14 +82,18 @@ void eep_pool_on_stats(EepPool *pool);
 gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,
                                 GError **error);
 void eep_pool_on_note(EepPool *pool, const EepEvent *event);
-void eep_pool_on_timer(EepPool *pool, const EepEvent *event);
+void eep_pool_on_timer(EepPool *pool, guint64 timer);
+
+/* A client was refused while the pool scales; a client that was refused has been served since. */
+void eep_pool_saw_rejected(EepPool *pool);
+void eep_pool_saw_success(EepPool *pool);
 
 /* Asks for a new size. What comes of it reaches the observer as a resize record. */
 void eep_pool_scale(EepPool *pool, guint new_data_parallel_size, const char *id, const char *by);
 
 /* Ends everything still in the pool with this fate (the run is over), and its account of GPU time.
  */
-void eep_pool_finish(EepPool *pool, EepFate fate, EepTime now);
+void eep_pool_finish(EepPool *pool, EepFate fate);
 
 typedef struct {
     guint64 n_steps, n_dummy_steps, n_waves, n_admitted;

@@ -7,6 +7,7 @@
 #include "core/engine/router.h"
 #include "core/engine/scheduler.h"
 #include "core/eplb/eplb.h"
+#include "core/resize/resize.h"
 
 G_BEGIN_DECLS
 
@@ -30,23 +31,25 @@ typedef struct {
 } EepPlannedStep;
 
 /* A rearrangement of experts between its trigger and its last layer. */
+typedef enum {
+    EEP_RESHUFFLE_NONE,
+    EEP_RESHUFFLE_READ,    /* the window's load is being read */
+    EEP_RESHUFFLE_QUIESCE, /* synchronous: waiting for the steps in flight */
+    EEP_RESHUFFLE_MOVE,    /* a layer's experts are on their way */
+    EEP_RESHUFFLE_ARRIVED, /* asynchronous: they have arrived; the map switches at the next step
+                              boundary */
+} EepReshuffleState;
+
 typedef struct {
-    enum {
-        EEP_RESHUFFLE_NONE,
-        EEP_RESHUFFLE_READ,
-        EEP_RESHUFFLE_QUIESCE,
-        EEP_RESHUFFLE_MOVE
-    } state;
-    EepOpId op;             /* of the load read or of the layer's move */
-    gboolean is_sync;       /* no step runs while experts move */
-    gboolean layer_arrived; /* async: to be switched at the next step boundary */
-    guint n_ranks;          /* the target's */
+    EepReshuffleState state;
+    EepOpId op;       /* of the load read or of the layer's move */
+    gboolean is_sync; /* no step runs while experts move */
     gboolean for_resize;
+    guint n_ranks; /* the target's */
     gint64 bytes;
     guint64 n_moved;
     double before; /* balancedness, by the load it was planned on */
-    double *load;  /* [L][E], owned */
-    EepTime began;
+    double *load;  /* [L][E] */
 } EepReshuffle;
 
 struct EepPool {
@@ -79,10 +82,12 @@ struct EepPool {
     EepReshuffle reshuffle;
     double imbalance;
     EepTime imbalance_at;
-    /* resize and account */
-    struct EepResize *resize;
-    EepTime use_since;
-    EepGpuUse use;
+    gboolean is_eplb_suspended;
+    /* resize */
+    EepResize *resize;
+    GPtrArray *joining; /* EepEngine * that do not serve yet */
+    GPtrArray *leaving; /* EepEngine * that serve no more, not released yet */
+    GArray *timers;     /* of the resize machine */
     EepPoolCounts counts;
 };
 
@@ -93,22 +98,38 @@ void eep_pool_queue_plan(EepPool *pool);
 void eep_pool_hold(EepPool *pool);
 void eep_pool_release(EepPool *pool);
 
-/* pool_eplb.c */
-void eep_pool_eplb_boundary(EepPool *pool);
-void eep_pool_eplb_quiet(EepPool *pool);
+/* Creates an engine with the next worker id; it belongs to no list yet. */
+EepEngine *eep_pool_make_engine(EepPool *pool);
+
+/* The engine's GPUs do something else from now on. */
+void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use);
+
+/* Ends all requests of the engine with this fate and reason; no step is in flight. Returns how
+ * many. */
+guint eep_pool_end_requests(EepPool *pool, EepEngine *engine, EepFate fate, EepReason reason);
+
+/* -- pool_eplb.c -- */
+
+EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, GError **error);
+
+/* A step has ended. */
+gboolean eep_pool_eplb_boundary(EepPool *pool, GError **error);
+/* No step is in flight and none may begin. */
+gboolean eep_pool_eplb_quiet(EepPool *pool, GError **error);
 gboolean eep_pool_eplb_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,
                                   GError **error);
 void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolean for_resize);
+/* Forgets a running rearrangement's layers that have not switched. */
 void eep_pool_eplb_drain(EepPool *pool);
 
-/* pool_resize.c */
+/* -- pool_resize.c -- */
+
 gboolean eep_pool_resize_init(EepPool *pool, GError **error);
 void eep_pool_resize_clear(EepPool *pool);
+/* A step has ended, or the pool has come to rest. */
 void eep_pool_resize_boundary(EepPool *pool);
-void eep_pool_resize_quiet(EepPool *pool);
 void eep_pool_resize_completion(EepPool *pool, const EepCompletion *completion);
-void eep_pool_resize_reshuffled(EepPool *pool);
-void eep_pool_account(EepPool *pool, EepGpuUse next_use);
+void eep_pool_resize_reshuffled(EepPool *pool, gint64 bytes_moved);
 
 G_END_DECLS
 

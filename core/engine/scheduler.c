@@ -43,7 +43,9 @@ static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepReques
                         .n_blocks = n_blocks,
                         .engine = engine->index,
                         .n_runs = request->n_runs,
-                        .state = request->state};
+                        .state = request->state,
+                        .last_token = request->last_token,
+                        .max_gap = request->max_gap};
 
     if (request->state == EEP_REQUEST_PREFILL) {
         engine->partial = NULL;
@@ -83,17 +85,24 @@ static guint32 partial_chunk(const EepEngine *engine)
     return MIN(budget, eep_request_known(engine->partial) - engine->partial->computed);
 }
 
-static guint32 partial_blocks(const EepEngine *engine)
+static guint32 partial_blocks(const EepEngine *engine, guint32 n_tokens)
 {
     const EepRequest *request = engine->partial;
 
-    return eep_kv_cache_blocks_for(&engine->kv, request->computed + partial_chunk(engine)) -
-           request->blocks;
+    return eep_kv_cache_blocks_for(&engine->kv, request->computed + n_tokens) - request->blocks;
 }
+
+/* What the running pass came to. */
+typedef struct {
+    guint32 n_partial_tokens; /* to be scheduled for the partial prefill, whose blocks are free */
+    guint32 n_grown;          /* blocks that decodes took */
+    guint32 n_starved;        /* decodes passed over */
+    gint64 starved_context;   /* their KV tokens */
+} RunningPass;
 
 /* FCFS: the victims are the shortest tail of the running list whose blocks let the others grow,
  * which is what going through the list in order and preempting the last one comes to. */
-static void grow_fcfs(EepEngine *engine, EepPlan *plan, EepPlan *before)
+static void grow_fcfs(EepEngine *engine, EepPlan *plan, EepPlan *before, RunningPass *pass)
 {
     const guint32 *n_growing = &engine->phase_count[engine->phase];
 
@@ -102,8 +111,14 @@ static void grow_fcfs(EepEngine *engine, EepPlan *plan, EepPlan *before)
 
         preempt(engine, plan, before, last);
     }
-    if (engine->partial != NULL && partial_blocks(engine) > engine->kv.n_free - *n_growing)
-        preempt(engine, plan, before, engine->partial);
+    if (engine->partial != NULL) {
+        pass->n_partial_tokens = partial_chunk(engine);
+        if (partial_blocks(engine, pass->n_partial_tokens) > engine->kv.n_free - *n_growing) {
+            preempt(engine, plan, before, engine->partial);
+            pass->n_partial_tokens = 0;
+        }
+    }
+    pass->n_grown = *n_growing;
     eep_kv_cache_take(&engine->kv, *n_growing);
 }
 
@@ -159,38 +174,36 @@ static gboolean make_room(EepEngine *engine, EepPlan *plan, EepPlan *before, Eep
 }
 
 /* Priority: the victim may stand before the request that needs blocks; then it gives back the block
- * it has just got. A request that falls itself ends the pass: those behind it get nothing in this
- * step, as in vLLM. Returns FALSE in that case, and in *ret_n_starved, *ret_context the decodes
- * passed over. */
-static gboolean grow_by_priority(EepEngine *engine, EepPlan *plan, EepPlan *before,
-                                 guint32 *ret_n_starved, gint64 *ret_context)
+ * it has just got and its token, though nobody's share in this step grows by it. A request that
+ * falls itself ends the pass: those behind it get nothing in this step, as in vLLM. */
+static void grow_by_priority(EepEngine *engine, EepPlan *plan, EepPlan *before, RunningPass *pass)
 {
     gboolean goes_on = TRUE;
 
     for (EepRequest *request = engine->running.head, *next; request != NULL; request = next) {
-        gboolean is_growing =
-            is_decoding(request) && eep_engine_phase_of(engine, request) == engine->phase;
-
         next = request->next;
-        if (!goes_on) {
-            if (is_decoding(request)) {
-                *ret_n_starved += 1;
-                *ret_context += (gint64)computed_before(engine, request);
-                starve(engine, plan, before, request);
-            }
-        } else if (is_growing) {
+        if (is_decoding(request) && !goes_on) {
+            pass->n_starved++;
+            pass->starved_context += (gint64)computed_before(engine, request);
+            starve(engine, plan, before, request);
+        } else if (is_decoding(request) && eep_engine_phase_of(engine, request) == engine->phase) {
             goes_on = make_room(engine, plan, before, request, 1, &next);
             if (goes_on) {
                 eep_kv_cache_take(&engine->kv, 1);
                 request->flags |= EEP_REQUEST_FLAG_GROWN;
             }
-        } else if (request == engine->partial) {
-            goes_on = make_room(engine, plan, before, request, partial_blocks(engine), &next);
+        } else if (request == engine->partial && goes_on) {
+            guint32 n_tokens = partial_chunk(engine);
+
+            if (make_room(engine, plan, before, request, partial_blocks(engine, n_tokens), &next))
+                pass->n_partial_tokens = n_tokens;
         }
     }
     for (EepRequest *request = engine->running.head; request != NULL; request = request->next)
-        request->flags &= (guint16)~EEP_REQUEST_FLAG_GROWN;
-    return goes_on;
+        if (request->flags & EEP_REQUEST_FLAG_GROWN) {
+            request->flags &= (guint16)~EEP_REQUEST_FLAG_GROWN;
+            pass->n_grown++;
+        }
 }
 
 /* -- chunks and admission
@@ -304,9 +317,9 @@ static void collect_finishing(EepEngine *engine, EepPlan *plan)
 
 static gboolean is_short_of_blocks(const EepEngine *engine)
 {
-    return engine->phase_count[engine->phase] +
-               (engine->partial != NULL ? partial_blocks(engine) : 0) >
-           engine->kv.n_free;
+    guint32 n_partial = engine->partial != NULL ? partial_blocks(engine, partial_chunk(engine)) : 0;
+
+    return engine->phase_count[engine->phase] + n_partial > engine->kv.n_free;
 }
 
 /* Those starved before this step and not again in it get a token now. */
@@ -328,9 +341,8 @@ void eep_scheduler_plan(EepEngine *engine, EepPlan *plan, EepPlan *before, guint
 {
     EepEngineWork *work = &plan->work[engine->index];
     guint n_chunks = plan->chunks->len, n_victims = plan->victims->len;
-    guint32 budget, n_starved = 0;
-    gint64 starved_context = 0;
-    gboolean goes_on = TRUE;
+    RunningPass pass = {0};
+    guint32 budget;
 
     memset(work, 0, sizeof *work);
     work->engine = engine->worker;
@@ -350,21 +362,22 @@ void eep_scheduler_plan(EepEngine *engine, EepPlan *plan, EepPlan *before, guint
     eep_calendar_advance(&engine->calendar, engine->counter);
 
     if (G_UNLIKELY(engine->by_priority) && is_short_of_blocks(engine))
-        goes_on = grow_by_priority(engine, plan, before, &n_starved, &starved_context);
+        grow_by_priority(engine, plan, before, &pass);
     else
-        grow_fcfs(engine, plan, before);
+        grow_fcfs(engine, plan, before, &pass);
     if (G_UNLIKELY(engine->starved->len > 0))
         resume_starved(engine, plan);
-    work->n_decodes = engine->n_decodes - n_starved;
+    plan->n_grown[engine->index] = pass.n_grown;
+    work->n_decodes = engine->n_decodes - pass.n_starved;
     work->decode_context_tokens =
-        engine->context_base + (gint64)(engine->n_decodes * engine->counter) - starved_context;
+        engine->context_base + (gint64)(engine->n_decodes * engine->counter) - pass.starved_context;
     budget = engine->max_batched_tokens - work->n_decodes;
-    if (engine->partial != NULL && goes_on) {
-        guint32 n_tokens = partial_chunk(engine), n_blocks = partial_blocks(engine);
+    if (pass.n_partial_tokens > 0) {
+        guint32 n_blocks = partial_blocks(engine, pass.n_partial_tokens);
 
         eep_kv_cache_take(&engine->kv, n_blocks);
-        budget -= n_tokens;
-        schedule_chunk(engine, plan, engine->partial, n_tokens, n_blocks, FALSE);
+        budget -= pass.n_partial_tokens;
+        schedule_chunk(engine, plan, engine->partial, pass.n_partial_tokens, n_blocks, FALSE);
     }
     if (plan->victims->len == n_victims)
         admit_waiting(engine, plan, wave_step, budget);

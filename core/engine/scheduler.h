@@ -33,6 +33,7 @@ typedef struct {
     guint16 engine, n_runs;
     guint8 state;
     gboolean was_starved;
+    EepTime last_token, max_gap;
 } EepVictim;
 
 /* A decoding request that a step passes over. */
@@ -46,6 +47,7 @@ typedef struct {
     guint64 step;          /* the pool's step index */
     EepEngineWork *work;   /* [n_engines] */
     guint8 *advanced;      /* [n_engines] the engine's counter went up */
+    guint32 *n_grown;      /* [n_engines] blocks that decodes took */
     EepDueList *finishing; /* [n_engines] requests that get their last token */
     guint16 *touched;      /* engines with chunks, finishes or an own gap, in order */
     guint n_touched, n_engines, n_allocated;

@@ -29,6 +29,7 @@ void eep_plan_clear(EepPlan *plan)
     g_ptr_array_free(plan->resumed, TRUE);
     g_free(plan->work);
     g_free(plan->advanced);
+    g_free(plan->n_grown);
     g_free(plan->finishing);
     g_free(plan->touched);
 }
@@ -38,6 +39,7 @@ void eep_plan_reset(EepPlan *plan, guint64 step, guint n_engines)
     if (n_engines > plan->n_allocated) {
         plan->work = g_renew(EepEngineWork, plan->work, n_engines);
         plan->advanced = g_renew(guint8, plan->advanced, n_engines);
+        plan->n_grown = g_renew(guint32, plan->n_grown, n_engines);
         plan->finishing = g_renew(EepDueList, plan->finishing, n_engines);
         plan->touched = g_renew(guint16, plan->touched, n_engines);
         plan->n_allocated = n_engines;
@@ -173,7 +175,7 @@ void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepTime step_gap,
 
         /* In the order of the running list, since it decides which freed blocks are evicted first:
          * those that decoded, then those whose prefill went on. */
-        while (finishing != NULL && finishing->base_step < plan->step)
+        while (finishing != NULL && finishing->base < finishing->due)
             finishing = commit_finish(engine, finishing, events);
         for (; next_chunk < plan->chunks->len; next_chunk++) {
             const EepChunk *chunk = &g_array_index(plan->chunks, EepChunk, next_chunk);
@@ -258,7 +260,8 @@ static void discard_victim(EepEngine *engine, EepVictim *victim)
     request->generated = victim->generated;
     request->computed = victim->computed;
     request->blocks = victim->n_blocks;
-    request->last_token = EEP_TIME_NEVER;
+    request->last_token = victim->last_token;
+    request->max_gap = victim->max_gap;
     if (victim->state == EEP_REQUEST_PREFILL) {
         engine->partial = request;
     } else if (!(request->flags & EEP_REQUEST_FLAG_FINISHING)) {
@@ -296,7 +299,7 @@ void eep_scheduler_discard(EepEngine **engines, EepPlan *plan)
     }
     for (guint e = 0; e < plan->n_engines; e++)
         if (plan->advanced[e])
-            give_blocks(engines[e], engines[e]->phase_count[engines[e]->phase]);
+            give_blocks(engines[e], plan->n_grown[e]);
     for (guint i = plan->starving->len; i-- > 0;)
         discard_starving(engines, &g_array_index(plan->starving, EepStarving, i));
     for (guint i = 0; i < plan->resumed->len; i++) {

@@ -111,8 +111,14 @@ typedef struct {
     EepWorkerId worker;
 } EepScope;
 
+/* What a read_load that ended OK brings, as the event's blob. */
+typedef struct {
+    guint64 version; /* equal for loads that are proportional to each other; 0: unknown */
+    double tokens[]; /* [n_layers][n_experts], of the window */
+} EepLoadReport;
+
 /* Payload of EEP_EVENT_OP_DONE: a = id, b = kind | done << 8 | worker << 32, c = epoch | n_steps
- * << 32. blob: for a read_load that ended OK, double[n_layers][n_experts] token counts; for a
+ * << 32. blob: for a read_load that ended OK, an EepLoadReport; for a
  * failure, EepWorkerId[] suspects; for a leap of more than one step, EepTime[n_steps] step ends. */
 typedef struct {
     EepOpId id;

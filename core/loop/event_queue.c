@@ -32,6 +32,8 @@ struct EepEventQueue {
     Slot *slots;
     guint32 *positions; /* of a used slot: its key's place in the heap; of a free one: next free */
     guint n, capacity;
+    gboolean has_hole; /* heap[0] is free: its event was taken, and the next push, often an event
+                          close to it, can have the place; counts in n */
     guint32 first_free;
     guint64 n_pushes;
     Sequences sequences[N_KINDS];
@@ -107,6 +109,26 @@ static void grow(EepEventQueue *queue)
     queue->capacity = capacity;
 }
 
+/* Closes the hole as a heap does; to be called before positions are looked at. */
+static inline void settle(EepEventQueue *queue)
+{
+    if (!queue->has_hole)
+        return;
+    queue->has_hole = FALSE;
+    queue->n--;
+    if (queue->n > 0)
+        sift_down(queue, 0, queue->heap[queue->n]);
+}
+
+/* Place of the first event; the queue must not be empty. */
+static inline guint first_position(const EepEventQueue *queue)
+{
+    guint first = queue->has_hole;
+    for (guint i = 2; queue->has_hole && i < MIN(5, queue->n); i++)
+        first = key_before(&queue->heap[i], &queue->heap[first]) ? i : first;
+    return first;
+}
+
 static guint64 *grow_sequences(Sequences *sequences, guint index)
 {
     guint n = MAX(16, sequences->n);
@@ -127,14 +149,18 @@ static inline guint64 next_sequence(EepEventQueue *queue, guint32 source)
     return (*next)++;
 }
 
-/* Takes the key at `position` out of the heap and frees its slot; the event stays readable there.
- */
+/* Takes the key at `position` out of the settled heap and frees its slot; the event stays readable
+ * there. */
 static void take_out(EepEventQueue *queue, guint position)
 {
     guint32 slot = queue->heap[position].slot;
     queue->slots[slot].handle = 0;
     queue->positions[slot] = queue->first_free;
     queue->first_free = slot;
+    if (position == 0) {
+        queue->has_hole = TRUE;
+        return;
+    }
     queue->n--;
     if (position < queue->n)
         sift(queue, position, queue->heap[queue->n]);
@@ -160,7 +186,7 @@ void eep_event_queue_free(EepEventQueue *queue)
 {
     if (queue == NULL)
         return;
-    for (guint i = 0; i < queue->n; i++)
+    for (guint i = queue->has_hole; i < queue->n; i++)
         g_clear_pointer(&queue->slots[queue->heap[i].slot].event.blob, g_bytes_unref);
     for (guint i = 0; i < N_KINDS; i++)
         g_free(queue->sequences[i].next);
@@ -173,7 +199,7 @@ void eep_event_queue_free(EepEventQueue *queue)
 
 guint64 eep_event_queue_push(EepEventQueue *queue, const EepEvent *event)
 {
-    if (G_UNLIKELY(queue->n == queue->capacity))
+    if (G_UNLIKELY(queue->n == queue->capacity && !queue->has_hole))
         grow(queue);
     guint32 index = queue->first_free;
     queue->first_free = queue->positions[index];
@@ -189,7 +215,12 @@ guint64 eep_event_queue_push(EepEventQueue *queue, const EepEvent *event)
         .seq = slot->event.seq,
         .slot = index,
     };
-    sift_up(queue, queue->n++, key);
+    if (queue->has_hole) {
+        queue->has_hole = FALSE;
+        sift_down(queue, 0, key);
+    } else {
+        sift_up(queue, queue->n++, key);
+    }
     return slot->handle;
 }
 
@@ -198,6 +229,7 @@ gboolean eep_event_queue_move(EepEventQueue *queue, guint64 handle, EepTime at)
     guint32 slot = find_slot(queue, handle);
     if (slot == NO_SLOT)
         return FALSE;
+    settle(queue);
     guint position = queue->positions[slot];
     Key key = queue->heap[position];
     key.time = (guint64)at ^ SIGN_BIT;
@@ -212,27 +244,33 @@ gboolean eep_event_queue_remove(EepEventQueue *queue, guint64 handle)
     if (slot == NO_SLOT)
         return FALSE;
     g_clear_pointer(&queue->slots[slot].event.blob, g_bytes_unref);
+    settle(queue);
     take_out(queue, queue->positions[slot]);
     return TRUE;
 }
 
 guint eep_event_queue_n_events(const EepEventQueue *queue)
 {
-    return queue->n;
+    return queue->n - queue->has_hole;
 }
 
 EepTime eep_event_queue_first_time(const EepEventQueue *queue)
 {
-    return queue->n > 0 ? (EepTime)(queue->heap[0].time ^ SIGN_BIT) : EEP_TIME_NEVER;
+    if (eep_event_queue_n_events(queue) == 0)
+        return EEP_TIME_NEVER;
+    return (EepTime)(queue->heap[first_position(queue)].time ^ SIGN_BIT);
 }
 
 const EepEvent *eep_event_queue_first(const EepEventQueue *queue)
 {
-    return queue->n > 0 ? &queue->slots[queue->heap[0].slot].event : NULL;
+    if (eep_event_queue_n_events(queue) == 0)
+        return NULL;
+    return &queue->slots[queue->heap[first_position(queue)].slot].event;
 }
 
 gboolean eep_event_queue_pop(EepEventQueue *queue, EepEvent *ret_event)
 {
+    settle(queue);
     if (queue->n == 0)
         return FALSE;
     *ret_event = queue->slots[queue->heap[0].slot].event;
@@ -247,6 +285,7 @@ static int compare_events(const void *x, const void *y)
 
 const EepEvent *const *eep_event_queue_list_first(EepEventQueue *queue, guint *ret_n_events)
 {
+    settle(queue);
     if (queue->n_first_capacity < queue->capacity) {
         queue->first = g_renew(const EepEvent *, queue->first, queue->capacity);
         queue->n_first_capacity = queue->capacity;
@@ -273,5 +312,6 @@ void eep_event_queue_take(EepEventQueue *queue, const EepEvent *event, EepEvent 
     guint slot = (const Slot *)(gconstpointer)event - queue->slots;
     g_assert(slot < queue->capacity && queue->slots[slot].handle != 0);
     *ret_event = *event;
+    settle(queue);
     take_out(queue, queue->positions[slot]);
 }

@@ -224,9 +224,8 @@ gboolean eep_journal_next(EepJournal *journal, EepEvent *ret_event)
     journal->n_events++;
 
     g_clear_pointer(&journal->blob, g_bytes_unref);
-    if (record.blob != NULL)
-        journal->blob = g_bytes_new_from_bytes(journal->bytes, (const guint8 *)record.blob - bytes,
-                                               record.n_blob);
+    if (record.blob != NULL) /* a copy: in the file nothing is aligned */
+        journal->blob = g_bytes_new(record.blob, record.n_blob);
     *ret_event = record.event;
     ret_event->blob = journal->blob;
     return TRUE;

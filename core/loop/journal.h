@@ -48,7 +48,7 @@ void eep_journal_action(EepJournal *journal, guint32 kind, guint64 x, guint64 y)
 gboolean eep_journal_event(EepJournal *journal, const EepEvent *event, GError **error);
 
 /* Replay: the next event to dispatch, FALSE at the end. Times never go back. The blob is owned by
- * the journal and lives until the next call. */
+ * the journal, aligned for any type, and lives until the next call. */
 gboolean eep_journal_next(EepJournal *journal, EepEvent *ret_event);
 
 /* Hash of all actions so far: the fingerprint of a run. */

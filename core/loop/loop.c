@@ -191,7 +191,8 @@ static gboolean run_queue(EepLoop *loop, EepTime until, GError **error)
             continue;
         if (loop->inbox != NULL)
             take_posted(loop);
-        if (wake == EEP_WAKE_END || eep_event_queue_first_time(loop->queue) > until)
+        next = eep_event_queue_first_time(loop->queue);
+        if (wake == EEP_WAKE_END || next > until || next == EEP_TIME_NEVER)
             return TRUE;
 
         EepEvent event;

@@ -147,7 +147,8 @@ const EepResizeRecord *eep_resize_record(const EepResize *resize);
 gboolean eep_resize_check(const EepResize *resize, GError **error);
 
 /* A copy of all that decides the future. A machine with the same params that loads it acts alike,
- * given the same inputs. The record is an account and is not part of it. */
+ * given the same inputs. The record is an account and is not part of it: after loading it counts
+ * from now on, and who asked is forgotten. */
 GBytes *eep_resize_save(const EepResize *resize);
 gboolean eep_resize_load(EepResize *resize, GBytes *block, GError **error);
 

@@ -35,5 +35,6 @@ offers "eep plot runs/" "runs/one runs/with space"
 offers "eep compare runs/one runs/w" "runs/with space"
 if [ $# -ge 2 ]; then
     offers "eep init quick" "quickstart"
+    offers "eep show models deepseek-v3" "deepseek-v3"
 fi
 echo "completion: offers what the command line has"

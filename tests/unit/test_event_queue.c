@@ -191,6 +191,10 @@ START_TEST(agrees_with_a_sorted_list)
             expected[0] = expected[--n];
         }
         ck_assert_uint_eq(eep_event_queue_n_events(queue), n);
+        EepTime first = EEP_TIME_NEVER;
+        for (guint i = 0; i < n; i++)
+            first = MIN(first, expected[i].event.time);
+        ck_assert_int_eq(eep_event_queue_first_time(queue), first);
     }
 }
 END_TEST

@@ -179,6 +179,53 @@ START_TEST(stepping_clock_and_inbox)
 }
 END_TEST
 
+/* A live clock: the second wait is interrupted by a post, all others reach their deadline. */
+typedef struct {
+    EepClock base;
+    EepTime now;
+    guint n_waits;
+    Inbox *inbox;
+} LiveClock;
+
+static EepTime live_now(const EepClock *clock)
+{
+    return ((const LiveClock *)clock)->now;
+}
+
+static EepWake live_wait(EepClock *clock, EepTime deadline)
+{
+    LiveClock *self = (LiveClock *)clock;
+    if (++self->n_waits == 2) {
+        self->now += 3;
+        self->inbox->end++;
+        return EEP_WAKE_POSTED;
+    }
+    self->now = MAX(self->now, deadline);
+    return EEP_WAKE_DEADLINE;
+}
+
+START_TEST(waits_for_posts_until_the_end)
+{
+    static const EepClockOps ops = {
+        .size = sizeof ops, .name = "live", .now = live_now, .wait_until = live_wait};
+    Inbox inbox = {100, 100};
+    LiveClock clock = {.base = {&ops}, .inbox = &inbox};
+    World world = {0};
+    g_autoptr(EepLoop) loop = world.loop =
+        eep_loop_new(&clock.base, handle, &world, NULL, NULL, NULL);
+    eep_loop_set_inbox(loop, take, &inbox);
+    schedule(loop, 10, EEP_EVENT_TIMER, 1);
+    schedule(loop, 60, EEP_EVENT_TIMER, 2);
+    ck_assert(eep_loop_run(loop, 50, NULL));
+    ASSERT_SEEN(&world, 1, 100);
+    ck_assert_int_eq(world.times[1], 13);
+    ck_assert_int_eq(clock.now, 50); /* the run lasts as long as was said */
+    ck_assert_int_eq(eep_loop_horizon(loop), 13);
+    ck_assert(eep_loop_run(loop, EEP_TIME_NEVER, NULL));
+    ASSERT_SEEN(&world, 1, 100, 2);
+}
+END_TEST
+
 /* Drops a = 2, delays a = 3 by 10, adds 100 to the others. */
 static EepFilterVerdict filter_first(gpointer self, EepEvent *event)
 {
@@ -231,6 +278,7 @@ int main(void)
     tcase_add_test(tcase, handler_error_ends_the_run);
     tcase_add_test(tcase, chooser_picks_within_the_instant);
     tcase_add_test(tcase, stepping_clock_and_inbox);
+    tcase_add_test(tcase, waits_for_posts_until_the_end);
     tcase_add_test(tcase, filters_see_completions_once);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

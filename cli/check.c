@@ -1,0 +1,316 @@
+/* eep check: whether a scenario can run, and how much there is to run. */
+#include "cli/command.h"
+#include "cli/data.h"
+#include "cli/human.h"
+#include "cli/traffic.h"
+#include "core/json.h"
+#include "sim/all2all.h"
+
+#include <string.h>
+
+#define D G_GINT64_FORMAT
+
+/* The sizes that a pool can be resized to. */
+typedef struct {
+    gint64 least, most;
+    gboolean is_resizable;
+    const char *most_because; /* static */
+} ElasticRange;
+
+typedef struct {
+    guint64 n_requests, prompt_tokens, output_tokens;
+    guint64 n_too_long;  /* longer than max_model_len of every pool */
+    guint64 n_never_fit; /* than the KV cache of an engine of every pool */
+    guint64 n_skipped;   /* bad rows of a trace */
+    EepTime last_arrival;
+    const char *format; /* static */
+} TrafficSize;
+
+/* Least: every expert needs a slot, and slots of a rank do not change. Most: the GPUs that the
+ * other pools leave at their first sizes, and what the all2all backend can span. */
+static ElasticRange elastic_range(const EepScenario *scenario, const EepScenarioPool *pool)
+{
+    const EepPoolOptions *options = &pool->options;
+    gint64 tp = options->tensor_parallel_size, domain = scenario->hardware.gpus_per_node;
+    gint64 gpus = scenario->nodes * domain;
+    const EepAll2all *backend = eep_all2all(options->all2all_backend);
+    gint64 ranks = backend->max_ranks > 0 ? (gint64)backend->max_ranks : G_MAXINT64;
+
+    if (options->all2all_backend == EEP_ALL2ALL_FLASHINFER_NVLINK_ONE_SIDED)
+        ranks = MIN(ranks, domain);
+    for (guint i = 0; i < scenario->n_pools; i++)
+        if (&scenario->pools[i] != pool)
+            gpus -= scenario->pools[i].options.data_parallel_size *
+                    scenario->pools[i].options.tensor_parallel_size;
+    return (ElasticRange){
+        .least = eep_memory_min_data_parallel_size(&scenario->model, options),
+        .most = MIN(gpus, ranks) / tp,
+        .is_resizable =
+            options->enable_elastic_ep || strcmp(options->resize.generation, "restart") == 0,
+        .most_because = ranks < gpus ? "ranks of the all2all backend" : "GPUs",
+    };
+}
+
+/* The memory of every size that an event asks for; the loader has checked the rest of it. */
+static gboolean check_events(const EepScenario *scenario, GError **error)
+{
+    for (guint i = 0; i < scenario->n_events; i++) {
+        const EepEventOptions *event = &scenario->events[i];
+        const EepPoolOptions *options =
+            &scenario->pools[eep_scenario_find_pool(scenario, event->pool)].options;
+        EepMemoryFit fit;
+        if (eep_hardware_is_constant(&scenario->hardware))
+            continue;
+        if (!eep_memory_fit(&scenario->model, &scenario->hardware, options,
+                            event->scale_elastic_ep.new_data_parallel_size *
+                                options->tensor_parallel_size,
+                            &fit, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* Goes through the traffic once, as a run would. */
+static gboolean measure_traffic(const EepScenario *scenario, TrafficSize *ret_size, GError **error)
+{
+    g_autoptr(EepTrace) trace = eep_traffic_open(scenario, error);
+    TrafficSize size = {0};
+    gint64 longest = 0, largest = 0;
+    EepTraceRow row;
+    EepTraceStatus status;
+
+    if (trace == NULL)
+        return FALSE;
+    for (guint i = 0; i < scenario->n_pools; i++) {
+        longest = MAX(longest, scenario->pools[i].options.max_model_len);
+        largest = MAX(largest, scenario->pools[i].memory.num_gpu_blocks *
+                                   scenario->pools[i].memory.block_size);
+    }
+    while ((status = eep_trace_next(trace, &row, error)) == EEP_TRACE_ROW) {
+        gint64 tokens = (gint64)row.prompt_tokens + row.output_tokens;
+        size.n_requests++;
+        size.prompt_tokens += row.prompt_tokens;
+        size.output_tokens += row.output_tokens;
+        size.n_too_long += tokens > longest;
+        size.n_never_fit += tokens <= longest && tokens > largest;
+        size.last_arrival = row.arrival;
+    }
+    if (status == EEP_TRACE_FAILED)
+        return FALSE;
+    size.n_skipped = eep_trace_skipped(trace);
+    size.format = eep_trace_format_name(trace);
+    *ret_size = size;
+    return TRUE;
+}
+
+/* The run's length as far as it is known beforehand. */
+static EepTime run_length(const EepScenario *scenario, const TrafficSize *traffic)
+{
+    EepTime length = traffic->last_arrival;
+
+    for (guint i = 0; i < scenario->n_events; i++)
+        length = MAX(length, scenario->events[i].at);
+    return scenario->run.end == EEP_RUN_CUT ? scenario->run.duration : length;
+}
+
+static void add_pool_text(const EepScenario *scenario, const EepScenarioPool *pool, EepText *text)
+{
+    const EepPoolOptions *options = &pool->options;
+    ElasticRange range = elastic_range(scenario, pool);
+    gint64 tp = options->tensor_parallel_size;
+    g_autofree char *memory = eep_memory_fit_to_text(&pool->memory);
+
+    eep_command_add_line(text, "\nPool      %s: DP %" D " x TP %" D " = %" D " ranks, %s, %s",
+                         pool->name, options->data_parallel_size, tp,
+                         options->data_parallel_size * tp,
+                         eep_all2all(options->all2all_backend)->name, options->resize.generation);
+    eep_command_add_line(text,
+                         "Experts   %" D " + %" D " redundant = %" D " slots a rank x %" D
+                         " ranks, in %" D " layers",
+                         scenario->model.n_routed_experts,
+                         options->eplb_config.num_redundant_experts, pool->memory.slots_per_rank,
+                         options->data_parallel_size * tp,
+                         eep_model_n_moe_layers(&scenario->model));
+    if (range.is_resizable)
+        eep_command_add_line(text,
+                             "Elastic   DP %" D "..%" D ": ceil(%" D " * %" D " / (%" D " + %" D
+                             ")) = %" D ", at most %" D " by %s",
+                             range.least, range.most, scenario->model.n_routed_experts,
+                             options->data_parallel_size, scenario->model.n_routed_experts,
+                             options->eplb_config.num_redundant_experts, range.least, range.most,
+                             range.most_because);
+    else
+        eep_command_add_line(text, "Elastic   no: enable_elastic_ep is false");
+    eep_command_add_line(text, "Memory    of one GPU");
+    eep_text_add_string(text, memory);
+}
+
+static void add_events_text(const EepScenario *scenario, EepText *text)
+{
+    g_autofree gint64 *sizes = g_new(gint64, scenario->n_pools);
+
+    for (guint i = 0; i < scenario->n_pools; i++)
+        sizes[i] = scenario->pools[i].options.data_parallel_size;
+    for (guint i = 0; i < scenario->n_events; i++) {
+        const EepEventOptions *event = &scenario->events[i];
+        gint64 *size = &sizes[eep_scenario_find_pool(scenario, event->pool)];
+        gint64 to = event->scale_elastic_ep.new_data_parallel_size;
+        g_autofree char *at = eep_human_seconds((double)event->at / 1e9);
+        eep_command_add_line(text, "%s%s  %s: DP %" D " -> %" D "%s%s",
+                             i == 0 ? "\nEvents    " : "          ", at, event->pool, *size, to,
+                             event->id != NULL ? "  " : "", event->id != NULL ? event->id : "");
+        *size = to;
+    }
+}
+
+static void add_traffic_text(const EepScenario *scenario, const TrafficSize *traffic, EepText *text)
+{
+    g_autofree char *requests = eep_human_integer((gint64)traffic->n_requests);
+    g_autofree char *prompt = eep_human_count((double)traffic->prompt_tokens);
+    g_autofree char *output = eep_human_count((double)traffic->output_tokens);
+    g_autofree char *length = eep_human_seconds((double)run_length(scenario, traffic) / 1e9);
+    double seconds = (double)MAX(traffic->last_arrival, 1) / 1e9;
+
+    eep_command_add_line(text, "\nTraffic   %s, %s requests, %s prompt + %s output tokens",
+                         traffic->format, requests, prompt, output);
+    eep_command_add_line(text, "          %.3g requests/s, %.0f + %.0f tokens a request",
+                         (double)traffic->n_requests / seconds,
+                         (double)traffic->prompt_tokens / (double)MAX(traffic->n_requests, 1),
+                         (double)traffic->output_tokens / (double)MAX(traffic->n_requests, 1));
+    if (traffic->n_too_long > 0)
+        eep_command_add_line(text,
+                             "          %" G_GUINT64_FORMAT
+                             " are longer than max_model_len: rejected, too_long",
+                             traffic->n_too_long);
+    if (traffic->n_never_fit > 0)
+        eep_command_add_line(text,
+                             "          %" G_GUINT64_FORMAT
+                             " are longer than an engine's KV cache: rejected, never_fits",
+                             traffic->n_never_fit);
+    if (traffic->n_skipped > 0)
+        eep_command_add_line(text, "          %" G_GUINT64_FORMAT " bad rows are left out",
+                             traffic->n_skipped);
+    eep_command_add_line(
+        text, "Size      %s of simulated time%s", length,
+        scenario->run.end == EEP_RUN_CUT ? "" : ", and until the last request has ended");
+}
+
+static void add_text(const EepScenario *scenario, const TrafficSize *traffic, EepText *text)
+{
+    eep_command_add_line(text, "%s can run.\n", scenario->name);
+    eep_command_add_line(text, "Model     %s", scenario->model.name);
+    eep_command_add_line(text, "Hardware  %s, %" D " node%s x %" D " = %" D " GPUs",
+                         scenario->hardware.name, scenario->nodes, scenario->nodes == 1 ? "" : "s",
+                         scenario->hardware.gpus_per_node,
+                         scenario->nodes * scenario->hardware.gpus_per_node);
+    for (guint i = 0; i < scenario->n_pools; i++)
+        add_pool_text(scenario, &scenario->pools[i], text);
+    add_events_text(scenario, text);
+    add_traffic_text(scenario, traffic, text);
+}
+
+static void add_pool_json(const EepScenario *scenario, const EepScenarioPool *pool, EepJson *json)
+{
+    const EepPoolOptions *options = &pool->options;
+    const EepMemoryFit *fit = &pool->memory;
+    ElasticRange range = elastic_range(scenario, pool);
+
+    eep_json_begin_object(json, NULL);
+    eep_json_add_string(json, "name", pool->name);
+    eep_json_add_int(json, "data_parallel_size", options->data_parallel_size);
+    eep_json_add_int(json, "tensor_parallel_size", options->tensor_parallel_size);
+    eep_json_add_int(json, "slots_per_rank", fit->slots_per_rank);
+    eep_json_add_bool(json, "is_resizable", range.is_resizable);
+    eep_json_add_int(json, "min_data_parallel_size", range.least);
+    eep_json_add_int(json, "max_data_parallel_size", range.most);
+    eep_json_begin_object(json, "memory");
+    eep_json_add_int(json, "hbm_bytes", fit->hbm_bytes);
+    eep_json_add_int(json, "usable_bytes", fit->usable_bytes);
+    eep_json_add_int(json, "non_expert_bytes", fit->non_expert_bytes);
+    eep_json_add_int(json, "expert_bytes", fit->expert_total_bytes);
+    eep_json_add_int(json, "graph_bytes", fit->graph_bytes);
+    eep_json_add_int(json, "reserved_bytes", fit->reserved_bytes);
+    eep_json_add_int(json, "activation_bytes", fit->activation_bytes);
+    eep_json_add_int(json, "kv_bytes", fit->kv_bytes);
+    eep_json_add_int(json, "kv_bytes_per_token", fit->kv_bytes_per_token);
+    eep_json_add_int(json, "num_gpu_blocks", fit->num_gpu_blocks);
+    eep_json_add_int(json, "block_size", fit->block_size);
+    eep_json_end_object(json);
+    eep_json_end_object(json);
+}
+
+static void add_events_json(const EepScenario *scenario, EepJson *json)
+{
+    eep_json_begin_array(json, "events");
+    for (guint i = 0; i < scenario->n_events; i++) {
+        const EepEventOptions *event = &scenario->events[i];
+        eep_json_begin_object(json, NULL);
+        eep_json_add_string(json, "id", event->id);
+        eep_json_add_decimal(json, "at_s", event->at, 9);
+        eep_json_add_string(json, "pool", event->pool);
+        eep_json_add_int(json, "new_data_parallel_size",
+                         event->scale_elastic_ep.new_data_parallel_size);
+        eep_json_end_object(json);
+    }
+    eep_json_end_array(json);
+}
+
+static void add_json(const EepScenario *scenario, const TrafficSize *traffic, EepText *text)
+{
+    EepJson json;
+
+    eep_json_init(&json, text, EEP_JSON_PRETTY);
+    eep_json_begin_object(&json, NULL);
+    eep_json_add_string(&json, "name", scenario->name);
+    eep_json_add_string(&json, "model", scenario->model.name);
+    eep_json_add_string(&json, "hardware", scenario->hardware.name);
+    eep_json_add_int(&json, "nodes", scenario->nodes);
+    eep_json_add_int(&json, "gpus", scenario->nodes * scenario->hardware.gpus_per_node);
+    eep_json_begin_array(&json, "pools");
+    for (guint i = 0; i < scenario->n_pools; i++)
+        add_pool_json(scenario, &scenario->pools[i], &json);
+    eep_json_end_array(&json);
+    add_events_json(scenario, &json);
+    eep_json_begin_object(&json, "traffic");
+    eep_json_add_string(&json, "format", traffic->format);
+    eep_json_add_uint(&json, "requests", traffic->n_requests);
+    eep_json_add_uint(&json, "prompt_tokens", traffic->prompt_tokens);
+    eep_json_add_uint(&json, "output_tokens", traffic->output_tokens);
+    eep_json_add_uint(&json, "too_long", traffic->n_too_long);
+    eep_json_add_uint(&json, "never_fits", traffic->n_never_fit);
+    eep_json_add_uint(&json, "skipped_rows", traffic->n_skipped);
+    eep_json_add_decimal(&json, "last_arrival_s", traffic->last_arrival, 9);
+    eep_json_end_object(&json);
+    eep_json_add_decimal(&json, "simulated_s", run_length(scenario, traffic), 9);
+    eep_json_end_object(&json);
+}
+
+int eep_command_check(int argc, char **argv)
+{
+    gboolean as_json = FALSE;
+    g_auto(GStrv) sets = NULL;
+    const GOptionEntry entries[] = {
+        {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &sets, "override one key", "KEY=VALUE"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "print data for programs", NULL},
+        G_OPTION_ENTRY_NULL};
+    g_auto(EepText) text = {0};
+    GError *error = NULL;
+    TrafficSize traffic;
+    int status;
+
+    if (!eep_command_parse(entries, 1, 1, &argc, &argv, &status))
+        return status;
+    g_autofree char *path = eep_data_find_scenario(argv[1], &error);
+    if (path == NULL)
+        return eep_command_fail(error);
+    g_autoptr(EepScenario) scenario =
+        eep_scenario_load(path, eep_data_scenario_folders(), (const char *const *)sets, -1, &error);
+    if (scenario == NULL || !check_events(scenario, &error) ||
+        !measure_traffic(scenario, &traffic, &error))
+        return eep_command_fail(error);
+    if (as_json)
+        add_json(scenario, &traffic, &text);
+    else
+        add_text(scenario, &traffic, &text);
+    return eep_command_print(&text);
+}

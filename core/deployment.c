@@ -1,0 +1,345 @@
+#include "core/deployment.h"
+
+#include "core/rng.h"
+
+struct EepDeployment {
+    EepDeploymentOptions options;
+    EepPoolServices services;
+    GPtrArray *pools; /* EepPool, by id */
+    EepRequestTable *requests;
+    EepWorkload workload;
+    EepArrival next; /* the arrival that is queued */
+    EepRng retry_rng;
+    GHashTable *retrying; /* id -> EepRequest; looked up only, never walked but at the end */
+    guint64 n_submitted;
+    EepTime last_arrival, last_refusal;
+};
+
+static EepPool *pool_of(EepDeployment *deployment, guint64 id)
+{
+    return g_ptr_array_index(deployment->pools, id);
+}
+
+/* -- the ends of requests
+ * ------------------------------------------------------------------------------ */
+
+static void end_request(gpointer self, EepRequest *request)
+{
+    EepDeployment *deployment = self;
+    EepObserver *observer = deployment->services.observer;
+    EepTime now = eep_loop_now(deployment->services.loop);
+
+    eep_loop_record_action(deployment->services.loop, 6, request->id, request->fate);
+    if (request->fate == EEP_FATE_COMPLETED && deployment->last_refusal != EEP_TIME_NEVER &&
+        request->queued >= deployment->last_refusal)
+        eep_pool_saw_success(pool_of(deployment, request->pool));
+    observer->ops->request_ended(observer, request, now);
+    eep_request_free(deployment->requests, request);
+}
+
+static void reject(EepDeployment *deployment, EepRequest *request, EepReason reason)
+{
+    request->fate = EEP_FATE_REJECTED;
+    request->reason = (guint8)reason;
+    request->finish = eep_loop_now(deployment->services.loop);
+    end_request(deployment, request);
+}
+
+/* -- admission and retries
+ * ----------------------------------------------------------------------------- */
+
+/* Half a client's usual library: exponential backoff with jitter, counted from the refusal. */
+static void retry_or_reject(EepDeployment *deployment, EepRequest *request, EepReason reason)
+{
+    EepLoop *loop = deployment->services.loop;
+    EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_RETRY, 0),
+                      .event_class = EEP_CLASS_WORKLOAD,
+                      .kind = EEP_EVENT_RETRY,
+                      .a = request->id};
+    double wait;
+
+    if (request->n_attempts >= deployment->options.retry_attempts) {
+        reject(deployment, request, reason);
+        return;
+    }
+    wait = (double)(deployment->options.retry_backoff << MIN(request->n_attempts - 1, 20));
+    wait *= 1.0 + deployment->options.retry_jitter *
+                      (2.0 * eep_rng_uniform(&deployment->retry_rng) - 1.0);
+    g_hash_table_insert(deployment->retrying, GUINT_TO_POINTER(request->id), request);
+    eep_loop_schedule(loop, eep_loop_now(loop) + (EepTime)wait, &event);
+}
+
+static void attempt(EepDeployment *deployment, EepRequest *request)
+{
+    EepPool *pool = pool_of(deployment, 0);
+    const EepPoolShape *shape = eep_pool_shape(pool);
+    guint64 n_tokens = (guint64)request->prompt_tokens + request->output_tokens;
+    guint64 block_size = (guint64)eep_pool_options_of(pool)->block_size;
+
+    request->n_attempts++;
+    if ((gint64)n_tokens > shape->max_model_len) {
+        reject(deployment, request, EEP_REASON_TOO_LONG);
+    } else if ((n_tokens + block_size - 1) / block_size > shape->n_blocks) {
+        reject(deployment, request, EEP_REASON_NEVER_FITS);
+    } else if (eep_pool_is_refusing(pool)) {
+        deployment->last_refusal = eep_loop_now(deployment->services.loop);
+        eep_pool_saw_rejected(pool);
+        retry_or_reject(deployment, request, EEP_REASON_SCALING_503);
+    } else if (!eep_pool_submit(pool, request)) {
+        retry_or_reject(deployment, request, EEP_REASON_QUEUE_LIMIT);
+    }
+}
+
+static gboolean queue_next_arrival(EepDeployment *deployment, GError **error)
+{
+    EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_WORKLOAD, 0),
+                      .event_class = EEP_CLASS_WORKLOAD,
+                      .kind = EEP_EVENT_ARRIVAL};
+
+    switch (deployment->workload.next(deployment->workload.self, &deployment->next, error)) {
+    case EEP_WORKLOAD_ARRIVAL:
+        event.a = deployment->next.id;
+        eep_loop_schedule(deployment->services.loop, deployment->next.arrival, &event);
+        return TRUE;
+    case EEP_WORKLOAD_END:
+        return TRUE;
+    case EEP_WORKLOAD_FAILED:
+        return FALSE;
+    }
+    return FALSE;
+}
+
+static gboolean on_arrival(EepDeployment *deployment, const EepEvent *event, GError **error)
+{
+    const EepArrival *arrival = &deployment->next;
+    EepRequest *request =
+        eep_request_new(deployment->requests, arrival->id, event->time, arrival->prompt_tokens,
+                        arrival->output_tokens, arrival->hashes, arrival->n_hashes);
+
+    request->priority = arrival->priority;
+    deployment->n_submitted++;
+    deployment->last_arrival = event->time;
+    attempt(deployment, request);
+    return queue_next_arrival(deployment, error);
+}
+
+static void on_retry(EepDeployment *deployment, const EepEvent *event)
+{
+    EepRequest *request = g_hash_table_lookup(deployment->retrying, GUINT_TO_POINTER(event->a));
+
+    g_return_if_fail(request != NULL);
+    g_hash_table_remove(deployment->retrying, GUINT_TO_POINTER(event->a));
+    attempt(deployment, request);
+}
+
+/* -- events
+ * -------------------------------------------------------------------------------------------- */
+
+static gboolean on_completion(EepDeployment *deployment, const EepEvent *event, GError **error)
+{
+    EepCompletion completion;
+    EepPool *pool;
+
+    eep_completion_from_event(event, &completion);
+    pool = pool_of(deployment, event->source & 0xffffff);
+    if (!eep_operations_complete(deployment->services.operations, &completion, NULL))
+        return TRUE;
+    return eep_pool_on_completion(pool, &completion, event->blob, error);
+}
+
+static gboolean on_deadline(EepDeployment *deployment, const EepEvent *event, GError **error)
+{
+    const EepOperation *operation = eep_operations_find(deployment->services.operations, event->a);
+    EepCompletion completion;
+    EepPool *pool;
+
+    if (operation == NULL)
+        return TRUE;
+    pool = pool_of(deployment, operation->op.pool);
+    if (!eep_operations_expire(deployment->services.operations, event->a, &completion))
+        return TRUE;
+    return eep_pool_on_completion(pool, &completion, NULL, error);
+}
+
+static void on_operator(EepDeployment *deployment, const EepEvent *event)
+{
+    const EepScaleEvent *scale = &deployment->options.events[event->a];
+
+    eep_pool_scale(pool_of(deployment, scale->pool), scale->new_data_parallel_size, scale->id,
+                   "scenario");
+}
+
+gboolean eep_deployment_handle(gpointer self, const EepEvent *event, GError **error)
+{
+    EepDeployment *deployment = self;
+
+    switch ((EepEventKind)event->kind) {
+    case EEP_EVENT_OP_DONE:
+        return on_completion(deployment, event, error);
+    case EEP_EVENT_ARRIVAL:
+        return on_arrival(deployment, event, error);
+    case EEP_EVENT_PLAN:
+        return eep_pool_on_plan(pool_of(deployment, event->a), error);
+    case EEP_EVENT_STATS:
+        eep_pool_on_stats(pool_of(deployment, event->a));
+        return TRUE;
+    case EEP_EVENT_RETRY:
+        on_retry(deployment, event);
+        return TRUE;
+    case EEP_EVENT_OPERATOR:
+        on_operator(deployment, event);
+        return TRUE;
+    case EEP_EVENT_NOTE:
+        eep_pool_on_note(pool_of(deployment, event->a >> 32), event);
+        return TRUE;
+    case EEP_EVENT_TIMER:
+        eep_pool_on_timer(pool_of(deployment, event->a), event->b);
+        return TRUE;
+    case EEP_EVENT_DEADLINE:
+        return on_deadline(deployment, event, error);
+    case EEP_EVENT_FAULT:
+    case EEP_EVENT_NONE:
+    case EEP_EVENT_COUNT:
+        break;
+    }
+    g_set_error(error, EEP_POOL_ERROR, EEP_POOL_ERROR_BROKEN,
+                "event of kind %u that nobody handles", event->kind);
+    return FALSE;
+}
+
+/* -- life
+ * ---------------------------------------------------------------------------------------------- */
+
+EepDeployment *eep_deployment_new(const EepDeploymentOptions *options, EepBackend *backend,
+                                  EepPredictor *predictor, EepObserver *observer)
+{
+    EepDeployment *deployment = g_new0(EepDeployment, 1);
+
+    deployment->options = *options;
+    deployment->services = (EepPoolServices){.backend = backend,
+                                             .predictor = predictor,
+                                             .operations = eep_operations_new(),
+                                             .observer = observer,
+                                             .seed = options->seed,
+                                             .next_worker = 1,
+                                             .request_ended = end_request,
+                                             .self = deployment};
+    deployment->pools = g_ptr_array_new_with_free_func((GDestroyNotify)eep_pool_free);
+    deployment->requests = eep_request_table_new();
+    deployment->retrying = g_hash_table_new(NULL, NULL);
+    deployment->last_arrival = deployment->last_refusal = EEP_TIME_NEVER;
+    eep_rng_init(&deployment->retry_rng, options->seed, "retry");
+    return deployment;
+}
+
+void eep_deployment_free(EepDeployment *deployment)
+{
+    if (deployment == NULL)
+        return;
+    g_ptr_array_free(deployment->pools, TRUE);
+    eep_request_table_free(deployment->requests);
+    eep_operations_free(deployment->services.operations);
+    g_hash_table_destroy(deployment->retrying);
+    g_free(deployment);
+}
+
+void eep_deployment_attach(EepDeployment *deployment, EepLoop *loop)
+{
+    deployment->services.loop = loop;
+    eep_operations_attach(deployment->services.operations, loop);
+    deployment->services.backend->ops->attach(deployment->services.backend, loop);
+}
+
+gboolean eep_deployment_add_pool(EepDeployment *deployment, const char *name,
+                                 const EepPoolOptions *options, const EepPoolShape *shape,
+                                 GError **error)
+{
+    EepPool *pool =
+        eep_pool_new(&deployment->services, deployment->pools->len, name, options, shape, error);
+
+    if (pool == NULL)
+        return FALSE;
+    g_ptr_array_add(deployment->pools, pool);
+    return TRUE;
+}
+
+gboolean eep_deployment_start(EepDeployment *deployment, const EepWorkload *workload,
+                              GError **error)
+{
+    deployment->workload = *workload;
+    for (guint i = 0; i < deployment->options.n_events; i++) {
+        EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_SCENARIO, 0),
+                          .event_class = EEP_CLASS_OPERATOR,
+                          .kind = EEP_EVENT_OPERATOR,
+                          .a = i};
+
+        eep_loop_schedule(deployment->services.loop, deployment->options.events[i].at, &event);
+    }
+    return queue_next_arrival(deployment, error);
+}
+
+static gint compare_ids(gconstpointer a, gconstpointer b)
+{
+    const EepRequest *x = *(EepRequest *const *)a, *y = *(EepRequest *const *)b;
+
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static void end_retrying(EepDeployment *deployment)
+{
+    g_autoptr(GPtrArray) left = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer waiting;
+
+    g_hash_table_iter_init(&iter, deployment->retrying);
+    while (g_hash_table_iter_next(&iter, NULL, &waiting))
+        g_ptr_array_add(left, waiting);
+    g_ptr_array_sort(left, compare_ids);
+    for (guint i = 0; i < left->len; i++) {
+        EepRequest *request = g_ptr_array_index(left, i);
+
+        request->fate = EEP_FATE_UNFINISHED;
+        request->finish = eep_loop_now(deployment->services.loop);
+        end_request(deployment, request);
+    }
+    g_hash_table_remove_all(deployment->retrying);
+}
+
+gboolean eep_deployment_finish(EepDeployment *deployment, gboolean is_cut, GError **error)
+{
+    guint64 n_left = eep_deployment_n_live(deployment);
+
+    end_retrying(deployment);
+    for (guint i = 0; i < deployment->pools->len; i++)
+        eep_pool_finish(g_ptr_array_index(deployment->pools, i), EEP_FATE_UNFINISHED);
+    if (n_left == 0 || is_cut)
+        return TRUE;
+    g_set_error(error, EEP_POOL_ERROR, EEP_POOL_ERROR_BROKEN,
+                "%" G_GUINT64_FORMAT " requests are left although nothing more can happen", n_left);
+    return FALSE;
+}
+
+guint eep_deployment_n_pools(const EepDeployment *deployment)
+{
+    return deployment->pools->len;
+}
+
+EepPool *eep_deployment_pool(const EepDeployment *deployment, EepPoolId id)
+{
+    return g_ptr_array_index(deployment->pools, id);
+}
+
+EepTime eep_deployment_last_arrival(const EepDeployment *deployment)
+{
+    return deployment->last_arrival;
+}
+
+guint64 eep_deployment_n_submitted(const EepDeployment *deployment)
+{
+    return deployment->n_submitted;
+}
+
+guint64 eep_deployment_n_live(const EepDeployment *deployment)
+{
+    return eep_request_table_n_live(deployment->requests);
+}

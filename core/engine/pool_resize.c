@@ -1,0 +1,496 @@
+/* The pool as the resize machine's host: what resize_host.h asks is done to engines, router,
+ * placement and backend here, and what happens in the pool is handed to the machine. */
+#include <string.h>
+
+#include "core/engine/pool_internal.h"
+
+typedef struct {
+    guint64 timer;
+    EepHandle handle;
+} Timer;
+
+static EepEngine *find_in(GPtrArray *engines, EepWorkerId worker, guint *ret_index)
+{
+    for (guint i = 0; i < engines->len; i++) {
+        EepEngine *engine = g_ptr_array_index(engines, i);
+
+        if (engine->worker == worker) {
+            *ret_index = i;
+            return engine;
+        }
+    }
+    return NULL;
+}
+
+static EepEngine *find_engine(EepPool *pool, EepWorkerId worker)
+{
+    guint unused;
+    EepEngine *engine = NULL;
+
+    for (guint i = 0; i < pool->n_engines; i++)
+        if (pool->engines[i]->worker == worker)
+            return pool->engines[i];
+    engine = find_in(pool->joining, worker, &unused);
+    return engine != NULL ? engine : find_in(pool->leaving, worker, &unused);
+}
+
+/* What the machine wants of the steps may have changed with every call into it. */
+static void follow_wants(EepPool *pool)
+{
+    pool->must_step = eep_resize_wants_steps(pool->resize);
+    if (pool->n_in_flight == 0)
+        eep_pool_queue_plan(pool);
+}
+
+/* -- questions, time and messages -- */
+
+static EepTime host_now(gpointer self)
+{
+    return eep_loop_now(((EepPool *)self)->services->loop);
+}
+
+static gboolean host_is_stepping(gpointer self)
+{
+    return ((EepPool *)self)->n_in_flight > 0;
+}
+
+static gboolean host_has_requests(gpointer self)
+{
+    EepPool *pool = self;
+
+    for (guint i = 0; i < pool->n_engines; i++)
+        if (eep_engine_has_work(pool->engines[i]))
+            return TRUE;
+    return FALSE;
+}
+
+static guint host_free_gpus(gpointer self)
+{
+    EepPool *pool = self;
+    guint n_used = pool->n_engines + pool->joining->len + pool->leaving->len;
+
+    return (pool->shape.max_engines - MIN(n_used, pool->shape.max_engines)) *
+           (guint)pool->options.tensor_parallel_size;
+}
+
+static void host_send_note(gpointer self, const EepNote *note, EepTime delay)
+{
+    EepLoop *loop = ((EepPool *)self)->services->loop;
+    EepEvent event;
+
+    eep_note_to_event(note, &event);
+    eep_loop_record_action(loop, EEP_ACTION_RESIZE, event.a, event.b);
+    eep_loop_schedule(loop, eep_loop_now(loop) + delay, &event);
+}
+
+static void host_start_timer(gpointer self, guint64 timer, EepTime delay)
+{
+    EepPool *pool = self;
+    EepLoop *loop = pool->services->loop;
+    EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_CONTROL, pool->id),
+                      .event_class = EEP_CLASS_TIMER,
+                      .kind = EEP_EVENT_TIMER,
+                      .a = pool->id,
+                      .b = timer};
+    Timer entry = {timer, eep_loop_schedule(loop, eep_loop_now(loop) + delay, &event)};
+
+    g_array_append_val(pool->timers, entry);
+}
+
+static gboolean take_timer(EepPool *pool, guint64 timer, EepHandle *ret_handle)
+{
+    for (guint i = 0; i < pool->timers->len; i++) {
+        const Timer *entry = &g_array_index(pool->timers, Timer, i);
+
+        if (entry->timer == timer) {
+            *ret_handle = entry->handle;
+            g_array_remove_index_fast(pool->timers, i);
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+static void host_cancel_timer(gpointer self, guint64 timer)
+{
+    EepPool *pool = self;
+    EepHandle handle;
+
+    if (take_timer(pool, timer, &handle))
+        eep_loop_reschedule(pool->services->loop, handle, EEP_TIME_NEVER);
+}
+
+/* -- work -- */
+
+static EepOpId host_start_phase(gpointer self, const EepResizeWork *work)
+{
+    EepPool *pool = self;
+    EepPoolServices *services = pool->services;
+    EepPhase phase = {.op = eep_operations_begin(services->operations, EEP_OP_PHASE, pool->id,
+                                                 work->epoch, work->n_workers, EEP_TIME_NEVER),
+                      .kind = work->kind,
+                      .n_workers = work->n_workers,
+                      .workers = work->workers,
+                      .n_ranks_old = work->n_ranks_old,
+                      .n_ranks_new = work->n_ranks_new,
+                      .bytes = work->bytes,
+                      .n_receivers = work->n_receivers,
+                      .target_epoch = work->target_epoch};
+
+    eep_loop_record_action(services->loop, EEP_ACTION_PHASE, work->kind, work->n_workers);
+    services->backend->ops->start_phase(services->backend, &phase);
+    return phase.op.id;
+}
+
+static gboolean host_reshuffle(gpointer self, guint n_ranks, gboolean is_async)
+{
+    EepPool *pool = self;
+
+    if (pool->eplb == NULL)
+        return TRUE;
+    eep_pool_eplb_start(pool, n_ranks, !is_async, TRUE);
+    return FALSE;
+}
+
+/* -- engines -- */
+
+static EepWorkerId host_launch_engine(gpointer self, guint rank)
+{
+    EepPool *pool = self;
+    EepEngine *engine = eep_pool_make_engine(pool);
+
+    engine->index = (guint16)rank;
+    g_ptr_array_add(pool->joining, engine);
+    return engine->worker;
+}
+
+static void host_release_engine(gpointer self, EepWorkerId worker)
+{
+    EepPool *pool = self;
+    guint index;
+    EepEngine *engine = find_in(pool->leaving, worker, &index);
+    GPtrArray *list = pool->leaving;
+
+    if (engine == NULL) {
+        engine = find_in(pool->joining, worker, &index);
+        list = pool->joining;
+    }
+    g_return_if_fail(engine != NULL);
+    eep_pool_set_gpu_use(pool, engine, EEP_GPU_SERVING);
+    pool->counts.n_preemptions += engine->n_preemptions;
+    pool->counts.n_recomputed_tokens += engine->n_recomputed_tokens;
+    pool->counts.n_hit_blocks += engine->n_hit_blocks;
+    pool->counts.n_prompt_blocks += engine->n_prompt_blocks;
+    g_ptr_array_remove_index(list, index);
+}
+
+static void host_set_pause(gpointer self, EepWorkerId worker, EepPause pause)
+{
+    EepEngine *engine = find_engine(self, worker);
+
+    if (engine != NULL)
+        engine->pause = (guint8)pause;
+}
+
+/* Leaving engines are the last ones, so those that get requests are the first ones. */
+static void host_set_routable(gpointer self, EepWorkerId worker, gboolean is_routable)
+{
+    EepPool *pool = self;
+
+    for (guint i = 0; i < pool->n_engines; i++)
+        if (pool->engines[i]->worker == worker)
+            pool->n_routable =
+                is_routable ? MAX(pool->n_routable, i + 1) : MIN(pool->n_routable, i);
+}
+
+static guint host_abort_requests(gpointer self, EepWorkerId worker, const char *reason)
+{
+    EepPool *pool = self;
+    EepEngine *engine = find_engine(pool, worker);
+    gboolean is_fault = strcmp(reason, eep_reason_names[EEP_REASON_FAULT]) == 0;
+
+    if (engine == NULL)
+        return 0;
+    return eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED,
+                                 is_fault ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
+}
+
+static void host_set_gpu_use(gpointer self, EepWorkerId worker, EepGpuUse use)
+{
+    EepEngine *engine = find_engine(self, worker);
+
+    if (engine != NULL)
+        eep_pool_set_gpu_use(self, engine, use);
+}
+
+/* -- the pool as a whole -- */
+
+static void host_set_forwards_blocked(gpointer self, gboolean is_blocked)
+{
+    if (is_blocked)
+        eep_pool_hold(self);
+    else
+        eep_pool_release(self);
+}
+
+static void host_set_refusing(gpointer self, gboolean is_refusing)
+{
+    ((EepPool *)self)->is_refusing = is_refusing;
+}
+
+static void host_set_eplb_suspended(gpointer self, gboolean is_suspended)
+{
+    EepPool *pool = self;
+
+    pool->is_eplb_suspended = is_suspended;
+    if (is_suspended && pool->eplb != NULL && !pool->reshuffle.for_resize)
+        eep_pool_eplb_drain(pool);
+}
+
+/* Moves the engine with this worker id from where it is to the serving list at `rank`. */
+static void seat_engine(EepPool *pool, EepEngine **old, guint n_old, EepWorkerId worker, guint rank)
+{
+    EepEngine *engine = NULL;
+    guint index;
+
+    for (guint i = 0; i < n_old && engine == NULL; i++)
+        if (old[i] != NULL && old[i]->worker == worker)
+            engine = g_steal_pointer(&old[i]);
+    if (engine == NULL && (engine = find_in(pool->joining, worker, &index)) != NULL)
+        g_ptr_array_steal_index(pool->joining, index);
+    g_assert(engine != NULL);
+    engine->index = (guint16)rank;
+    pool->engines[rank] = engine;
+    for (EepRequest *request = engine->running.head; request != NULL; request = request->next)
+        request->engine = engine->index;
+    for (EepRequest *request = engine->waiting.head; request != NULL; request = request->next)
+        request->engine = engine->index;
+}
+
+static void adopt_placement(EepPool *pool, guint n_ranks, EepPlacementChange change)
+{
+    g_autoptr(GError) error = NULL;
+    EepEplb *fresh;
+
+    if (pool->eplb == NULL)
+        return;
+    switch (change) {
+    case EEP_PLACEMENT_WIDEN:
+        eep_eplb_widen(pool->eplb, n_ranks, &error);
+        break;
+    case EEP_PLACEMENT_SHRINK:
+        eep_eplb_shrink(pool->eplb, n_ranks, &error);
+        break;
+    case EEP_PLACEMENT_RESET:
+        fresh = eep_pool_make_eplb(pool, n_ranks, &error);
+        if (fresh != NULL) {
+            eep_eplb_free(pool->eplb);
+            pool->eplb = fresh;
+        }
+        break;
+    }
+    /* The coordinator has checked the size before it began. */
+    if (error != NULL)
+        g_error("pool %s: placement of %u ranks: %s", pool->name, n_ranks, error->message);
+}
+
+static void host_adopt_group(gpointer self, const EepGroup *group, EepPlacementChange change)
+{
+    EepPool *pool = self;
+    EepObserver *observer = pool->services->observer;
+    guint n_old = pool->n_engines;
+    g_autofree EepEngine **old = g_memdup2(pool->engines, n_old * sizeof *pool->engines);
+
+    g_assert(pool->n_in_flight == 0);
+    pool->n_engines = group->n_engines;
+    for (guint rank = 0; rank < group->n_engines; rank++)
+        seat_engine(pool, old, n_old, eep_group_worker(group, rank), rank);
+    for (guint i = 0; i < n_old; i++)
+        if (old[i] != NULL)
+            g_ptr_array_add(pool->leaving, old[i]);
+    pool->epoch = group->epoch;
+    pool->n_routable = pool->n_engines;
+    eep_router_resize(pool->router, pool->n_engines);
+    adopt_placement(pool, eep_group_n_ranks(group), change);
+    pool->imbalance = 0.0;
+    observer->ops->size_changed(observer, eep_loop_now(pool->services->loop), pool->id,
+                                pool->n_engines);
+}
+
+/* -- accounts -- */
+
+static void host_span_began(gpointer self, const EepResizeRecord *record, const char *name)
+{
+    EepPool *pool = self;
+    EepObserver *observer = pool->services->observer;
+    EepFact facts[] = {EEP_FACT_S("id", record->id), EEP_FACT_S("phase", name),
+                       EEP_FACT_I("from", record->from), EEP_FACT_I("to", record->to)};
+
+    observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "resize_phase",
+                            facts, G_N_ELEMENTS(facts));
+}
+
+static void host_changed(gpointer self, const EepResizeChange *change)
+{
+    EepPool *pool = self;
+    EepObserver *observer = pool->services->observer;
+    EepFact facts[] = {EEP_FACT_S("machine", change->machine), EEP_FACT_I("worker", change->worker),
+                       EEP_FACT_S("from", change->from), EEP_FACT_S("to", change->to),
+                       EEP_FACT_S("cause", change->cause)};
+
+    observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "resize_state",
+                            facts, G_N_ELEMENTS(facts));
+}
+
+static void host_told(gpointer self, const EepResizeRecord *record)
+{
+    EepPool *pool = self;
+    EepObserver *observer = pool->services->observer;
+    EepFact facts[] = {EEP_FACT_S("id", record->id),
+                       EEP_FACT_S("by", record->by),
+                       EEP_FACT_I("from", record->from),
+                       EEP_FACT_I("to", record->to),
+                       EEP_FACT_S("generation", record->generation),
+                       EEP_FACT_S("outcome", eep_outcome_names[record->outcome]),
+                       EEP_FACT_S("reason", record->reason)};
+
+    observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id,
+                            record->outcome == EEP_OUTCOME_NONE ? "resize_accepted"
+                                                                : "resize_ended",
+                            facts, G_N_ELEMENTS(facts));
+    if (record->outcome != EEP_OUTCOME_NONE)
+        observer->ops->resize_ended(observer, record);
+}
+
+static const EepResizeHost host = {
+    .size = sizeof(EepResizeHost),
+    .now = host_now,
+    .is_stepping = host_is_stepping,
+    .has_requests = host_has_requests,
+    .free_gpus = host_free_gpus,
+    .send_note = host_send_note,
+    .start_timer = host_start_timer,
+    .cancel_timer = host_cancel_timer,
+    .start_phase = host_start_phase,
+    .reshuffle = host_reshuffle,
+    .launch_engine = host_launch_engine,
+    .release_engine = host_release_engine,
+    .set_pause = host_set_pause,
+    .set_routable = host_set_routable,
+    .abort_requests = host_abort_requests,
+    .set_gpu_use = host_set_gpu_use,
+    .set_forwards_blocked = host_set_forwards_blocked,
+    .set_refusing = host_set_refusing,
+    .set_eplb_suspended = host_set_eplb_suspended,
+    .adopt_group = host_adopt_group,
+    .span_began = host_span_began,
+    .changed = host_changed,
+    .told = host_told,
+};
+
+/* -- what the pool hands in -----------------------------------------------------------------------
+ */
+
+gboolean eep_pool_resize_init(EepPool *pool, GError **error)
+{
+    const EepPoolOptions *options = &pool->options;
+    g_autofree EepWorkerId *workers = g_new(EepWorkerId, pool->n_engines);
+    EepResizeParams params;
+
+    eep_resize_params_init(&params);
+    params.pool = pool->id;
+    if (options->resize.generation != NULL)
+        params.generation = options->resize.generation;
+    params.max_engines = pool->shape.max_engines;
+    params.tensor_parallel_size = (guint)options->tensor_parallel_size;
+    params.n_experts = pool->eplb != NULL ? pool->shape.n_experts : 0;
+    params.slots_per_rank = pool->eplb != NULL ? eep_eplb_placement(pool->eplb)->slots_per_rank : 0;
+    params.max_ranks = pool->shape.max_ranks;
+    params.all2all_backend = pool->shape.all2all_name;
+    params.is_elastic_backend = pool->shape.is_elastic_backend;
+    params.enable_elastic_ep = options->enable_elastic_ep;
+    params.enable_dbo = options->enable_dbo;
+    params.use_async = options->eplb_config.use_async;
+    params.captures_graphs = !options->enforce_eager;
+    params.weights_from = (EepWeightsFrom)options->resize.weights_from;
+    params.on_busy = (EepOnBusy)options->resize.on_busy;
+    params.drain_requests = options->resize.drain_requests;
+    params.drain_timeout = options->resize.drain_timeout;
+    params.consensus_cadence = EEP_POOL_CHECK_STEPS;
+    params.control_latency = pool->shape.control_latency;
+    params.non_expert_bytes = pool->shape.non_expert_bytes;
+    params.expert_bytes =
+        pool->shape.expert_bytes * params.slots_per_rank * pool->shape.n_moe_layers;
+    params.map_bytes_per_slot = 8 * (gint64)pool->shape.n_moe_layers;
+    params.peak_extra_bytes = pool->shape.standby_bytes;
+    pool->timers = g_array_new(FALSE, FALSE, sizeof(Timer));
+    pool->resize = eep_resize_new(&host, pool, &params, error);
+    if (pool->resize == NULL)
+        return FALSE;
+    for (guint i = 0; i < pool->n_engines; i++)
+        workers[i] = pool->engines[i]->worker;
+    eep_resize_start(pool->resize, pool->n_engines, workers);
+    return TRUE;
+}
+
+void eep_pool_resize_clear(EepPool *pool)
+{
+    g_clear_pointer(&pool->resize, eep_resize_free);
+    if (pool->timers != NULL)
+        g_array_free(pool->timers, TRUE);
+}
+
+void eep_pool_scale(EepPool *pool, guint new_data_parallel_size, const char *id, const char *by)
+{
+    eep_resize_request(pool->resize, new_data_parallel_size, id, by);
+    follow_wants(pool);
+}
+
+void eep_pool_on_note(EepPool *pool, const EepEvent *event)
+{
+    EepNote note;
+
+    eep_note_from_event(event, &note);
+    eep_resize_note(pool->resize, &note);
+    follow_wants(pool);
+}
+
+void eep_pool_on_timer(EepPool *pool, guint64 timer)
+{
+    EepHandle handle;
+
+    if (!take_timer(pool, timer, &handle))
+        return;
+    eep_resize_timer(pool->resize, timer);
+    follow_wants(pool);
+}
+
+void eep_pool_resize_boundary(EepPool *pool)
+{
+    if (G_LIKELY(!eep_resize_wants_boundary(pool->resize)) || pool->n_in_flight > 0)
+        return;
+    eep_resize_boundary(pool->resize, pool->wave_step);
+    follow_wants(pool);
+}
+
+void eep_pool_resize_completion(EepPool *pool, const EepCompletion *completion)
+{
+    eep_resize_op_done(pool->resize, completion);
+    follow_wants(pool);
+}
+
+void eep_pool_resize_reshuffled(EepPool *pool, gint64 bytes_moved)
+{
+    eep_resize_reshuffled(pool->resize, bytes_moved);
+    follow_wants(pool);
+}
+
+void eep_pool_saw_rejected(EepPool *pool)
+{
+    eep_resize_saw_rejected(pool->resize);
+}
+
+void eep_pool_saw_success(EepPool *pool)
+{
+    eep_resize_saw_success(pool->resize);
+}

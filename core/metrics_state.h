@@ -1,0 +1,63 @@
+/* EepMetrics from the inside: what observing fills (metrics.c) and counting reads
+ * (metrics_report.c). Nobody else includes it. */
+#ifndef EEP_CORE_METRICS_STATE_H
+#define EEP_CORE_METRICS_STATE_H
+
+#include "core/metrics.h"
+
+G_BEGIN_DECLS
+
+/* A request when it ended. */
+typedef struct {
+    EepTime arrival, first_token, finish;
+    guint32 prompt_tokens, output_tokens; /* output: produced */
+    guint16 pool, n_preemptions;          /* both saturate */
+    guint8 fate, reason, n_attempts;
+} EepMetricsRequest;
+
+#define EEP_METRICS_CHUNK 8192
+
+struct EepMetrics {
+    EepObserver base;
+    EepSloOptions slo;
+    EepMeasureOptions measure;
+    GPtrArray *chunks; /* EepMetricsRequest [EEP_METRICS_CHUNK]; never moved, so no doubling */
+    gsize n_requests;
+    EepTime now; /* of the latest thing observed */
+    EepHistogram gaps;
+    EepTimeline *timeline;
+    EepGpuHours *gpu_hours;
+    GArray *resizes;   /* EepResizeRecord */
+    GArray *incidents; /* EepIncident */
+    guint n_pools;
+    gboolean is_finished;
+    EepMetricsReport report;
+    GPtrArray *rows; /* EepMetricsRow [n_rows] a pool */
+    gsize n_rows;
+};
+
+static inline const EepMetricsRequest *eep_metrics_request(const EepMetrics *metrics, gsize index)
+{
+    const EepMetricsRequest *chunk =
+        (const EepMetricsRequest *)metrics->chunks->pdata[index / EEP_METRICS_CHUNK];
+    return &chunk[index % EEP_METRICS_CHUNK];
+}
+
+/* Fills `rows` (metrics_rows.c); n_rows is set. */
+void eep_metrics_fill_rows(EepMetrics *metrics);
+
+/* Time per output token; FALSE where there is none. Rounded to the nearest nanosecond. */
+static inline gboolean eep_metrics_tpot(const EepMetricsRequest *request, EepTime *ret_tpot)
+{
+    EepTime gaps = (EepTime)request->output_tokens - 1;
+
+    if (gaps < 1 || request->first_token == EEP_TIME_NEVER)
+        return FALSE;
+    EepTime length = request->finish - request->first_token;
+    *ret_tpot = length / gaps + (length % gaps * 2 >= gaps);
+    return TRUE;
+}
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,488 @@
+#include "core/resize/resize.h"
+
+#include <string.h>
+
+#include "core/resize/resize_machine.h"
+
+G_DEFINE_QUARK(eep - resize - error - quark, eep_resize_error)
+
+/* Bits of a timer's id that say which it is; the rest counts. */
+#define TIMER_KIND_BITS 2
+G_STATIC_ASSERT(EEP_RESIZE_TIMER_COUNT <= 1 << TIMER_KIND_BITS);
+G_STATIC_ASSERT(EEP_PARTICIPANT_EVENT_COUNT <= 32 && EEP_NOTE_COUNT <= 32);
+
+void eep_resize_params_init(EepResizeParams *params)
+{
+    *params = (EepResizeParams){
+        .generation = "g2.1",
+        .tensor_parallel_size = 1,
+        .all2all_backend = "allgather_reducescatter",
+        .is_elastic_backend = TRUE,
+        .enable_elastic_ep = TRUE,
+        .use_async = TRUE,
+        .captures_graphs = TRUE,
+        .drain_timeout = 120 * EEP_NS_PER_S,
+        .drain_poll = EEP_NS_PER_S,
+        .consensus_cadence = 32,
+    };
+    for (guint i = 0; i < EEP_WAIT_COUNT; i++)
+        params->deadline[i] = EEP_TIME_NEVER;
+}
+
+static gboolean check_params(const EepResizeParams *params, GError **error)
+{
+    const char *wrong = NULL;
+
+    if (eep_generation_find(params->generation) == NULL)
+        wrong = "no such generation";
+    else if (params->max_engines == 0 || params->max_engines > 65536)
+        wrong = "max_engines: 1 to 65536";
+    else if (params->tensor_parallel_size == 0)
+        wrong = "tensor_parallel_size: 1 or more";
+    else if (params->consensus_cadence == 0)
+        wrong = "consensus_cadence: 1 or more";
+    else if (params->on_busy == EEP_ON_BUSY_SUPERSEDE)
+        wrong = "on_busy supersede needs a generation that can be cancelled; queue or refuse";
+    else if (params->drain_timeout <= 0 || params->drain_poll <= 0)
+        wrong = "drain_timeout and drain_poll: longer than 0";
+    else if (params->control_latency < 0)
+        wrong = "control_latency: 0 or longer";
+    if (wrong == NULL)
+        return TRUE;
+    g_set_error(error, EEP_RESIZE_ERROR, EEP_RESIZE_ERROR_PARAMS, "resize generation %s: %s",
+                params->generation != NULL ? params->generation : "(none)", wrong);
+    return FALSE;
+}
+
+static void update_wants(EepResize *resize)
+{
+    const EepControl *control = resize->control;
+    EepCoordinatorState state = control->coordinator.state;
+    gboolean has_pausing = FALSE, has_mail = FALSE;
+
+    for (guint slot = 0; slot < control->n_slots; slot++) {
+        const EepParticipant *participant = eep_control_participant(control, slot);
+
+        if (!eep_control_member(control, slot)->is_member)
+            continue;
+        has_pausing |= participant->state == EEP_PARTICIPANT_PAUSING;
+        has_mail |= participant->inbox != 0;
+    }
+    resize->wants.is_idle = state == EEP_COORDINATOR_IDLE || state == EEP_COORDINATOR_PREPARED ||
+                            state == EEP_COORDINATOR_STUCK;
+    resize->wants.wants_boundary = has_pausing || has_mail;
+    resize->wants.wants_steps = has_pausing && !control->is_blocked;
+}
+
+EepResize *eep_resize_new(const EepResizeHost *host, gpointer host_self,
+                          const EepResizeParams *params, GError **error)
+{
+    EepResize *resize;
+
+    g_return_val_if_fail(host != NULL && params != NULL, NULL);
+    if (!check_params(params, error))
+        return NULL;
+    resize = g_new0(EepResize, 1);
+    resize->host = host;
+    resize->host_self = host_self;
+    resize->params = *params;
+    resize->generation = eep_generation_find(params->generation);
+    resize->params.generation = resize->generation->name;
+    resize->control = eep_control_new(params->max_engines, params->tensor_parallel_size);
+    resize->span = EEP_RESIZE_MAX_PHASES;
+    eep_resize_record_init(&resize->record, params->pool, NULL, NULL, 0);
+    update_wants(resize);
+    return resize;
+}
+
+void eep_resize_free(EepResize *resize)
+{
+    if (resize == NULL)
+        return;
+    eep_control_free(resize->control);
+    g_free(resize);
+}
+
+void eep_resize_start(EepResize *resize, guint n_engines, const EepWorkerId *workers)
+{
+    EepControl *control = resize->control;
+
+    g_return_if_fail(eep_control_serving(control)->epoch == 0);
+    g_return_if_fail(n_engines > 0 && n_engines <= control->capacity);
+    eep_group_set(eep_control_serving(control), 1, n_engines, workers);
+    for (guint rank = 0; rank < n_engines; rank++) {
+        guint slot = eep_control_take_slot(control, workers[rank], EEP_WHO_NOBODY);
+
+        eep_control_member(control, slot)->is_member = TRUE;
+        eep_control_participant(control, slot)->state = EEP_PARTICIPANT_SERVING;
+    }
+}
+
+const EepGroup *eep_resize_group(const EepResize *resize)
+{
+    return eep_control_serving(resize->control);
+}
+
+/* -- for the tables -- */
+
+void eep_resize_send(EepResize *resize, guint slot, EepNoteWord word)
+{
+    EepWorkerId worker = eep_control_member(resize->control, slot)->worker;
+    EepParticipant *participant = eep_control_participant(resize->control, slot);
+    gboolean is_down = eep_note_is_for_participant(word);
+    EepNote note = {
+        .word = word,
+        .pool = resize->params.pool,
+        .from = is_down ? 0 : worker,
+        .to = is_down ? worker : 0,
+        .serial = resize->control->coordinator.serial,
+    };
+
+    if (is_down)
+        participant->notes_to |= 1u << word;
+    else
+        participant->notes_from |= 1u << word;
+    resize->host->send_note(resize->host_self, &note, resize->params.control_latency);
+}
+
+void eep_resize_arm(EepResize *resize, EepResizeTimer timer, EepTime delay)
+{
+    EepControl *control = resize->control;
+    guint64 id = control->next_timer++ << TIMER_KIND_BITS | timer;
+
+    eep_resize_disarm(resize, timer);
+    control->coordinator.timers[timer] = id;
+    resize->host->start_timer(resize->host_self, id, delay);
+}
+
+void eep_resize_disarm(EepResize *resize, EepResizeTimer timer)
+{
+    guint64 *id = &resize->control->coordinator.timers[timer];
+
+    if (*id != 0)
+        resize->host->cancel_timer(resize->host_self, *id);
+    *id = 0;
+}
+
+void eep_resize_set_stalled(EepResize *resize, gboolean is_stalled)
+{
+    if (resize->record.is_stalled != is_stalled)
+        eep_resize_record_set_stalled(&resize->record, is_stalled, eep_resize_now(resize));
+}
+
+void eep_resize_set_blocked(EepResize *resize, gboolean is_blocked)
+{
+    if (resize->control->is_blocked == (guint32)is_blocked)
+        return;
+    resize->control->is_blocked = is_blocked;
+    eep_resize_set_stalled(resize, is_blocked);
+    resize->host->set_forwards_blocked(resize->host_self, is_blocked);
+}
+
+guint eep_resize_begin_phase(EepResize *resize, const char *name, EepWho who, gboolean blocks)
+{
+    const char *who_name = eep_who_name(who, resize->control->coordinator.is_up);
+    guint index = eep_resize_record_begin_phase(&resize->record, name, who_name, blocks,
+                                                eep_resize_now(resize));
+
+    resize->host->span_began(resize->host_self, &resize->record, name);
+    return index;
+}
+
+void eep_resize_begin_span(EepResize *resize, const char *name, EepWho who, gboolean blocks)
+{
+    resize->span = eep_resize_begin_phase(resize, name, who, blocks);
+}
+
+void eep_resize_end_span(EepResize *resize)
+{
+    eep_resize_record_end_phase(&resize->record, resize->span, eep_resize_now(resize));
+    resize->span = EEP_RESIZE_MAX_PHASES;
+}
+
+void eep_resize_tell_end(EepResize *resize, EepOutcome outcome, const char *reason)
+{
+    EepResizeRecord *record = &resize->record;
+    EepTime now = eep_resize_now(resize);
+
+    /* What goes on beyond the end is booked up to it. */
+    eep_resize_record_set_stalled(record, record->is_stalled, now);
+    record->outcome = outcome;
+    if (outcome == EEP_OUTCOME_COMPLETE)
+        record->complete = now;
+    g_strlcpy(record->reason, reason, sizeof record->reason);
+    resize->host->told(resize->host_self, record);
+}
+
+/* -- requests -- */
+
+/* Begins one resize, or tells why not. Nothing runs. */
+static void take_up(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker)
+{
+    EepCoordinator *coordinator = &resize->control->coordinator;
+    guint current = eep_control_serving(resize->control)->n_engines;
+    g_autofree char *refusal = NULL;
+    EepResizeRecord record;
+
+    eep_resize_record_init(&record, resize->params.pool, asker->id, asker->by, asker->requested);
+    record.generation = resize->generation->name;
+    record.from = current;
+    record.to = (guint)CLAMP(new_dp, 0, (gint64)G_MAXUINT32);
+    if (coordinator->state != EEP_COORDINATOR_STUCK && new_dp == current)
+        record.outcome = EEP_OUTCOME_NOOP;
+    else if ((refusal = eep_rules_refusal(resize, new_dp)) != NULL) {
+        record.outcome = EEP_OUTCOME_REFUSED;
+        g_strlcpy(record.reason, refusal, sizeof record.reason);
+    }
+    if (record.outcome == EEP_OUTCOME_NONE) {
+        record.accepted = record.counted_until = eep_resize_now(resize);
+        resize->record = record;
+        coordinator->from = current;
+        coordinator->to = (guint32)new_dp;
+        coordinator->is_up = new_dp > current;
+    }
+    resize->host->told(resize->host_self, &record);
+    if (record.outcome == EEP_OUTCOME_NONE)
+        eep_coordinator_handle(resize, EEP_COORDINATOR_REQUEST);
+}
+
+static gboolean is_running(const EepResize *resize)
+{
+    EepCoordinatorState state = resize->control->coordinator.state;
+
+    return state != EEP_COORDINATOR_IDLE && state != EEP_COORDINATOR_PREPARED &&
+           state != EEP_COORDINATOR_STUCK;
+}
+
+void eep_resize_start_next(EepResize *resize)
+{
+    EepCoordinator *coordinator = &resize->control->coordinator;
+
+    while (coordinator->n_queued > 0 && !is_running(resize)) {
+        gint64 new_dp = coordinator->queue[0];
+        EepResizeAsker asker = resize->askers[0];
+        guint left = --coordinator->n_queued;
+
+        memmove(coordinator->queue, coordinator->queue + 1, left * sizeof *coordinator->queue);
+        memmove(resize->askers, resize->askers + 1, left * sizeof *resize->askers);
+        coordinator->queue[left] = 0;
+        take_up(resize, new_dp, &asker);
+    }
+}
+
+static void refuse_busy(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker)
+{
+    EepResizeRecord record;
+
+    eep_resize_record_init(&record, resize->params.pool, asker->id, asker->by, asker->requested);
+    record.generation = resize->generation->name;
+    record.from = eep_control_serving(resize->control)->n_engines;
+    record.to = (guint)CLAMP(new_dp, 0, (gint64)G_MAXUINT32);
+    record.outcome = EEP_OUTCOME_REFUSED;
+    g_snprintf(record.reason, sizeof record.reason, "another resize is running, and %u wait for it",
+               resize->control->coordinator.n_queued);
+    resize->host->told(resize->host_self, &record);
+}
+
+/* Lets everybody act who may and has something to act upon, until nobody has. Whether a step is in
+ * flight is asked once: the pool may begin one as soon as forwards are released, but the instant is
+ * still the boundary before it. */
+static void run(EepResize *resize, gboolean in_boundary)
+{
+    EepControl *control = resize->control;
+    gboolean may_members = in_boundary || !resize->host->is_stepping(resize->host_self);
+    gboolean progressed;
+
+    do {
+        progressed = FALSE;
+        for (guint slot = 0; slot < control->n_slots; slot++) {
+            EepParticipant *participant = eep_control_participant(control, slot);
+
+            if (participant->inbox == 0 ||
+                (eep_control_member(control, slot)->is_member && !may_members))
+                continue;
+            EepParticipantEvent event = (EepParticipantEvent)g_bit_nth_lsf(participant->inbox, -1);
+
+            participant->inbox &= ~(1u << event);
+            eep_participant_handle(resize, slot, event);
+            progressed = TRUE;
+        }
+    } while (progressed);
+    update_wants(resize);
+#ifdef EEP_CHECK_INVARIANTS
+    g_autoptr(GError) error = NULL;
+
+    if (!eep_resize_check(resize, &error))
+        g_error("%s", error->message);
+#endif
+}
+
+void eep_resize_request(EepResize *resize, gint64 new_dp, const char *id, const char *by)
+{
+    EepCoordinator *coordinator = &resize->control->coordinator;
+    EepResizeAsker asker = {.requested = eep_resize_now(resize)};
+
+    g_strlcpy(asker.id, id != NULL ? id : "", sizeof asker.id);
+    g_strlcpy(asker.by, by != NULL ? by : "", sizeof asker.by);
+    if (!is_running(resize)) {
+        take_up(resize, new_dp, &asker);
+    } else if (resize->params.on_busy == EEP_ON_BUSY_REFUSE ||
+               coordinator->n_queued == EEP_CONTROL_MAX_QUEUE) {
+        refuse_busy(resize, new_dp, &asker);
+    } else {
+        resize->askers[coordinator->n_queued] = asker;
+        coordinator->queue[coordinator->n_queued++] = new_dp;
+    }
+    run(resize, FALSE);
+}
+
+/* -- what happened -- */
+
+void eep_resize_note(EepResize *resize, const EepNote *note)
+{
+    EepControl *control = resize->control;
+    gboolean is_down = eep_note_is_for_participant(note->word);
+    EepWorkerId worker = is_down ? note->to : note->from;
+    guint slot = worker != 0 ? eep_control_find(control, worker) : EEP_SLOT_NONE;
+    EepParticipant *participant;
+    guint32 *under_way;
+
+    g_return_if_fail((guint)note->word < EEP_NOTE_COUNT);
+    if (slot == EEP_SLOT_NONE || note->serial != control->coordinator.serial) {
+        control->n_dropped++;
+        return;
+    }
+    participant = eep_control_participant(control, slot);
+    under_way = is_down ? &participant->notes_to : &participant->notes_from;
+    if (!(*under_way & 1u << note->word)) {
+        control->n_dropped++;
+        return;
+    }
+    *under_way &= ~(1u << note->word);
+    if (is_down)
+        eep_participant_post(control, slot, (EepParticipantEvent)note->word);
+    else
+        eep_coordinator_hear(resize, slot, note->word);
+    run(resize, FALSE);
+}
+
+gboolean eep_resize_op_done(EepResize *resize, const EepCompletion *completion)
+{
+    guint index = eep_row_of_op(resize, completion->id), slot = EEP_SLOT_NONE;
+
+    if (index == EEP_CONTROL_MAX_ROWS)
+        return FALSE;
+    if (completion->worker != 0) {
+        slot = eep_control_find(resize->control, completion->worker);
+        if (slot == EEP_SLOT_NONE) {
+            resize->control->n_dropped++;
+            return TRUE;
+        }
+    }
+    if (completion->done == EEP_DONE_OK)
+        eep_row_complete(resize, index, slot);
+    else
+        eep_row_fail(resize, index, slot);
+    run(resize, FALSE);
+    return TRUE;
+}
+
+void eep_resize_boundary(EepResize *resize, guint64 step_counter)
+{
+    /* The check is the end of the step; notes are read after it, so that a pause first seen now
+     * counts at the next check. */
+    if (step_counter > 0 && step_counter % resize->params.consensus_cadence == 0)
+        eep_participants_check_pause(resize);
+    run(resize, TRUE);
+}
+
+void eep_resize_reshuffled(EepResize *resize, gint64 bytes_moved)
+{
+    guint index = eep_row_of_reshuffle(resize);
+
+    if (index == EEP_CONTROL_MAX_ROWS) {
+        resize->control->n_dropped++;
+        return;
+    }
+    resize->record.expert_bytes += bytes_moved;
+    eep_row_complete(resize, index, EEP_SLOT_NONE);
+    run(resize, FALSE);
+}
+
+void eep_resize_timer(EepResize *resize, guint64 timer)
+{
+    EepCoordinator *coordinator = &resize->control->coordinator;
+    EepResizeTimer kind = (EepResizeTimer)(timer & ((1u << TIMER_KIND_BITS) - 1));
+
+    if (kind >= EEP_RESIZE_TIMER_COUNT || coordinator->timers[kind] != timer) {
+        resize->control->n_dropped++;
+        return;
+    }
+    coordinator->timers[kind] = 0;
+    switch (kind) {
+    case EEP_RESIZE_TIMER_DRAIN_POLL:
+        eep_coordinator_poll_drain(resize);
+        break;
+    case EEP_RESIZE_TIMER_DRAIN_END:
+        eep_coordinator_handle(resize, EEP_COORDINATOR_DRAIN_TIMED_OUT);
+        break;
+    default:
+        eep_coordinator_handle(resize, EEP_COORDINATOR_DEADLINE);
+        break;
+    }
+    run(resize, FALSE);
+}
+
+void eep_resize_saw_rejected(EepResize *resize)
+{
+    eep_resize_record_saw_rejected(&resize->record, eep_resize_now(resize));
+}
+
+void eep_resize_saw_success(EepResize *resize)
+{
+    eep_resize_record_saw_success(&resize->record, eep_resize_now(resize));
+}
+
+const EepResizeRecord *eep_resize_record(const EepResize *resize)
+{
+    return is_running(resize) ? &resize->record : NULL;
+}
+
+/* -- the control state as a value -- */
+
+gboolean eep_resize_check(const EepResize *resize, GError **error)
+{
+    return eep_control_check(resize->control, eep_resize_plan(resize), error);
+}
+
+GBytes *eep_resize_save(const EepResize *resize)
+{
+    return eep_control_save(resize->control);
+}
+
+gboolean eep_resize_load(EepResize *resize, GBytes *block, GError **error)
+{
+    const EepCoordinator *coordinator = &resize->control->coordinator;
+    EepTime now = eep_resize_now(resize);
+
+    if (!eep_control_load(resize->control, block, error))
+        return FALSE;
+    update_wants(resize);
+    eep_resize_record_init(&resize->record, resize->params.pool, NULL, NULL, now);
+    resize->record.generation = resize->generation->name;
+    resize->record.from = coordinator->from;
+    resize->record.to = coordinator->to;
+    resize->record.is_stalled = resize->control->is_blocked || resize->wants.wants_steps;
+    resize->record.is_rejecting = coordinator->is_refusing != 0;
+    return TRUE;
+}
+
+guint64 eep_resize_hash(const EepResize *resize)
+{
+    return eep_control_hash(resize->control);
+}
+
+const EepControl *eep_resize_control(const EepResize *resize)
+{
+    return resize->control;
+}

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# list and show: everything that is listed can be shown, in both forms.
+. "$(dirname "$0")/kit.sh"
+
+names_of() { sed 's/ .*//' "$scratch/out"; }
+
+for thing in models hardware generations policies all2all-backends scenarios; do
+    eep list $thing
+    exits 0
+    err_is_empty
+    names=$(names_of)
+    [ -n "$names" ] || fail "no $thing"
+    eep list $thing --json
+    exits 0
+    out_is_json
+    for name in $names; do
+        out_has "\"name\": \"$name\""
+    done
+    for name in $names; do
+        eep show $thing "$name"
+        exits 0
+        err_is_empty
+        eep show $thing "$name" --json
+        exits 0
+        out_is_json
+    done
+done
+
+eep list models
+out_lacks 'cannot be read'
+for name in deepseek-v3 deepseek-r1 deepseek-v2-lite qwen3-235b-a22b qwen3-30b-a3b qwen3-next-80b-a3b \
+    llama-4-maverick llama-4-scout mixtral-8x7b mixtral-8x22b gpt-oss-120b kimi-k2 glm-4.5 minimax-m2; do
+    out_has "$name "
+done
+eep list hardware
+out_lacks 'cannot be read'
+for name in a100-sxm h100-sxm h800-sxm h200-sxm h20-sxm b200-sxm gb200 mi300x constant-step; do
+    out_has "$name "
+done
+eep list generations
+out_has 'restart '
+out_has 'g2.1 '
+eep list policies
+out_has 'vllm '
+out_has 'router  '
+grep -qE 'router *$' "$scratch/out" && fail "a router policy without help"
+
+# DeepSeek-V3: 3 x 7168 x 2048 FP8 values an expert; 61 layers x (512 + 64) x 2 bytes of latent KV.
+eep show models deepseek-v3
+out_has '(44,040,192 B)'
+out_has '(70,272 B)'
+out_has 'model card'
+out_has 'sha256 '
+eep show models deepseek_v3 --json
+exits 0
+out_has '"expert_bytes": 44040192,'
+out_has '"kv_bytes_per_token": 70272,'
+out_has '"n_moe_layers": 58,'
+out_has '"basis": "assumed"'
+eep show models deepseek-r1 --json
+out_has '"profile": "deepseek-v3"'
+
+eep show hardware h200-sxm
+out_has 'measured'
+out_has 'assumed'
+out_has 'derived'
+eep show generations g2.1
+out_has 'growing'
+out_has 'shrinking'
+eep show scenarios quickstart
+out_is <"$root/scenarios/quickstart.yaml"
+
+refused 'there are no "modles": models, hardware' list modles
+err_has 'did you mean models'
+refused 'there are no "model"' show model deepseek-v3
+refused 'there is no model "deepseekv3"' show models deepseekv3
+err_has 'did you mean deepseek-v3'
+refused 'there is no hardware profile "h2000"' show hardware h2000
+refused 'there is no generation "g9"' show generations g9
+refused 'there is no policy "vlm"' show policies vlm
+refused 'there is no bundled scenario "../quickstart"' show scenarios ../quickstart
+
+# One profile that cannot be read does not hide the others.
+mkdir -p "$scratch/data/scenarios/models"
+echo 'kind: model' >"$scratch/data/scenarios/models/half.yaml"
+export EEP_DATA_DIR=$scratch/data
+eep list models
+exits 0
+out_has 'cannot be read'
+out_has 'deepseek-v3 '
+eep show models half
+exits 2
+finish

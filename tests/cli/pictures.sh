@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# plot: pictures of run folders, full, empty and broken.
+. "$(dirname "$0")/kit.sh"
+
+requests_header=id,arrival_ns,first_token_ns,finish_ns,fate,ttft_ms,tpot_ms,e2el_ms
+timeline_header=time_s,pool,engines,running,waiting,imbalance
+
+# run_folder NAME RESIZES: a folder without requests and time line.
+run_folder() {
+    mkdir -p "$1"
+    printf '{"name": "it'"'"'s %s", "label": "SIMULATED", "slo": {"ttft_ms": 2000, "tpot_ms": null}, "resizes": [%s]}\n' \
+        "$1" "${2-}" >"$1/summary.json"
+    echo $requests_header >"$1/requests.csv"
+    echo $timeline_header >"$1/timeline.csv"
+}
+
+refused 'nope: there is no such run folder' plot nope
+mkdir not_a_run
+refused 'not_a_run/summary.json: there is no such file' plot not_a_run
+run_folder torn
+rm torn/timeline.csv
+refused 'torn/timeline.csv: cannot be read' plot torn
+run_folder short
+echo '0,main' >>short/timeline.csv
+refused 'short/timeline.csv:2:1: 2 fields: 6, as in the header' plot short
+run_folder other
+echo 'a,b' >other/requests.csv
+refused 'other/requests.csv:1:1: there is no column arrival_ns' plot other
+run_folder bad
+echo '{' >bad/summary.json
+refused 'bad/summary.json:' plot bad
+
+# Without gnuplot the message says what to do.
+run_folder empty
+PATH=$scratch/work "$program" plot empty >"$scratch/out" 2>"$scratch/err"
+status=$? last='plot empty, without gnuplot'
+exits 1
+err_has 'gnuplot cannot be started'
+
+if ! command -v gnuplot >/dev/null; then
+    [ $failures -eq 0 ] || exit 1
+    echo "SKIP: gnuplot is not installed"
+    exit 77
+fi
+
+pictures_of() { # every picture is there and is what its name says
+    local name
+    exits 0
+    err_is_empty
+    for name in deployment latency latency_cdf rank_imbalance; do
+        [ "$(head -c 8 "$1/plots/$name.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ] || fail "$name.png is no PNG"
+        grep -q '</svg>' "$1/plots/$name.svg" || fail "$name.svg is not whole"
+        out_has "$1/plots/$name.png"
+    done
+}
+
+eep plot empty
+pictures_of empty
+grep -q 'no completed request' empty/plots/latency.svg || fail "no note in an empty picture"
+grep -q 'no expert work' empty/plots/rank_imbalance.svg || fail "no note in an empty picture"
+
+run_folder full '{"at_s": 20, "prepare_s": 10, "settle_s": 2, "total_s": 15}, {"at_s": 50, "total_s": null}'
+awk 'BEGIN { for (i = 0; i < 600; i++) {
+    a = i * 1e8; t = (i % 17 + 1) * 10
+    printf "%d,%d,%d,%d,completed,%.6f,%.6f,%.6f\n", i, a, a + t * 1e6, a + t * 1e6 + 2e9, t, 40 + i % 7, t + 2000 }
+    print "600,60000000000,,60100000000,rejected,,," }' >>full/requests.csv
+awk 'BEGIN { for (s = 0; s < 63; s++) for (p = 0; p < 2; p++)
+    printf "%d,%s,%d,%.3f,0,%s\n", s, p ? "decode" : "prefill", s < 33 ? 8 : 16, 20, s == 5 ? "" : "1.25" }' >>full/timeline.csv
+mkdir runs && mv full runs/ && ln -s full runs/latest
+eep plot runs/latest --json
+out_is_json
+exits 0
+eep plot runs/latest
+pictures_of runs/latest
+grep -q 'resize: commit' runs/full/plots/deployment.svg || fail "resizes are not in the key"
+grep -q 'n = 600' runs/full/plots/latency_cdf.svg || fail "not all completed requests are in the distribution"
+grep -q "it's full | SIMULATED" runs/full/plots/latency.svg || fail "the title is not the run's"
+grep -q 'serving, decode' runs/full/plots/deployment.svg || fail "a pool is missing"
+
+# Only rejections, one request, one interval: nothing that gnuplot could stumble over.
+run_folder rejected
+echo '0,1000000000,,1000000000,rejected,,,' >>rejected/requests.csv
+eep plot rejected
+pictures_of rejected
+run_folder single
+echo '0,0,1000000,1000000,completed,1.000000,,1.000000' >>single/requests.csv
+echo '0,main,1,1.000,0,' >>single/timeline.csv
+eep plot single
+pictures_of single
+[ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'eep-plot-*' -user "$(id -un)" -newer single/timeline.csv)" ] || fail "scratch folders stay behind"
+finish

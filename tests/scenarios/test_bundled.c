@@ -1,0 +1,90 @@
+/* Every scenario that comes with the program loads, and its effective form loads again. */
+#include "tests/scenarios/scenario_kit.h"
+
+static char **list_files(void)
+{
+    GPtrArray *names = g_ptr_array_new();
+    GDir *folder = g_dir_open("scenarios", 0, NULL);
+    const char *name;
+    ck_assert_ptr_nonnull(folder);
+    while ((name = g_dir_read_name(folder)) != NULL)
+        if (g_str_has_suffix(name, ".yaml"))
+            g_ptr_array_add(names, g_build_filename("scenarios", name, NULL));
+    g_dir_close(folder);
+    g_ptr_array_add(names, NULL);
+    return (char **)g_ptr_array_free(names, FALSE);
+}
+
+START_TEST(all_load_and_round_trip)
+{
+    g_auto(GStrv) files = list_files();
+    ck_assert_uint_ge(g_strv_length(files), 8);
+    for (char **file = files; *file != NULL; file++) {
+        GError *error = NULL;
+        g_autoptr(EepScenario) scenario = eep_scenario_load(*file, kit_folders, NULL, -1, &error);
+        ck_assert_msg(scenario != NULL, "%s", error != NULL ? error->message : "");
+        g_autofree char *base = g_path_get_basename(*file);
+        g_autofree char *expected = g_strconcat(scenario->name, ".yaml", NULL);
+        ck_assert_str_eq(base, expected);
+        g_autofree char *written = eep_scenario_write(scenario);
+        g_autoptr(EepScenario) again = kit_load(written, NULL);
+        g_autofree char *twice = eep_scenario_write(again);
+        ck_assert_str_eq(written, twice);
+    }
+}
+END_TEST
+
+START_TEST(quickstart_can_reach_16_engines_and_come_back)
+{
+    GError *error = NULL;
+    g_autoptr(EepScenario) scenario =
+        eep_scenario_load("scenarios/quickstart.yaml", kit_folders, NULL, -1, &error);
+    ck_assert_msg(scenario != NULL, "%s", error != NULL ? error->message : "");
+    ck_assert_int_ge(scenario->nodes * scenario->hardware.gpus_per_node, 16);
+    ck_assert_uint_eq(scenario->n_events, 2);
+    ck_assert_int_eq(scenario->events[0].scale_elastic_ep.new_data_parallel_size, 16);
+    ck_assert_int_lt(scenario->events[1].scale_elastic_ep.new_data_parallel_size, 16);
+    ck_assert_str_eq(scenario->pools[0].options.resize.generation, "g2.1");
+    ck_assert(eep_scenario_check_files(scenario, &error)); /* needs no download */
+}
+END_TEST
+
+/* The pair differs in name and generation alone. */
+START_TEST(the_resize_pair_has_the_same_traffic)
+{
+    static const char *const sets[] = {"name=resize-g2.1", "deployment.resize.generation=g2.1",
+                                       NULL};
+    g_autoptr(EepScenario) one =
+        eep_scenario_load("scenarios/resize-g2.1.yaml", kit_folders, NULL, -1, NULL);
+    g_autoptr(EepScenario) other =
+        eep_scenario_load("scenarios/resize-restart.yaml", kit_folders, sets, -1, NULL);
+    g_autofree char *text = eep_scenario_write(one);
+    g_autofree char *same = eep_scenario_write(other);
+    ck_assert_str_eq(text, same);
+}
+END_TEST
+
+START_TEST(traces_are_found_where_set_says)
+{
+    static const char *const sets[] = {
+        "traffic.trace.path=../shared/traces/mooncake/conversation_trace.jsonl", NULL};
+    GError *error = NULL;
+    g_autoptr(EepScenario) scenario =
+        eep_scenario_load("scenarios/mooncake-conversation.yaml", kit_folders, sets, -1, &error);
+    ck_assert_ptr_nonnull(scenario);
+    ck_assert_str_eq(scenario->traffic.trace.path,
+                     "../shared/traces/mooncake/conversation_trace.jsonl");
+    ck_assert_int_eq(scenario->traffic.trace.spread_batches, 3 * EEP_NS_PER_S);
+    ck_assert(scenario->pools[0].options.enable_prefix_caching);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("bundled");
+    tcase_add_test(tcase, all_load_and_round_trip);
+    tcase_add_test(tcase, quickstart_can_reach_16_engines_and_come_back);
+    tcase_add_test(tcase, the_resize_pair_has_the_same_traffic);
+    tcase_add_test(tcase, traces_are_found_where_set_says);
+    return kit_run(tcase);
+}
