@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "contract.h"
 #include "core/eplb/placement.h"
 #include "core/loop/backend_check.h"
 #include "core/loop/backend_fault.h"
@@ -12,8 +11,9 @@
 #include "core/resize/phase.h"
 #include "sim/backend_sim.h"
 #include "sim/predictor_sim.h"
-#include "sim_fixture.h"
+#include "tests/contract/contract.h"
 #include "tests/serving/desk_backend.h"
+#include "tests/sim/sim_fixture.h"
 
 #define N_ENGINES 4
 
