@@ -104,7 +104,7 @@ double eep_pool_load(const EepPool *pool)
 
     for (guint i = 0; i < pool->n_engines; i++)
         n += pool->engines[i]->waiting.n + pool->engines[i]->running.n;
-    return (double)n / pool->n_engines;
+    return (double)n / MAX(1, pool->n_engines);
 }
 
 const EepPoolOptions *eep_pool_options_of(const EepPool *pool)
