@@ -147,7 +147,7 @@ static void draw_requests(EepRng *rng, Scenario *scenario)
 static void run_seed(guint64 seed)
 {
     static Scenario scenario;
-    g_autofree char *context = g_strdup_printf("EEP_SEED=%" G_GUINT64_FORMAT, seed);
+    g_autofree char *context = g_strdup_printf("seed %" G_GUINT64_FORMAT, seed);
     g_autoptr(GError) error = NULL;
     g_autoptr(KitRun) run = NULL;
     EepRng rng;
