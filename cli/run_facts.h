@@ -1,0 +1,65 @@
+/* EepRunFacts: what the caller knows of a run beside its metrics.
+ *
+ * Plain values, borrowed for the length of the call that takes them; strings are nullable where it
+ * says so. `wallclock` alone may differ between machines; it is written to wallclock.json only. */
+#ifndef EEP_CLI_RUN_FACTS_H
+#define EEP_CLI_RUN_FACTS_H
+
+#include "core/metrics.h"
+
+G_BEGIN_DECLS
+
+/* A figure that the run's results rest on. */
+typedef struct {
+    const char *what;   /* "start-up of an engine" */
+    const char *basis;  /* "measured" | "derived" | "assumed" */
+    const char *source; /* nullable */
+} EepBasis;
+
+typedef struct {
+    gint64 started_unix_s; /* host's clock when the run began */
+    double wall_s;         /* seconds that the run took */
+    const char *host;      /* nullable */
+    const char *folder;    /* as shown to the user, nullable */
+    guint64 n_events;      /* dispatched by the loop */
+    gint64 peak_rss_bytes; /* of the process; 0: not known */
+    double lag_s;          /* of a paced run behind its clock, at most; 0 otherwise */
+} EepWallclock;
+
+typedef struct {
+    const char *name;    /* of the scenario */
+    const char *version; /* of the program */
+    guint64 seed;
+    const char *backend;                          /* "sim", "cuda" */
+    const char *label;                            /* SIMULATED | EMULATED | GPU */
+    const char *model;                            /* "deepseek-v3" */
+    const char *hardware;                         /* "h200-sxm" */
+    const char *machines;                         /* for the screen: "h200-sxm 4x8" */
+    const char *deployment;                       /* for the screen: "DP 16, nixl_ep, g2.1" */
+    const char *elastic;                          /* for the screen: "DP 15..32"; nullable */
+    const char *scenario;                         /* text of scenario.yaml */
+    const char *scenario_sha256, *traffic_sha256; /* of the effective scenario; of its traffic */
+    const char *trace_sha256, *model_sha256, *hardware_sha256; /* nullable */
+    const char *const *pools;                                  /* names by pool id */
+    guint n_pools;
+    const EepBasis *basis;
+    guint n_basis;
+    const char *const *notes;  /* NULL-terminated, nullable */
+    const char *const *expect; /* NULL-terminated, nullable */
+    gboolean interrupted, extrapolated;
+    EepWallclock wallclock;
+} EepRunFacts;
+
+/* The pool's name; a number for one without. `ret_number` is scratch of 16 bytes. */
+static inline const char *eep_run_pool_name(const char *const *pools, guint n_pools, EepPoolId pool,
+                                            char ret_number[16])
+{
+    if (pool < n_pools)
+        return pools[pool];
+    g_snprintf(ret_number, 16, "%u", pool);
+    return ret_number;
+}
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,25 @@
+/* trace.json: a run for the Perfetto viewer, as Chrome trace events.
+ *
+ * One process a pool: a track of resizes with their phases below, a track of faults, counters of
+ * engines and of running and waiting requests an interval; steps where they were asked for. Pure
+ * formatters that append to a text; times are microseconds with three decimals, exact. */
+#ifndef EEP_CLI_RUN_TRACE_H
+#define EEP_CLI_RUN_TRACE_H
+
+#include "core/metrics.h"
+#include "core/text.h"
+
+G_BEGIN_DECLS
+
+/* The opening, up to where events are appended. */
+void eep_run_trace_begin(EepText *text);
+
+void eep_run_trace_add_step(EepText *text, const EepStepRecord *step);
+
+/* Everything else, and the closing. */
+void eep_run_trace_end(EepText *text, const EepMetrics *metrics, const char *const *pools,
+                       guint n_pools);
+
+G_END_DECLS
+
+#endif

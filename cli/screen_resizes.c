@@ -1,0 +1,226 @@
+/* The summary screen's resizes, faults and time line. */
+#include "cli/summary_screen.h"
+
+#include "cli/human.h"
+
+#include <math.h>
+
+#define MAX_RESIZES   8
+#define MAX_ANATOMIES 3
+#define MAX_INCIDENTS 4
+#define COLUMNS       60
+
+static void add_resize_line(EepScreenText *screen, const EepMetrics *metrics, guint i)
+{
+    const EepResizeRecord *resize = eep_metrics_resize(metrics, i);
+    gboolean has_begun = resize->accepted != EEP_TIME_NEVER;
+    const EepTime times[] = {eep_resize_record_prepare(resize),
+                             has_begun ? resize->stall : EEP_TIME_NEVER,
+                             has_begun ? resize->reject : EEP_TIME_NEVER,
+                             eep_resize_record_settle(resize), eep_resize_record_total(resize)};
+    g_autofree char *size = g_strdup_printf("%u->%u", resize->from, resize->to);
+    g_autofree char *asked = eep_screen_clock(resize->requested);
+    g_autofree char *rejected = eep_screen_whole(resize->n_rejected);
+    g_autofree char *aborted = eep_screen_whole(resize->n_aborted);
+    EepTime longest = has_begun ? eep_metrics_resize_max_gap(metrics, i) : 0;
+    g_autofree char *gap = eep_screen_length(longest > 0 ? longest : EEP_TIME_NEVER);
+
+    eep_screen_print(screen, "%2u %-8s %6s  %-8.8s", i + 1, size, asked, resize->by);
+    for (guint t = 0; t < G_N_ELEMENTS(times); t++) {
+        g_autofree char *length = eep_screen_length(times[t]);
+        eep_screen_print(screen, " %7s", length);
+    }
+    eep_screen_print(screen, " %5s %5s %8s  %s", rejected, aborted, gap,
+                     eep_outcome_names[resize->outcome]);
+    eep_screen_end_line(screen);
+}
+
+/* " 2 = launch 18.0, standby 7.1 | pause 0.6, switch 0.4 | experts 11.2": seconds, a bar where
+ * forwards begin or cease to stand still. Phases that take less than 50 ms are left out. */
+static gboolean add_anatomy(EepScreenText *screen, const EepResizeRecord *resize, guint number)
+{
+    gboolean is_first = TRUE, blocks = FALSE;
+
+    for (guint i = 0; i < resize->n_phases; i++) {
+        const EepResizePhase *phase = &resize->phases[i];
+        if (phase->start == EEP_TIME_NEVER || phase->end == EEP_TIME_NEVER ||
+            phase->end - phase->start < 50 * EEP_NS_PER_MS)
+            continue;
+        if (is_first)
+            eep_screen_print(screen, "%2u = ", number);
+        else
+            eep_screen_print(screen, "%s", phase->blocks != blocks ? " | " : ", ");
+        eep_screen_print(screen, "%s %.1f", phase->name,
+                         eep_time_to_seconds(phase->end - phase->start));
+        blocks = phase->blocks;
+        is_first = FALSE;
+    }
+    if (!is_first)
+        eep_screen_end_line(screen);
+    return !is_first;
+}
+
+static void add_bytes(EepScreenText *screen, const EepResizeRecord *resize)
+{
+    g_autofree char *non_expert = eep_screen_bytes((double)resize->non_expert_bytes);
+    g_autofree char *expert = eep_screen_bytes((double)resize->expert_bytes);
+    g_autofree char *kv = eep_screen_bytes((double)resize->kv_bytes);
+    g_autofree char *peak = eep_human_bytes((double)resize->peak_extra_bytes);
+    g_autofree char *ready = eep_screen_length(eep_resize_record_experts_ready(resize));
+
+    if (resize->non_expert_bytes + resize->expert_bytes + resize->kv_bytes == 0)
+        return;
+    eep_screen_print(screen, "     %s non-expert + %s expert", non_expert, expert);
+    if (resize->kv_bytes > 0)
+        eep_screen_print(screen, " + %s KV", kv);
+    eep_screen_print(screen, "    peak +%s a GPU    all experts in place after %s", peak, ready);
+    eep_screen_end_line(screen);
+}
+
+static void add_incidents(EepScreenText *screen, const EepMetrics *metrics)
+{
+    guint n = eep_metrics_n_incidents(metrics);
+
+    if (n == 0)
+        return;
+    eep_screen_end_line(screen);
+    eep_screen_print(screen, "Faults           at  detected recovered  degraded   lost  outcome");
+    eep_screen_end_line(screen);
+    for (guint i = 0; i < MIN(n, MAX_INCIDENTS); i++) {
+        const EepIncident *incident = eep_metrics_incident(metrics, i);
+        g_autofree char *at = eep_screen_clock(incident->at);
+        g_autofree char *detection = eep_screen_length(incident->detection);
+        g_autofree char *recovery = eep_screen_length(incident->recovery);
+        g_autofree char *degraded = eep_screen_length(incident->degraded);
+        g_autofree char *lost = eep_screen_whole(incident->n_lost);
+        eep_screen_print(screen, "%2u %-10.10s %6s %9s %9s %9s %6s  %s", i + 1,
+                         incident->id[0] != '\0' ? incident->id : incident->fault, at, detection,
+                         recovery, degraded, lost, incident->outcome);
+        eep_screen_end_line(screen);
+    }
+    if (n > MAX_INCIDENTS) {
+        eep_screen_print(screen, "   %u more in summary.json", n - MAX_INCIDENTS);
+        eep_screen_end_line(screen);
+    }
+}
+
+/* Index of the resize that blocked longest. */
+static guint worst_resize(const EepMetrics *metrics)
+{
+    guint worst = 0;
+
+    for (guint i = 1; i < eep_metrics_n_resizes(metrics); i++)
+        if (eep_metrics_resize(metrics, i)->downtime > eep_metrics_resize(metrics, worst)->downtime)
+            worst = i;
+    return worst;
+}
+
+void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *metrics)
+{
+    guint n = eep_metrics_n_resizes(metrics);
+
+    if (n > 0) {
+        guint worst = worst_resize(metrics);
+        eep_screen_end_line(screen);
+        eep_screen_print(screen, "Resizes      asked  by       prepare   stall  reject  settle   "
+                                 "total  503s abort  max ITL  outcome");
+        eep_screen_end_line(screen);
+        for (guint i = 0; i < MIN(n, MAX_RESIZES); i++)
+            add_resize_line(screen, metrics, i);
+        if (n > MAX_RESIZES) {
+            eep_screen_print(screen, "   %u more in summary.json", n - MAX_RESIZES);
+            eep_screen_end_line(screen);
+        }
+        for (guint i = 0; i < n; i++) {
+            const EepResizeRecord *resize = eep_metrics_resize(metrics, i);
+            if ((i == worst || n <= MAX_ANATOMIES) && add_anatomy(screen, resize, i + 1) &&
+                i == worst)
+                add_bytes(screen, resize);
+        }
+    }
+    add_incidents(screen, metrics);
+}
+
+/* A blank for nothing, then three steps of [low, high]. */
+static char glyph(double value, double low, double high)
+{
+    if (!isfinite(value) || (value == 0.0 && low == 0.0))
+        return ' ';
+    if (high <= low)
+        return '.';
+    double share = (value - low) / (high - low);
+    return share < 1.0 / 3.0 ? '.' : share < 2.0 / 3.0 ? ':' : '#';
+}
+
+static void add_axis(EepScreenText *screen, EepTime end)
+{
+    gboolean in_minutes = end >= 3 * 60 * EEP_NS_PER_S;
+    double length = eep_time_to_seconds(end) / (in_minutes ? 60.0 : 1.0);
+    g_autofree char *middle = eep_screen_figure(length / 2.0), *last = eep_screen_figure(length);
+
+    eep_screen_end_line(screen);
+    eep_screen_print(screen, "%-10s0%*s%*s %s", "", COLUMNS / 2, middle, COLUMNS / 2 - 1, last,
+                     in_minutes ? "min" : "s");
+    eep_screen_end_line(screen);
+}
+
+static void add_sizes(EepScreenText *screen, const EepMetrics *metrics, const EepRunFacts *facts,
+                      EepTime column)
+{
+    char number[16], glyphs[COLUMNS + 1];
+
+    for (EepPoolId pool = 0; pool < eep_metrics_n_pools(metrics); pool++) {
+        const EepMetricsRow *rows = eep_metrics_rows(metrics, pool);
+        guint sizes[COLUMNS], low = G_MAXUINT, high = 0;
+        for (guint i = 0; i < COLUMNS; i++) {
+            gsize row = (gsize)(((EepTime)i + 1) * column / eep_metrics_bucket(metrics));
+            sizes[i] = rows[MIN(row, eep_metrics_n_rows(metrics) - 1)].n_engines;
+            low = MIN(low, sizes[i]);
+            high = MAX(high, sizes[i]);
+        }
+        for (guint i = 0; i < COLUMNS; i++)
+            glyphs[i] = glyph(sizes[i], low, high);
+        glyphs[COLUMNS] = '\0';
+        const char *name = eep_run_pool_name(facts->pools, facts->n_pools, pool, number);
+        eep_screen_print(screen, "DP %-3.3s%3u %s  %u",
+                         eep_metrics_n_pools(metrics) > 1 ? name : "", low, glyphs, high);
+        eep_screen_end_line(screen);
+    }
+}
+
+void eep_summary_screen_add_timeline(EepScreenText *screen, const EepMetrics *metrics,
+                                     const EepRunFacts *facts)
+{
+    guint64 arrivals[COLUMNS];
+    double p99[COLUMNS], max[COLUMNS], highest = 0.0;
+    char glyphs[COLUMNS + 1] = "";
+    guint64 most = 0;
+    guint n_p99 = 0, peak = 0;
+    EepTime column = eep_metrics_columns(metrics, COLUMNS, arrivals, p99, max);
+
+    for (guint i = 0; i < COLUMNS; i++) {
+        most = MAX(most, arrivals[i]);
+        n_p99 += isfinite(p99[i]);
+    }
+    add_axis(screen, column * COLUMNS);
+    for (guint i = 0; i < COLUMNS; i++)
+        glyphs[i] = glyph((double)arrivals[i], 0.0, (double)most);
+    g_autofree char *rate = eep_screen_figure((double)most / eep_time_to_seconds(column));
+    eep_screen_print(screen, "rate      %s  peak %s req/s", glyphs, rate);
+    eep_screen_end_line(screen);
+    add_sizes(screen, metrics, facts, column);
+    /* Columns of a small run have no 99th percentile; their largest value then says as much. */
+    gboolean has_p99 = n_p99 >= COLUMNS / 4;
+    const double *ttft = has_p99 ? p99 : max;
+    for (guint i = 0; i < COLUMNS; i++)
+        if (isfinite(ttft[i]) && ttft[i] > highest) {
+            highest = ttft[i];
+            peak = i;
+        }
+    for (guint i = 0; i < COLUMNS; i++)
+        glyphs[i] = glyph(ttft[i], 0.0, highest);
+    g_autofree char *worst = eep_screen_figure(highest > 0.0 ? highest / 1e9 : (double)NAN);
+    g_autofree char *at = eep_screen_clock((EepTime)peak * column);
+    eep_screen_print(screen, "TTFT %s  %s  %s s at %s", has_p99 ? "p99" : "max", glyphs, worst, at);
+    eep_screen_end_line(screen);
+}
