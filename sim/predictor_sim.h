@@ -1,7 +1,8 @@
 /* The predictor seam (core/predictor.h) from the cost models.
  *
  * One object a pool: steps from step_cost.h, phases and moves from phase_cost.h. Under the profile
- * constant-step every step lasts exactly that and nothing else costs anything. */
+ * constant-step every step lasts exactly that and nothing else costs anything. A placement is known
+ * by its address and generation: candidates that are compared must be alive at the same time. */
 #ifndef EEP_SIM_PREDICTOR_SIM_H
 #define EEP_SIM_PREDICTOR_SIM_H
 

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "contract.h"
 #include "core/eplb/placement.h"
 #include "core/resize/phase.h"
 #include "sim/predictor_sim.h"
-#include "sim_fixture.h"
+#include "tests/contract/contract.h"
+#include "tests/sim/sim_fixture.h"
 
 #define N    4
 #define STEP (5 * EEP_NS_PER_MS)
