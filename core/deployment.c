@@ -166,11 +166,15 @@ static void on_retry(EepDeployment *deployment, const EepEvent *event)
 
 static gboolean on_completion(EepDeployment *deployment, const EepEvent *event, GError **error)
 {
+    const EepOperation *operation;
     EepCompletion completion;
     EepPool *pool;
 
     eep_completion_from_event(event, &completion);
-    pool = pool_of(deployment, event->source & 0xffffff);
+    operation = eep_operations_find(deployment->services.operations, completion.id);
+    if (operation == NULL)
+        return TRUE; /* late: its operation has ended */
+    pool = pool_of(deployment, operation->op.pool);
     if (!eep_operations_complete(deployment->services.operations, &completion, NULL))
         return TRUE;
     return eep_pool_on_completion(pool, &completion, event->blob, error);
