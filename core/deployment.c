@@ -29,7 +29,8 @@ static void end_request(gpointer self, EepRequest *request)
     EepObserver *observer = deployment->services.observer;
     EepTime now = eep_loop_now(deployment->services.loop);
 
-    eep_loop_record_action(deployment->services.loop, 6, request->id, request->fate);
+    eep_loop_record_action(deployment->services.loop, EEP_ACTION_END_REQUEST, request->id,
+                           request->fate);
     if (request->fate == EEP_FATE_COMPLETED && deployment->last_refusal != EEP_TIME_NEVER &&
         request->queued >= deployment->last_refusal)
         eep_pool_saw_success(pool_of(deployment, request->pool));

@@ -2,15 +2,6 @@
 
 #include <string.h>
 
-static gint compare_urgency(const EepRequest *x, const EepRequest *y)
-{
-    if (x->priority != y->priority)
-        return x->priority < y->priority ? -1 : 1;
-    if (x->arrival != y->arrival)
-        return x->arrival < y->arrival ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
 /* -- preemption
  * ---------------------------------------------------------------------------------------- */
 
@@ -127,7 +118,7 @@ static EepRequest *least_urgent(const EepEngine *engine)
     EepRequest *worst = engine->running.head;
 
     for (EepRequest *request = worst->next; request != NULL; request = request->next)
-        if (compare_urgency(request, worst) > 0)
+        if (eep_request_compare_urgency(request, worst) > 0)
             worst = request;
     return worst;
 }
