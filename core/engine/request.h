@@ -114,8 +114,7 @@ EepRequest *eep_request_new(EepRequestTable *table, guint64 id, EepTime arrival,
 void eep_request_free(EepRequestTable *table, EepRequest *request);
 guint64 eep_request_table_n_live(const EepRequestTable *table);
 
-/* -- queues: doubly linked through prev/next ------------------------------------------------------
- */
+/* -- queues: doubly linked through prev/next -------------------------------------------------- */
 
 typedef struct {
     EepRequest *head, *tail;

@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-/* -- preemption
- * ---------------------------------------------------------------------------------------- */
+/* -- preemption ------------------------------------------------------------------------------- */
 
 /* A token of the step in flight still comes, and with it the last gap. If that step completes the
  * prefill, its chunk sees to it. */
@@ -197,8 +196,7 @@ static void grow_by_priority(EepEngine *engine, EepPlan *plan, EepPlan *before, 
         }
 }
 
-/* -- chunks and admission
- * ------------------------------------------------------------------------------ */
+/* -- chunks and admission --------------------------------------------------------------------- */
 
 /* Reserves `n_tokens` of the request's known ones, for which it has got its blocks. */
 static void schedule_chunk(EepEngine *engine, EepPlan *plan, EepRequest *request, guint32 n_tokens,
