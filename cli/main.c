@@ -44,7 +44,8 @@ static const EepCommand commands[] = {
     {"plot", "RUN [--json]", "draw the pictures of a run folder",
      "Writes RUN/plots/*.png and *.svg with gnuplot. RUN is a run folder, for example runs/latest.",
      eep_command_plot},
-    {"compare", "RUN RUN... [--json]", "put runs side by side", "The first RUN is the base.",
+    {"compare", "RUN RUN... [--force] [--json]", "put runs side by side",
+     "The first RUN is the base. Runs of other traffic or another seed need --force.",
      eep_command_compare},
 };
 

@@ -53,6 +53,11 @@ void eep_gpu_hours_add(EepGpuHours *hours, EepPoolId pool, EepGpuUse use, EepTim
             before->end = end;
             return;
         }
+        /* A pool's engines change what they do together, and are told one by one. */
+        if (before->begin == begin && before->end == end) {
+            before->n_gpus += n_gpus;
+            return;
+        }
     }
     Interval interval = {begin, end, pool, n_gpus, use};
     g_array_append_val(hours->intervals, interval);

@@ -81,6 +81,15 @@ static void metrics_resize_ended(EepObserver *self, const EepResizeRecord *recor
     metrics->report.migrated += record->n_migrated;
     metrics->report.resize_bytes +=
         record->non_expert_bytes + record->expert_bytes + record->kv_bytes;
+    /* A resize's own rearrangement is in its record as well; EPLB starts none while it runs. */
+    for (guint i = metrics->rearrangements->len; i-- > 0;) {
+        const EepMetricsRearrangement *rearrangement =
+            &g_array_index(metrics->rearrangements, EepMetricsRearrangement, i);
+        if (rearrangement->at < record->accepted || record->accepted == EEP_TIME_NEVER)
+            break;
+        if (rearrangement->pool == record->pool && rearrangement->at <= record->complete)
+            metrics->report.reshuffle_bytes -= rearrangement->bytes;
+    }
 }
 
 static void metrics_rearranged(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
@@ -92,6 +101,8 @@ static void metrics_rearranged(EepObserver *self, EepTime now, EepPoolId pool, g
     metrics->report.reshuffles++;
     metrics->report.reshuffle_bytes += bytes_moved;
     metrics->report.experts_moved += n_experts_moved;
+    EepMetricsRearrangement rearrangement = {now, pool, bytes_moved};
+    g_array_append_val(metrics->rearrangements, rearrangement);
     metrics->now = MAX(metrics->now, now);
 }
 
@@ -122,6 +133,7 @@ EepMetrics *eep_metrics_new(const EepSloOptions *slo, const EepMeasureOptions *m
     metrics->gpu_hours = eep_gpu_hours_new();
     metrics->resizes = g_array_new(FALSE, FALSE, sizeof(EepResizeRecord));
     metrics->incidents = g_array_new(FALSE, FALSE, sizeof(EepIncident));
+    metrics->rearrangements = g_array_new(FALSE, FALSE, sizeof(EepMetricsRearrangement));
     metrics->rows = g_ptr_array_new_with_free_func(g_free);
     return metrics;
 }
@@ -136,6 +148,7 @@ void eep_metrics_free(EepMetrics *metrics)
     eep_gpu_hours_free(metrics->gpu_hours);
     g_array_free(metrics->resizes, TRUE);
     g_array_free(metrics->incidents, TRUE);
+    g_array_free(metrics->rearrangements, TRUE);
     g_ptr_array_free(metrics->rows, TRUE);
     g_free(metrics);
 }

@@ -66,9 +66,9 @@ typedef struct {
     EepWide gpu_ns[EEP_GPU_USE_COUNT], gpu_total_ns; /* [0, end of traffic) */
     EepWide gpu_tail_ns;                             /* [end of traffic, end of the run] */
     EepWide gpu_window_ns;                           /* [warmup, end of traffic) */
-    gint64 reshuffle_bytes, resize_bytes;
-    guint64 reshuffles, experts_moved;
-    double balancedness, worst_minute; /* NaN without expert work */
+    gint64 reshuffle_bytes, resize_bytes;            /* a resize's own reshuffle is the resize's */
+    guint64 reshuffles, experts_moved;               /* all of them */
+    double balancedness, worst_minute;               /* NaN without expert work */
     guint64 steps, dummy_steps;
 } EepMetricsReport;
 

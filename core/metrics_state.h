@@ -15,6 +15,13 @@ typedef struct {
     guint8 fate, reason, n_attempts;
 } EepMetricsRequest;
 
+/* A rearrangement when it was complete. */
+typedef struct {
+    EepTime at;
+    EepPoolId pool;
+    gint64 bytes;
+} EepMetricsRearrangement;
+
 #define EEP_METRICS_CHUNK 8192
 
 struct EepMetrics {
@@ -27,8 +34,9 @@ struct EepMetrics {
     EepHistogram gaps;
     EepTimeline *timeline;
     EepGpuHours *gpu_hours;
-    GArray *resizes;   /* EepResizeRecord */
-    GArray *incidents; /* EepIncident */
+    GArray *resizes;        /* EepResizeRecord */
+    GArray *incidents;      /* EepIncident */
+    GArray *rearrangements; /* EepMetricsRearrangement */
     guint n_pools;
     gboolean is_finished;
     EepMetricsReport report;

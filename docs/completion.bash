@@ -46,7 +46,7 @@ _eep() {
             ;;
         explain) words="--json --markdown" ;;
         plot) words="--json" folders=1 ;;
-        compare) words="--json" folders=1 ;;
+        compare) words="--force --json" folders=1 ;;
         esac
         ;;
     esac
