@@ -156,7 +156,10 @@ static void add_axis(EepScreenText *screen, EepTime end)
 {
     gboolean in_minutes = end >= 3 * 60 * EEP_NS_PER_S;
     double length = eep_time_to_seconds(end) / (in_minutes ? 60.0 : 1.0);
-    g_autofree char *middle = eep_screen_figure(length / 2.0), *last = eep_screen_figure(length);
+    char middle[32], last[32];
+
+    g_ascii_formatd(middle, sizeof middle, "%.3g", length / 2.0);
+    g_ascii_formatd(last, sizeof last, "%.3g", length);
 
     eep_screen_end_line(screen);
     eep_screen_print(screen, "%-10s0%*s%*s %s", "", COLUMNS / 2, middle, COLUMNS / 2 - 1, last,
