@@ -1,23 +1,269 @@
-/* eep run: reads and checks the scenario. */
+/* eep run: runs a scenario on the simulator, writes its run folder and prints the summary. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "cli/command.h"
 #include "cli/data.h"
-#include "scenarios/scenario.h"
+#include "cli/journal_file.h"
+#include "cli/run_folder.h"
+#include "cli/scenario_facts.h"
+#include "cli/simulation.h"
+#include "cli/summary_screen.h"
+#include "cli/traffic.h"
+
+typedef struct {
+    char **sets, *out, *backend, *journal, *replay;
+    gint64 seed;
+    gboolean json, quiet, twin;
+} Options;
+
+/* Everything of one run, in the order in which it is made and the reverse of which it goes. */
+typedef struct {
+    EepScenario *scenario;
+    EepScenarioFacts *scenario_facts;
+    EepTrace *trace;
+    EepRunFolder *folder;
+    EepMetrics *metrics;
+    EepObserver *fan;
+    EepJournalFile *journal;
+    EepSimulation *simulation;
+    gint64 started_us, shown_us;
+    gboolean shows_progress;
+} Run;
+
+static volatile sig_atomic_t was_interrupted;
+
+static void on_signal(int signal_number)
+{
+    was_interrupted = 1;
+}
+
+/* The first Ctrl-C ends the run in order, a second one at once. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+
+    was_interrupted = 0;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static gboolean on_progress(gpointer self, EepTime now, guint64 n_submitted)
+{
+    Run *run = self;
+    gint64 now_us = g_get_monotonic_time();
+
+    if (run->shows_progress && now_us - run->shown_us > 200000) {
+        double done = eep_time_to_seconds(now);
+
+        run->shown_us = now_us;
+        fprintf(stderr,
+                "\r%3d:%02d of virtual time, %" G_GUINT64_FORMAT " requests, %.0f x real time ",
+                (int)(done / 60.0), (int)done % 60, n_submitted,
+                done * 1e6 / (double)(now_us - run->started_us));
+        fflush(stderr);
+    }
+    return !was_interrupted;
+}
+
+static void end_progress(Run *run)
+{
+    if (run->shown_us > 0)
+        fprintf(stderr, "\r%79s\r", "");
+}
+
+static gboolean check_options(const Options *options, GError **error)
+{
+    const char *what = NULL;
+
+    if (options->backend != NULL && strcmp(options->backend, "cuda") == 0)
+        what = "--backend cuda: not yet in this version: sim";
+    else if (options->backend != NULL && strcmp(options->backend, "sim") != 0)
+        what = "--backend: unknown backend: sim";
+    else if (options->twin)
+        what = "--twin: not yet in this version";
+    else if (options->journal != NULL && options->replay != NULL)
+        what = "--journal and --replay exclude each other: a replay records nothing";
+    if (what != NULL)
+        g_set_error_literal(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, what);
+    return what == NULL;
+}
+
+static gboolean check_expectations(const EepScenario *scenario, GError **error)
+{
+    for (char **expect = scenario->expect; *expect != NULL; expect++)
+        if (!eep_expect_check(*expect, error))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean open_run(Run *run, const Options *options, const char *argument, GError **error)
+{
+    g_autofree char *path = eep_data_find_scenario(argument, error);
+    EepRunFolderOptions folder;
+    EepRunFacts facts = {0};
+
+    if (path == NULL)
+        return FALSE;
+    run->scenario = eep_scenario_load(path, eep_data_scenario_folders(),
+                                      (const char *const *)options->sets, options->seed, error);
+    if (run->scenario == NULL || !check_expectations(run->scenario, error) ||
+        !eep_scenario_check_files(run->scenario, error))
+        return FALSE;
+    run->trace = eep_traffic_open(run->scenario, error);
+    if (run->trace == NULL)
+        return FALSE;
+    run->scenario_facts = eep_scenario_facts_new(run->scenario, error);
+    if (run->scenario_facts == NULL)
+        return FALSE;
+    eep_scenario_facts_fill(run->scenario_facts, &facts);
+    if (options->journal != NULL || options->replay != NULL) {
+        run->journal = options->journal != NULL
+                           ? eep_journal_file_create(options->journal, &facts, error)
+                           : eep_journal_file_open(options->replay, &facts, error);
+        if (run->journal == NULL)
+            return FALSE;
+    }
+    folder = (EepRunFolderOptions){(EepOutputEvents)run->scenario->output.events, facts.pools,
+                                   facts.n_pools};
+    run->folder = eep_run_folder_open(options->out, run->scenario->name, &folder, error);
+    return run->folder != NULL;
+}
+
+static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
+{
+    run->metrics = eep_metrics_new(&run->scenario->slo, &run->scenario->measure);
+    run->fan = eep_observer_fan_new();
+    eep_observer_fan_add(run->fan, eep_metrics_observer(run->metrics));
+    eep_observer_fan_add(run->fan, eep_run_folder_observer(run->folder));
+    run->simulation = eep_simulation_new(
+        run->scenario, run->trace, run->fan,
+        run->journal != NULL ? eep_journal_file_journal(run->journal) : NULL, error);
+    if (run->simulation == NULL)
+        return FALSE;
+    catch_signals();
+    if (!eep_simulation_run(run->simulation, on_progress, run, ret_interrupted, error))
+        return FALSE;
+    return run->journal == NULL || eep_journal_file_close(run->journal, error);
+}
+
+static void finish_metrics(Run *run)
+{
+    EepDeployment *deployment = eep_simulation_deployment(run->simulation);
+    EepMetricsEnd end = {.end_of_traffic = eep_simulation_end_of_traffic(run->simulation),
+                         .end = eep_simulation_end(run->simulation)};
+
+    for (guint i = 0; i < eep_deployment_n_pools(deployment); i++) {
+        EepPoolCounts counts;
+
+        eep_pool_get_counts(eep_deployment_pool(deployment, i), &counts);
+        end.n_recomputed_tokens += counts.n_recomputed_tokens;
+    }
+    eep_metrics_finish(run->metrics, &end);
+}
+
+static EepWallclock wallclock_of(const Run *run, const char *host)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (EepWallclock){.started_unix_s = g_get_real_time() / G_USEC_PER_SEC,
+                          .wall_s = (double)(g_get_monotonic_time() - run->started_us) / 1e6,
+                          .host = host,
+                          .folder = eep_run_folder_path(run->folder),
+                          .n_events = eep_simulation_n_events(run->simulation),
+                          .peak_rss_bytes = (gint64)usage.ru_maxrss * 1024};
+}
+
+static int report(Run *run, const Options *options, gboolean interrupted, GError **error)
+{
+    g_autofree char *skipped =
+        eep_trace_skipped(run->trace) > 0
+            ? g_strdup_printf("%" G_GUINT64_FORMAT " bad rows of the trace were skipped",
+                              eep_trace_skipped(run->trace))
+            : NULL;
+    const char *const notes[] = {skipped, NULL};
+    EepRunFacts facts = {.version = EEP_VERSION, .notes = notes, .interrupted = interrupted};
+    g_autoptr(EepSummary) summary = NULL;
+    int status;
+
+    eep_scenario_facts_fill(run->scenario_facts, &facts);
+    finish_metrics(run);
+    facts.wallclock = wallclock_of(run, g_get_host_name());
+    summary = eep_summary_new(run->metrics, &facts, error);
+    if (summary == NULL ||
+        !eep_run_folder_finish(run->folder, run->metrics, &facts, summary, error))
+        return EEP_EXIT_FAILED;
+    status = interrupted            ? EEP_EXIT_INTERRUPTED
+             : summary->is_expected ? EEP_EXIT_DONE
+                                    : EEP_EXIT_EXPECTATION;
+    if (options->json) {
+        fputs(summary->json, stdout);
+    } else if (!options->quiet) {
+        EepSummaryScreenPlace place = {eep_run_folder_path(run->folder),
+                                       eep_run_folder_has_link(run->folder), status};
+        EepText text;
+
+        eep_text_init(&text);
+        eep_summary_screen_add(&text, run->metrics, &facts, summary, &place);
+        fputs(eep_text_string(&text), stdout);
+        eep_text_clear(&text);
+    }
+    return status;
+}
+
+static void clear(Run *run)
+{
+    eep_simulation_free(run->simulation);
+    eep_journal_file_free(run->journal);
+    eep_observer_fan_free(run->fan);
+    eep_run_folder_free(run->folder);
+    eep_metrics_free(run->metrics);
+    eep_trace_free(run->trace);
+    eep_scenario_facts_free(run->scenario_facts);
+    eep_scenario_free(run->scenario);
+}
 
 int eep_command_run(int argc, char **argv)
 {
-    g_auto(GStrv) sets = NULL;
+    Options options = {.seed = -1};
     const GOptionEntry entries[] = {
-        {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &sets, "override one key", "KEY=VALUE"},
+        {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.sets, "override one key", "KEY=VALUE"},
+        {"out", 0, 0, G_OPTION_ARG_FILENAME, &options.out, "run folder", "DIR"},
+        {"seed", 0, 0, G_OPTION_ARG_INT64, &options.seed, "seed instead of the scenario's", "N"},
+        {"backend", 0, 0, G_OPTION_ARG_STRING, &options.backend, "what executes the steps", "sim"},
+        {"journal", 0, 0, G_OPTION_ARG_FILENAME, &options.journal, "record every event", "FILE"},
+        {"replay", 0, 0, G_OPTION_ARG_FILENAME, &options.replay, "run a journal again and compare",
+         "FILE"},
+        {"twin", 0, 0, G_OPTION_ARG_NONE, &options.twin, "also run without the resizes' cost",
+         NULL},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &options.json, "print summary.json", NULL},
+        {"quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet, "print nothing but errors", NULL},
         G_OPTION_ENTRY_NULL};
+    Run run = {.started_us = g_get_monotonic_time()};
     GError *error = NULL;
-    int status;
+    gboolean interrupted = FALSE;
+    int status = EEP_EXIT_DONE;
 
     if (!eep_command_parse(entries, 1, 1, &argc, &argv, &status))
         return status;
-    g_autofree char *path = eep_data_find_scenario(argv[1], &error);
-    g_autoptr(EepScenario) scenario =
-        path == NULL ? NULL
-                     : eep_scenario_load(path, eep_data_scenario_folders(),
-                                         (const char *const *)sets, -1, &error);
-    return scenario != NULL ? EEP_EXIT_DONE : eep_command_fail(error);
+    run.shows_progress = !options.quiet && isatty(STDERR_FILENO);
+    if (check_options(&options, &error) && open_run(&run, &options, argv[1], &error) &&
+        simulate(&run, &interrupted, &error)) {
+        end_progress(&run);
+        status = report(&run, &options, interrupted, &error);
+    }
+    if (error != NULL)
+        status = eep_command_fail(error);
+    clear(&run);
+    g_strfreev(options.sets);
+    g_free(options.out);
+    g_free(options.backend);
+    g_free(options.journal);
+    g_free(options.replay);
+    return status;
 }

@@ -14,7 +14,7 @@ typedef struct {
     const char *what;   /* "start-up of an engine" */
     const char *basis;  /* "measured" | "derived" | "assumed" */
     const char *source; /* nullable */
-} EepBasis;
+} EepRunBasis;
 
 typedef struct {
     gint64 started_unix_s; /* host's clock when the run began */
@@ -42,7 +42,7 @@ typedef struct {
     const char *trace_sha256, *model_sha256, *hardware_sha256; /* nullable */
     const char *const *pools;                                  /* names by pool id */
     guint n_pools;
-    const EepBasis *basis;
+    const EepRunBasis *basis;
     guint n_basis;
     const char *const *notes;  /* NULL-terminated, nullable */
     const char *const *expect; /* NULL-terminated, nullable */

@@ -69,18 +69,47 @@ static void retry_or_reject(EepDeployment *deployment, EepRequest *request, EepR
     eep_loop_schedule(loop, eep_loop_now(loop) + (EepTime)wait, &event);
 }
 
-static void attempt(EepDeployment *deployment, EepRequest *request)
+/* Among replicas the one with the fewest requests an engine that does not answer 503; the first of
+ * equals. */
+static EepPool *choose_pool(EepDeployment *deployment)
 {
-    EepPool *pool = pool_of(deployment, 0);
+    EepPool *best = pool_of(deployment, 0);
+
+    for (guint i = 1; i < deployment->pools->len; i++) {
+        EepPool *pool = pool_of(deployment, i);
+
+        if (eep_pool_is_refusing(pool))
+            continue;
+        if (eep_pool_is_refusing(best) || eep_pool_load(pool) < eep_pool_load(best))
+            best = pool;
+    }
+    return best;
+}
+
+/* FALSE with the reason when no engine of the pool could ever hold the request. */
+static gboolean can_ever_run(const EepPool *pool, const EepRequest *request, EepReason *ret_reason)
+{
     const EepPoolShape *shape = eep_pool_shape(pool);
     guint64 n_tokens = (guint64)request->prompt_tokens + request->output_tokens;
     guint64 block_size = (guint64)eep_pool_options_of(pool)->block_size;
 
+    if ((gint64)n_tokens > shape->max_model_len)
+        *ret_reason = EEP_REASON_TOO_LONG;
+    else if ((n_tokens + block_size - 1) / block_size > shape->n_blocks)
+        *ret_reason = EEP_REASON_NEVER_FITS;
+    else
+        return TRUE;
+    return FALSE;
+}
+
+static void attempt(EepDeployment *deployment, EepRequest *request)
+{
+    EepPool *pool = choose_pool(deployment);
+    EepReason reason;
+
     request->n_attempts++;
-    if ((gint64)n_tokens > shape->max_model_len) {
-        reject(deployment, request, EEP_REASON_TOO_LONG);
-    } else if ((n_tokens + block_size - 1) / block_size > shape->n_blocks) {
-        reject(deployment, request, EEP_REASON_NEVER_FITS);
+    if (!can_ever_run(pool, request, &reason)) {
+        reject(deployment, request, reason);
     } else if (eep_pool_is_refusing(pool)) {
         deployment->last_refusal = eep_loop_now(deployment->services.loop);
         eep_pool_saw_rejected(pool);
@@ -137,11 +166,15 @@ static void on_retry(EepDeployment *deployment, const EepEvent *event)
 
 static gboolean on_completion(EepDeployment *deployment, const EepEvent *event, GError **error)
 {
+    const EepOperation *operation;
     EepCompletion completion;
     EepPool *pool;
 
     eep_completion_from_event(event, &completion);
-    pool = pool_of(deployment, event->source & 0xffffff);
+    operation = eep_operations_find(deployment->services.operations, completion.id);
+    if (operation == NULL)
+        return TRUE; /* late: its operation has ended */
+    pool = pool_of(deployment, operation->op.pool);
     if (!eep_operations_complete(deployment->services.operations, &completion, NULL))
         return TRUE;
     return eep_pool_on_completion(pool, &completion, event->blob, error);

@@ -11,6 +11,8 @@ static const EepOption skew_rows[] = {
     {"layers", EEP_OPTION_WORD, G_STRUCT_OFFSET(EepSkewOptions, layers), "independent",
      EEP_NO_BOUNDS, "independent|same", NULL,
      "whether each MoE layer has popular experts of its own"},
+    {"mode", EEP_OPTION_WORD, G_STRUCT_OFFSET(EepSkewOptions, mode), "expected", EEP_NO_BOUNDS,
+     "expected|sampled", NULL, "expected expert loads, or draw every token's experts (slow)"},
 };
 
 const EepOptionTable eep_skew_options = {"skew", sizeof(EepSkewOptions), skew_rows,

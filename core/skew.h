@@ -12,11 +12,13 @@ G_BEGIN_DECLS
 
 typedef enum { EEP_SKEW_UNIFORM, EEP_SKEW_ZIPF } EepSkewLaw;
 typedef enum { EEP_SKEW_LAYERS_INDEPENDENT, EEP_SKEW_LAYERS_SAME } EepSkewLayers;
+typedef enum { EEP_SKEW_EXPECTED, EEP_SKEW_SAMPLED } EepSkewMode;
 
 typedef struct {
     gint law;        /* EepSkewLaw */
     double exponent; /* zipf: popularity of rank r (from 1) is proportional to r^-exponent */
     gint layers;     /* EepSkewLayers */
+    gint mode; /* EepSkewMode: expected loads, or every token's experts drawn (slow reference) */
 } EepSkewOptions;
 
 extern const EepOptionTable eep_skew_options; /* prefix "skew" */

@@ -295,8 +295,13 @@ gboolean eep_expert_load_update(EepExpertLoad *self, const EepPlacement *placeme
 {
     if (placement == self->placement && placement->generation == self->generation &&
         n_sources == self->n_sources && placement->n_ranks == self->n_ranks &&
-        !self->popularity_changed)
+        !self->popularity_changed) {
+#ifdef EEP_CHECK_INVARIANTS
+        g_assert(memcmp(self->rows, placement->phy2log,
+                        (gsize)self->n_layers * self->n_slots * sizeof(gint32)) == 0);
+#endif
         return FALSE;
+    }
     g_return_val_if_fail(placement->n_layers == self->n_layers &&
                              placement->n_experts == self->n_experts && n_sources > 0,
                          FALSE);

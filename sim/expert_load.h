@@ -32,7 +32,9 @@ void eep_expert_load_set_popularity(EepExpertLoad *self, guint layer, const doub
 
 /* Brings the tables up to date with `placement` (of the same layers and experts), whose ranks draw
  * from `n_sources` local batches of equal size. Returns TRUE when anything changed. Cheap when
- * placement, its generation and all popularities are those of the last call. */
+ * placement, its generation and all popularities are those of the last call: a placement is known
+ * by its address and generation, so whoever compares candidates keeps them all alive meanwhile
+ * (debug builds assert it). */
 gboolean eep_expert_load_update(EepExpertLoad *self, const EepPlacement *placement,
                                 guint n_sources);
 

@@ -1,7 +1,8 @@
 /* The predictor seam (core/predictor.h) from the cost models.
  *
  * One object a pool: steps from step_cost.h, phases and moves from phase_cost.h. Under the profile
- * constant-step every step lasts exactly that and nothing else costs anything. */
+ * constant-step every step lasts exactly that and nothing else costs anything. A placement is known
+ * by its address and generation: candidates that are compared must be alive at the same time. */
 #ifndef EEP_SIM_PREDICTOR_SIM_H
 #define EEP_SIM_PREDICTOR_SIM_H
 
@@ -23,6 +24,10 @@ EepPredictor *eep_sim_predictor_new(const EepModel *model, const EepHardware *ha
  * in the sampled mode the counts that those steps drew. For predictors of this kind only. */
 void eep_sim_predictor_add_step_load(EepPredictor *predictor, guint64 version, guint64 first_step,
                                      guint64 n_steps, double tokens, double *ret_load);
+
+/* Whether two loads of one popularity version are proportional to each other: not when each step
+ * draws its own. For predictors of this kind only. */
+gboolean eep_sim_predictor_loads_are_proportional(const EepPredictor *predictor);
 
 /* Cells of a load: MoE layers * experts. For predictors of this kind only. */
 gsize eep_sim_predictor_load_cells(const EepPredictor *predictor);

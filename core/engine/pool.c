@@ -41,6 +41,7 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
     pool->name = g_strdup(name);
     pool->options = *options;
     pool->shape = *shape;
+    pool->predictor = shape->predictor != NULL ? shape->predictor : services->predictor;
     pool->epoch = 1;
     eep_gap_stack_init(&pool->gaps);
     pool->history.gaps = &pool->gaps;
@@ -49,7 +50,7 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
     for (guint i = 0; i < G_N_ELEMENTS(pool->steps); i++)
         eep_plan_init(&pool->steps[i].plan);
     pool->router = eep_router_new(options, services->seed + id);
-    pool->is_idle_free = services->predictor->ops->idle_steps_are_free(services->predictor);
+    pool->is_idle_free = pool->predictor->ops->idle_steps_are_free(pool->predictor);
     start_engines(pool);
     if (shape->n_moe_layers > 0) {
         pool->eplb =
@@ -95,6 +96,15 @@ const char *eep_pool_name(const EepPool *pool)
 guint eep_pool_n_engines(const EepPool *pool)
 {
     return pool->n_engines;
+}
+
+double eep_pool_load(const EepPool *pool)
+{
+    guint64 n = 0;
+
+    for (guint i = 0; i < pool->n_engines; i++)
+        n += pool->engines[i]->waiting.n + pool->engines[i]->running.n;
+    return (double)n / MAX(1, pool->n_engines);
 }
 
 const EepPoolOptions *eep_pool_options_of(const EepPool *pool)
@@ -289,7 +299,7 @@ static void on_finished(gpointer self, EepEngine *engine, EepRequest *request)
 /* The hottest rank's share moves slowly: a look every 100 ms is enough for the time line. */
 static double imbalance_of(EepPool *pool, const EepPlannedStep *step, EepTime now)
 {
-    EepPredictor *predictor = pool->services->predictor;
+    EepPredictor *predictor = pool->predictor;
     EepStepPlan plan = {.n_engines = pool->n_engines,
                         .work = step->plan.work,
                         .placement = pool->eplb != NULL ? eep_eplb_placement(pool->eplb) : NULL,

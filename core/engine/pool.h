@@ -44,6 +44,7 @@ typedef struct {
     gint64 non_expert_bytes; /* per rank */
     gint64 standby_bytes;    /* per GPU, held twice while a resize prepares */
     EepTime control_latency;
+    EepPredictor *predictor;  /* of this pool; NULL: the deployment's */
     guint max_ranks;          /* cap of the all2all backend on EP ranks; 0: none */
     const char *all2all_name; /* static */
     gboolean is_elastic_backend;
@@ -66,6 +67,10 @@ void eep_pool_free(EepPool *pool);
 
 const char *eep_pool_name(const EepPool *pool);
 guint eep_pool_n_engines(const EepPool *pool); /* that serve */
+
+/* Requests in the pool an engine, waiting or running. O(engines). */
+double eep_pool_load(const EepPool *pool);
+
 const EepPoolOptions *eep_pool_options_of(const EepPool *pool);
 const EepPoolShape *eep_pool_shape(const EepPool *pool);
 

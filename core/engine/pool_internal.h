@@ -58,6 +58,7 @@ struct EepPool {
     char *name;
     EepPoolOptions options; /* borrowed strings */
     EepPoolShape shape;
+    EepPredictor *predictor;
     EepEngine **engines; /* [n_engines], by rank; serving */
     guint n_engines, n_engines_allocated;
     EepEpoch epoch;

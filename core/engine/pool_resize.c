@@ -164,24 +164,42 @@ static EepWorkerId host_launch_engine(gpointer self, guint rank)
     return engine->worker;
 }
 
+/* Takes the engine out of whichever list it is in. A serving one leaves only when the whole group
+ * stops. */
+static EepEngine *take_engine(EepPool *pool, EepWorkerId worker)
+{
+    guint index;
+    EepEngine *engine;
+
+    if ((engine = find_in(pool->leaving, worker, &index)) != NULL)
+        return g_ptr_array_steal_index(pool->leaving, index);
+    if ((engine = find_in(pool->joining, worker, &index)) != NULL)
+        return g_ptr_array_steal_index(pool->joining, index);
+    for (guint i = 0; i < pool->n_engines; i++) {
+        if (pool->engines[i]->worker != worker)
+            continue;
+        engine = pool->engines[i];
+        pool->n_engines--;
+        pool->n_routable = MIN(pool->n_routable, pool->n_engines);
+        memmove(&pool->engines[i], &pool->engines[i + 1],
+                (pool->n_engines - i) * sizeof *pool->engines);
+        break;
+    }
+    return engine;
+}
+
 static void host_release_engine(gpointer self, EepWorkerId worker)
 {
     EepPool *pool = self;
-    guint index;
-    EepEngine *engine = find_in(pool->leaving, worker, &index);
-    GPtrArray *list = pool->leaving;
+    EepEngine *engine = take_engine(pool, worker);
 
-    if (engine == NULL) {
-        engine = find_in(pool->joining, worker, &index);
-        list = pool->joining;
-    }
     g_return_if_fail(engine != NULL);
     eep_pool_set_gpu_use(pool, engine, EEP_GPU_SERVING);
     pool->counts.n_preemptions += engine->n_preemptions;
     pool->counts.n_recomputed_tokens += engine->n_recomputed_tokens;
     pool->counts.n_hit_blocks += engine->n_hit_blocks;
     pool->counts.n_prompt_blocks += engine->n_prompt_blocks;
-    g_ptr_array_remove_index(list, index);
+    eep_engine_free(engine);
 }
 
 static void host_set_pause(gpointer self, EepWorkerId worker, EepPause pause)

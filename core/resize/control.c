@@ -124,8 +124,7 @@ static guint64 hash_coordinator(guint64 hash, const EepCoordinator *coordinator)
 {
     hash = mix(hash, coordinator->state);
     hash = mix(hash, (guint64)coordinator->from << 32 | coordinator->to);
-    hash = mix(hash,
-               coordinator->is_up | coordinator->is_refusing << 1 | coordinator->is_draining << 2);
+    hash = mix(hash, coordinator->is_up | coordinator->is_refusing << 1);
     hash = mix(hash, coordinator->n_queued);
     for (guint i = 0; i < coordinator->n_queued; i++)
         hash = mix(hash, (guint64)coordinator->queue[i]);

@@ -56,7 +56,7 @@ typedef enum { EEP_ROW_WAITING, EEP_ROW_RUNNING, EEP_ROW_DONE } EepRowState;
 typedef struct {
     guint32 state; /* EepCoordinatorState */
     guint32 from, to;
-    guint32 is_up, is_refusing, is_draining;
+    guint32 is_up, is_refusing;
     guint32 n_queued;
     gint64 queue[EEP_CONTROL_MAX_QUEUE];    /* sizes asked for while busy, oldest first */
     guint64 timers[EEP_RESIZE_TIMER_COUNT]; /* id of the armed timer, 0: none */

@@ -373,7 +373,6 @@ static void enter_draining(EepResize *resize, EepCoordinatorEvent cause)
         eep_coordinator_handle(resize, EEP_COORDINATOR_DRAINED);
         return;
     }
-    resize->control->coordinator.is_draining = TRUE;
     set_use_of_members(resize, EEP_GPU_DRAINING);
     eep_resize_begin_span(resize, "drain", EEP_WHO_NOBODY, FALSE);
     eep_resize_arm(resize, EEP_RESIZE_TIMER_DRAIN_END, resize->params.drain_timeout);
@@ -382,7 +381,6 @@ static void enter_draining(EepResize *resize, EepCoordinatorEvent cause)
 
 static void leave_draining(EepResize *resize)
 {
-    resize->control->coordinator.is_draining = FALSE;
     eep_resize_disarm(resize, EEP_RESIZE_TIMER_DRAIN_END);
     eep_resize_disarm(resize, EEP_RESIZE_TIMER_DRAIN_POLL);
 }

@@ -20,8 +20,9 @@ void eep_group_set(EepGroup *group, EepEpoch epoch, guint n_engines, const EepWo
     group->epoch = epoch;
     group->n_engines = n_engines;
     /* `workers` may be the group's own array: shrinking keeps the lowest ranks. */
-    memmove(group->workers, workers, n_engines * sizeof *workers);
-    memset(group->workers + n_engines, 0, (group->capacity - n_engines) * sizeof *workers);
+    if (n_engines > 0)
+        memmove(group->workers, workers, n_engines * sizeof *workers);
+    memset(group->workers + n_engines, 0, (group->capacity - n_engines) * sizeof *group->workers);
 }
 
 guint eep_group_rank(const EepGroup *group, EepWorkerId worker)

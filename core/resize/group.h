@@ -26,7 +26,8 @@ gsize eep_group_size(guint capacity);
 
 void eep_group_init(EepGroup *group, guint capacity, guint tensor_parallel_size);
 
-/* Sets members and epoch. n_engines <= capacity. */
+/* Sets members and epoch. n_engines <= capacity; `workers` may be the group's own, or NULL for
+ * none. */
 void eep_group_set(EepGroup *group, EepEpoch epoch, guint n_engines, const EepWorkerId *workers);
 
 /* Worker of a data-parallel rank below n_engines. */

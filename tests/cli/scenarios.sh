@@ -44,7 +44,7 @@ eep check quickstart --set deployment.eplb_config.num_redundant_experts=24 --jso
 exits 0
 out_has '"slots_per_rank": 35'
 # nixl_ep's 32 ranks bind before 64 GPUs do.
-eep check quickstart --set hardware.nodes=8
+eep check quickstart --set hardware.nodes=8 --set deployment.all2all_backend=nixl_ep
 out_has 'at most 32 by ranks of the all2all backend'
 
 # 100 requests of 10 + 5 tokens, one every 100 ms, from time 0: the last at 9.9 s.

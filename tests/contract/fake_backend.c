@@ -1,4 +1,4 @@
-#include "fake_backend.h"
+#include "tests/contract/fake_backend.h"
 
 #include <string.h>
 

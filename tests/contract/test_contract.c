@@ -1,10 +1,10 @@
-#include "contract.h"
+#include "tests/contract/contract.h"
 
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fake_backend.h"
+#include "tests/contract/fake_backend.h"
 
 static const EepWorkerId workers[] = {1, 2, 3, 4};
 

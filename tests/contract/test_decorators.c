@@ -5,7 +5,7 @@
 #include "core/loop/backend_check.h"
 #include "core/loop/backend_fault.h"
 #include "core/loop/backend_trace.h"
-#include "fake_backend.h"
+#include "tests/contract/fake_backend.h"
 
 static const EepWorkerId workers[] = {1, 2};
 

@@ -5,7 +5,7 @@
 #include "core/loop/backend_replay.h"
 #include "core/loop/journal.h"
 #include "core/loop/operations.h"
-#include "fake_backend.h"
+#include "tests/contract/fake_backend.h"
 
 #define N_STEPS 10
 #define TIMEOUT 5000

@@ -101,8 +101,16 @@ gboolean pool_run(const EagerConfig *config, const EagerRequest *requests, guint
                   guint fail_every, EagerResult *ret_results, PoolRunTotals *ret_totals,
                   GError **error)
 {
-    EepModel model = {
-        .name = "dense", .n_layers = 1, .n_dense_layers = 1, .moe_every = 1, .hidden_size = 64};
+    /* Under a constant step the shape only has to be valid. */
+    EepModel model = {.name = "any",
+                      .n_layers = 1,
+                      .moe_every = 1,
+                      .hidden_size = 64,
+                      .moe_intermediate_size = 64,
+                      .n_routed_experts = 2,
+                      .experts_per_token = 1,
+                      .n_group = 1,
+                      .topk_group = 1};
     EepHardware hardware = {
         .name = "constant-step", .gpus_per_node = 8, .constant_step = config->step_time};
     EepSkewOptions skew = {0};

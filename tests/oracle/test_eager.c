@@ -2,7 +2,7 @@
  * features. eager_run() asserts rules 40 to 46 in every step; here the results are held against the
  * totals, and runs that must not differ are compared. */
 #include "tests/oracle/cases.h"
-#include "tests/oracle/expect.h"
+#include "tests/oracle/semantics_expect.h"
 
 #define N_CASES 3000
 

@@ -1,6 +1,6 @@
 /* Hand-computed examples of the extensions in eager.h. Step time 10, block size 4 throughout; times
  * in the comments are when a step begins. */
-#include "tests/oracle/expect.h"
+#include "tests/oracle/semantics_expect.h"
 
 #define RUN(config, requests, expected)                                                            \
     expect_run(&(config), requests, G_N_ELEMENTS(requests), expected, NULL)

@@ -1,5 +1,5 @@
 /* The thirteen worked examples of docs/step-semantics.md, by their numbers. */
-#include "tests/oracle/expect.h"
+#include "tests/oracle/semantics_expect.h"
 
 #define RUN(config, requests, expected)                                                            \
     expect_run(&(config), requests, G_N_ELEMENTS(requests), expected, NULL)

@@ -1,4 +1,4 @@
-#include "sim_fixture.h"
+#include "tests/sim/sim_fixture.h"
 
 void fixture_deepseek_v3(EepModel *ret_model)
 {

@@ -6,7 +6,7 @@
 #include "sim/all2all.h"
 #include "sim/graph_mode.h"
 #include "sim/phase_cost.h"
-#include "sim_fixture.h"
+#include "tests/sim/sim_fixture.h"
 
 #define US 1e-6
 

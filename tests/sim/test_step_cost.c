@@ -7,7 +7,7 @@
 #include "sim/all2all.h"
 #include "sim/predictor_sim.h"
 #include "sim/step_cost.h"
-#include "sim_fixture.h"
+#include "tests/sim/sim_fixture.h"
 
 #define N  16
 #define US 1e-6

@@ -183,6 +183,31 @@ START_TEST(restart_up)
 }
 END_TEST
 
+/* 16 -> 64 -> 20, as a wide deployment does: one operation a phase, whatever the size. */
+START_TEST(many_engines)
+{
+    EepResizeParams params;
+    FakePool pool;
+
+    fake_params(&params, "g2.1");
+    params.max_engines = 64;
+    fake_pool_init(&pool, &params, 16);
+    pool.has_work = TRUE;
+    eep_resize_request(pool.resize, 64, NULL, NULL);
+    eep_resize_request(pool.resize, 20, NULL, NULL);
+    fake_pool_run(&pool, NULL, 50000);
+    ck_assert_uint_eq(pool.n_ended, 2);
+    ck_assert_uint_eq(pool.next_op - 1, 10 + 6);
+    ck_assert_uint_eq(pool.n_released, 44);
+    ck_assert_uint_eq(pool.n_aborts, 44);
+    ck_assert_uint_eq(pool.free_gpus, 44);
+    for (guint rank = 0; rank < 20; rank++)
+        ck_assert_uint_eq(eep_group_worker(eep_resize_group(pool.resize), rank), rank + 1);
+    check_serving(&pool, 20);
+    fake_pool_clear(&pool);
+}
+END_TEST
+
 /* The options that change which rows there are. */
 START_TEST(options_choose_rows)
 {
@@ -535,6 +560,7 @@ int main(void)
     tcase_add_test(tcase, g2_1_up);
     tcase_add_test(tcase, g2_1_down);
     tcase_add_test(tcase, restart_up);
+    tcase_add_test(tcase, many_engines);
     tcase_add_test(tcase, options_choose_rows);
     tcase_add_test(tcase, consensus_at_the_next_multiple);
     tcase_add_test(tcase, consensus_straddles_a_check);

@@ -6,7 +6,7 @@
 #include "core/resize/participant.h"
 #include "tests/unit/fake_pool.h"
 
-#define N_SEEDS 1500
+#define N_SEEDS 500
 #define LIMIT   100000
 
 typedef struct {

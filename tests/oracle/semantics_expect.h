@@ -1,7 +1,7 @@
 /* Running a hand-computed case against the oracle: rows of requests, rows of expected results.
  * Header-only, for the Check programs of this folder. */
-#ifndef EEP_TESTS_EXPECT_H
-#define EEP_TESTS_EXPECT_H
+#ifndef EEP_TESTS_SEMANTICS_EXPECT_H
+#define EEP_TESTS_SEMANTICS_EXPECT_H
 
 #include <check.h>
 #include <glib.h>
@@ -15,9 +15,9 @@ static inline EagerConfig expect_config(void)
     return (EagerConfig){
         .n_engines = 1,
         .block_size = 4,
-        .num_blocks = 1000,
         .max_num_batched_tokens = 100,
         .max_num_seqs = 256,
+        .num_blocks = 1000,
         .step_time = 10,
     };
 }

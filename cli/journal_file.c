@@ -1,0 +1,127 @@
+#include "cli/journal_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/output_file.h"
+#include "core/json.h"
+
+struct EepJournalFile {
+    EepJournal *journal;
+    FILE *stream; /* NULL: a replay */
+    char *path;
+};
+
+/* What decides a run; equal headers mean that the journal is of this run. */
+static char *header_of(const EepRunFacts *facts)
+{
+    EepText text;
+    EepJson json;
+
+    eep_text_init(&text);
+    eep_json_init(&json, &text, EEP_JSON_COMPACT);
+    eep_json_begin_object(&json, NULL);
+    eep_json_add_string(&json, "version", EEP_VERSION);
+    eep_json_add_string(&json, "backend", facts->backend);
+    eep_json_add_uint(&json, "seed", facts->seed);
+    eep_json_add_string(&json, "scenario_sha256", facts->scenario_sha256);
+    eep_json_add_string(&json, "traffic_sha256", facts->traffic_sha256);
+    eep_json_add_string(&json, "model_sha256", facts->model_sha256);
+    eep_json_add_string(&json, "hardware_sha256", facts->hardware_sha256);
+    eep_json_add_string(&json, "scenario", facts->scenario);
+    eep_json_end_object(&json);
+    return eep_text_steal(&text);
+}
+
+static gboolean write_bytes(gpointer self, gconstpointer bytes, gsize n_bytes, GError **error)
+{
+    EepJournalFile *file = self;
+
+    if (fwrite(bytes, 1, n_bytes, file->stream) == n_bytes)
+        return TRUE;
+    g_set_error(error, EEP_OUTPUT_ERROR, EEP_OUTPUT_ERROR_WRITE, "%s: cannot write: %s", file->path,
+                g_strerror(errno));
+    return FALSE;
+}
+
+EepJournalFile *eep_journal_file_create(const char *path, const EepRunFacts *facts, GError **error)
+{
+    g_autofree char *header = header_of(facts);
+    EepJournalFile *file = g_new0(EepJournalFile, 1);
+
+    file->path = g_strdup(path);
+    file->stream = fopen(path, "wb");
+    if (file->stream == NULL) {
+        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "%s: %s", path,
+                    g_strerror(errno));
+        eep_journal_file_free(file);
+        return NULL;
+    }
+    file->journal = eep_journal_new_recording(write_bytes, file, header);
+    return file;
+}
+
+EepJournalFile *eep_journal_file_open(const char *path, const EepRunFacts *facts, GError **error)
+{
+    g_autofree char *header = header_of(facts), *contents = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    EepJournalFile *file;
+    gsize length, n_dropped = 0;
+
+    if (!g_file_get_contents(path, &contents, &length, error))
+        return NULL;
+    bytes = g_bytes_new_take(g_steal_pointer(&contents), length);
+    file = g_new0(EepJournalFile, 1);
+    file->path = g_strdup(path);
+    file->journal = eep_journal_new_replay(bytes, &n_dropped, error);
+    if (file->journal == NULL) {
+        g_prefix_error(error, "%s: ", path);
+    } else if (strcmp(eep_journal_header(file->journal), header) != 0) {
+        g_set_error(error, EEP_JOURNAL_ERROR, EEP_JOURNAL_ERROR_FORMAT,
+                    "%s: recorded from another scenario, seed, trace, profile or version of the "
+                    "program: the scenario "
+                    "and the --set of the recording",
+                    path);
+    } else {
+        if (n_dropped > 0)
+            fprintf(stderr, "%s: the last %" G_GSIZE_FORMAT " bytes are torn and are left out\n",
+                    path, n_dropped);
+        return file;
+    }
+    eep_journal_file_free(file);
+    return NULL;
+}
+
+EepJournal *eep_journal_file_journal(EepJournalFile *file)
+{
+    return file->journal;
+}
+
+gboolean eep_journal_file_close(EepJournalFile *file, GError **error)
+{
+    gboolean is_closed;
+
+    if (file->stream == NULL)
+        return TRUE;
+    if (!eep_journal_flush(file->journal, error))
+        return FALSE;
+    is_closed = fclose(file->stream) == 0;
+    file->stream = NULL;
+    if (!is_closed)
+        g_set_error(error, EEP_OUTPUT_ERROR, EEP_OUTPUT_ERROR_WRITE, "%s: cannot write: %s",
+                    file->path, g_strerror(errno));
+    return is_closed;
+}
+
+void eep_journal_file_free(EepJournalFile *file)
+{
+    if (file == NULL)
+        return;
+    if (file->journal != NULL)
+        eep_journal_free(file->journal);
+    if (file->stream != NULL)
+        fclose(file->stream);
+    g_free(file->path);
+    g_free(file);
+}

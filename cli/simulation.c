@@ -1,0 +1,215 @@
+#include "cli/simulation.h"
+
+#include "sim/all2all.h"
+#include "sim/backend_sim.h"
+#include "sim/predictor_sim.h"
+
+/* Virtual time between two looks at the progress. */
+#define SLICE (10 * EEP_NS_PER_S)
+
+struct EepSimulation {
+    const EepScenario *scenario;
+    EepTrace *trace;
+    gboolean is_replay;
+    EepClock *clock;
+    GPtrArray *predictors; /* EepPredictor, one a pool */
+    EepBackend *backend;
+    EepScaleEvent *events;
+    EepDeployment *deployment;
+    EepLoop *loop;
+};
+
+static EepWorkloadStatus next_arrival(gpointer self, EepArrival *ret_arrival, GError **error)
+{
+    EepTraceRow row;
+
+    switch (eep_trace_next(self, &row, error)) {
+    case EEP_TRACE_ROW:
+        *ret_arrival = (EepArrival){.arrival = row.arrival,
+                                    .id = row.row,
+                                    .prompt_tokens = row.prompt_tokens,
+                                    .output_tokens = row.output_tokens,
+                                    .priority = row.priority,
+                                    .n_hashes = row.n_hashes,
+                                    .hashes = row.hashes};
+        return EEP_WORKLOAD_ARRIVAL;
+    case EEP_TRACE_END:
+        return EEP_WORKLOAD_END;
+    default:
+        return EEP_WORKLOAD_FAILED;
+    }
+}
+
+/* GPUs that the other pools leave to this one, in engines. */
+static guint max_engines(const EepScenario *scenario, const EepScenarioPool *pool)
+{
+    gint64 gpus = scenario->nodes * scenario->hardware.gpus_per_node;
+
+    for (guint i = 0; i < scenario->n_pools; i++)
+        if (&scenario->pools[i] != pool)
+            gpus -= scenario->pools[i].options.data_parallel_size *
+                    scenario->pools[i].options.tensor_parallel_size;
+    return (guint)(gpus / pool->options.tensor_parallel_size);
+}
+
+static EepPoolShape shape_of(const EepScenario *scenario, const EepScenarioPool *pool,
+                             EepTrace *trace, EepPredictor *predictor)
+{
+    const EepModel *model = &scenario->model;
+    const EepHardware *hardware = &scenario->hardware;
+    const EepPoolOptions *options = &pool->options;
+    const EepAll2all *all2all = eep_all2all(options->all2all_backend);
+    gboolean has_experts = options->enable_expert_parallel && !eep_hardware_is_constant(hardware);
+
+    return (EepPoolShape){
+        .n_moe_layers = has_experts ? (guint)eep_model_n_moe_layers(model) : 0,
+        .n_experts = (guint)model->n_routed_experts,
+        .n_groups = (guint)model->n_group,
+        .gpus_per_node = (guint)hardware->gpus_per_node,
+        .max_engines = MAX(max_engines(scenario, pool), (guint)options->data_parallel_size),
+        .n_blocks = (guint64)pool->memory.num_gpu_blocks,
+        .hash_tokens = eep_trace_hash_tokens(trace),
+        .max_model_len = options->max_model_len,
+        .expert_bytes = eep_model_expert_bytes(model),
+        .non_expert_bytes = eep_model_non_expert_bytes(model, options->tensor_parallel_size),
+        .standby_bytes = hardware->standby_group_bytes,
+        .control_latency = hardware->control_latency,
+        .predictor = predictor,
+        .max_ranks = all2all->max_ranks,
+        .all2all_name = all2all->name,
+        .is_elastic_backend = all2all->is_elastic,
+    };
+}
+
+static gboolean add_pools(EepSimulation *simulation, GError **error)
+{
+    const EepScenario *scenario = simulation->scenario;
+
+    for (guint i = 0; i < scenario->n_pools; i++) {
+        const EepScenarioPool *pool = &scenario->pools[i];
+        EepPredictor *predictor = g_ptr_array_index(simulation->predictors, i);
+        EepPoolShape shape = shape_of(scenario, pool, simulation->trace, predictor);
+
+        eep_sim_backend_set_predictor(simulation->backend, i, predictor);
+        if (!eep_deployment_add_pool(simulation->deployment, pool->name, &pool->options, &shape,
+                                     error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void make_events(EepSimulation *simulation)
+{
+    const EepScenario *scenario = simulation->scenario;
+
+    simulation->events = g_new0(EepScaleEvent, scenario->n_events);
+    for (guint i = 0; i < scenario->n_events; i++) {
+        const EepEventOptions *event = &scenario->events[i];
+
+        simulation->events[i] = (EepScaleEvent){
+            .at = event->at,
+            .pool = (EepPoolId)eep_scenario_find_pool(scenario, event->pool),
+            .new_data_parallel_size = (guint)event->scale_elastic_ep.new_data_parallel_size,
+            .id = event->id != NULL ? event->id : "",
+        };
+    }
+}
+
+EepSimulation *eep_simulation_new(const EepScenario *scenario, EepTrace *trace,
+                                  EepObserver *observer, EepJournal *journal, GError **error)
+{
+    EepSimulation *simulation = g_new0(EepSimulation, 1);
+    EepDeploymentOptions options = {.seed = (guint64)scenario->seed,
+                                    .retry_attempts = (guint)scenario->traffic.retry.attempts,
+                                    .retry_backoff = scenario->traffic.retry.backoff,
+                                    .retry_jitter = scenario->traffic.retry.jitter,
+                                    .n_events = scenario->n_events};
+    EepWorkload workload = {next_arrival, trace};
+
+    simulation->scenario = scenario;
+    simulation->trace = trace;
+    simulation->is_replay = journal != NULL && eep_journal_is_replay(journal);
+    simulation->predictors = g_ptr_array_new_with_free_func((GDestroyNotify)eep_predictor_free);
+    for (guint i = 0; i < scenario->n_pools; i++)
+        g_ptr_array_add(simulation->predictors,
+                        eep_sim_predictor_new(&scenario->model, &scenario->hardware,
+                                              &scenario->pools[i].options, &scenario->skew,
+                                              scenario->skew.mode == EEP_SKEW_SAMPLED,
+                                              (guint64)scenario->seed));
+    simulation->backend = eep_sim_backend_new(g_ptr_array_index(simulation->predictors, 0));
+    make_events(simulation);
+    options.events = simulation->events;
+    simulation->deployment = eep_deployment_new(
+        &options, simulation->backend, g_ptr_array_index(simulation->predictors, 0), observer);
+    simulation->clock =
+        simulation->is_replay ? eep_clock_replay_new(TRUE) : eep_clock_virtual_new();
+    simulation->loop = eep_loop_new(simulation->clock, eep_deployment_handle,
+                                    simulation->deployment, NULL, NULL, journal);
+    eep_deployment_attach(simulation->deployment, simulation->loop);
+    if (!add_pools(simulation, error) ||
+        !eep_deployment_start(simulation->deployment, &workload, error)) {
+        eep_simulation_free(simulation);
+        return NULL;
+    }
+    return simulation;
+}
+
+void eep_simulation_free(EepSimulation *simulation)
+{
+    if (simulation == NULL)
+        return;
+    eep_loop_free(simulation->loop);
+    eep_deployment_free(simulation->deployment);
+    eep_backend_free(simulation->backend);
+    g_ptr_array_free(simulation->predictors, TRUE);
+    eep_clock_free(simulation->clock);
+    g_free(simulation->events);
+    g_free(simulation);
+}
+
+gboolean eep_simulation_run(EepSimulation *simulation, EepSimulationProgress progress,
+                            gpointer self, gboolean *ret_interrupted, GError **error)
+{
+    const EepRunOptions *run = &simulation->scenario->run;
+    gboolean is_cut = run->end == EEP_RUN_CUT;
+    EepTime end = is_cut ? run->duration : EEP_TIME_NEVER, until = 0;
+
+    *ret_interrupted = FALSE;
+    while (until < end && !*ret_interrupted) {
+        EepTime next = eep_loop_horizon(simulation->loop);
+
+        if (next == EEP_TIME_NEVER && !simulation->is_replay)
+            break;
+        until = simulation->is_replay ? end : MIN(MAX(until, next) + SLICE, end);
+        if (!eep_loop_run(simulation->loop, until, error))
+            return FALSE;
+        *ret_interrupted = !progress(self, eep_loop_now(simulation->loop),
+                                     eep_deployment_n_submitted(simulation->deployment));
+    }
+    return eep_deployment_finish(simulation->deployment, is_cut || *ret_interrupted, error);
+}
+
+EepDeployment *eep_simulation_deployment(const EepSimulation *simulation)
+{
+    return simulation->deployment;
+}
+
+EepTime eep_simulation_end(const EepSimulation *simulation)
+{
+    return eep_loop_now(simulation->loop);
+}
+
+EepTime eep_simulation_end_of_traffic(const EepSimulation *simulation)
+{
+    const EepTrafficOptions *traffic = &simulation->scenario->traffic;
+    EepTime last = eep_deployment_last_arrival(simulation->deployment);
+
+    if (traffic->trace.path == NULL && traffic->synthetic.duration > 0)
+        return traffic->synthetic.duration;
+    return last == EEP_TIME_NEVER ? 0 : last + 1;
+}
+
+guint64 eep_simulation_n_events(const EepSimulation *simulation)
+{
+    return eep_loop_n_dispatched(simulation->loop);
+}
