@@ -4,6 +4,7 @@
 #include "cli/human.h"
 
 #include <math.h>
+#include <string.h>
 
 #define MAX_RESIZES   8
 #define MAX_ANATOMIES 3
@@ -46,12 +47,17 @@ static gboolean add_anatomy(EepScreenText *screen, const EepResizeRecord *resize
         if (phase->start == EEP_TIME_NEVER || phase->end == EEP_TIME_NEVER ||
             phase->end - phase->start < 50 * EEP_NS_PER_MS)
             continue;
+        g_autofree char *item =
+            g_strdup_printf("%s %.1f", phase->name, eep_time_to_seconds(phase->end - phase->start));
         if (is_first)
             eep_screen_print(screen, "%2u = ", number);
         else
             eep_screen_print(screen, "%s", phase->blocks != blocks ? " | " : ", ");
-        eep_screen_print(screen, "%s %.1f", phase->name,
-                         eep_time_to_seconds(phase->end - phase->start));
+        if (screen->line.length + strlen(item) + 2 > EEP_SCREEN_COLUMNS) {
+            eep_screen_end_line(screen);
+            eep_screen_print(screen, "     ");
+        }
+        eep_screen_print(screen, "%s", item);
         blocks = phase->blocks;
         is_first = FALSE;
     }

@@ -68,14 +68,14 @@ START_TEST(table)
         const char *name, *line;
     } cases[] = {
         {"    ", "                                base                            better"},
-        {"SLO", "SLO attainment %                50.0        75.0       +25.0 (+50.0 %)"},
+        {"SLO", "SLO attainment %                50.0        75.0       +25 (+50.0 %)"},
         {"completed", "completed                     87,103      87,103                     ="},
-        {"rejected", "rejected                           0           3                  +3.00"},
-        {"TTFT p50", "TTFT p50 ms                      200         150       -50.0 (-25.0 %)"},
+        {"rejected", "rejected                           0           3                     +3"},
+        {"TTFT p50", "TTFT p50 ms                      200         150       -50 (-25.0 %)"},
         {"TTFT p99", "TTFT p99 ms                        -        4.00                     -"},
-        {"GPU-hours", "GPU-hours                         10           8       -2.00 (-20.0 %)"},
+        {"GPU-hours", "GPU-hours                         10           8       -2 (-20.0 %)"},
         {"model", "model                              m           n"},
-        {"resizes", "resizes                         1.00        2.00       +1.00 (+100 %)"},
+        {"resizes", "resizes                         1           2          +1 (+100 %)"},
         {"  stall s", "  stall s                       4.00        2.50       -1.50 (-37.5 %)"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {

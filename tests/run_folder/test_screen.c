@@ -89,7 +89,7 @@ START_TEST(crowded_screen)
     g_autoptr(EepMetrics) metrics = eep_metrics_new(&slo, &measure);
     EepObserver *observer = eep_metrics_observer(metrics);
     EepRunFacts facts = sample_run_facts(NULL);
-    EepBasis basis[40];
+    EepRunBasis basis[40];
     const EepSummaryScreenPlace place = {"runs/a", TRUE, 0};
 
     for (guint i = 0; i < 20; i++) {
@@ -115,7 +115,7 @@ START_TEST(crowded_screen)
     for (guint i = 0; i < 2; i++)
         observer->ops->size_changed(observer, 0, i, 16 + i);
     for (guint i = 0; i < G_N_ELEMENTS(basis); i++)
-        basis[i] = (EepBasis){"a figure na\xc3\xafvely thought of", "assumed", NULL};
+        basis[i] = (EepRunBasis){"a figure na\xc3\xafvely thought of", "assumed", NULL};
     eep_metrics_finish(metrics, &end);
     facts.name =
         "a-scenario-whose-name-alone-is-so-very-long-that-nothing-else-can-be-shown-on-its-"
