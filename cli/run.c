@@ -50,6 +50,8 @@ static void catch_signals(void)
     was_interrupted = 0;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* Beyond a limit on file sizes a write then fails, and is told like a full disk. */
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 static gboolean on_progress(gpointer self, EepTime now, guint64 n_submitted)
