@@ -73,6 +73,18 @@ static void folder_decision(EepObserver *self, EepTime now, EepPoolId pool, cons
     eep_output_file_added(folder->files[EVENTS]);
 }
 
+static void folder_rearranged(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
+                              guint64 n_experts_moved, double balancedness_before,
+                              double balancedness_after)
+{
+    const EepFact facts[] = {EEP_FACT_I("experts_moved", n_experts_moved),
+                             EEP_FACT_I("bytes_moved", bytes_moved),
+                             EEP_FACT_D("balancedness_before", balancedness_before),
+                             EEP_FACT_D("balancedness_after", balancedness_after)};
+
+    folder_decision(self, now, pool, "eplb_rearranged", facts, G_N_ELEMENTS(facts));
+}
+
 /* -- which folder ------------------------------------------------------------------------------ */
 
 static gboolean is_ours(const char *name)
@@ -210,6 +222,7 @@ EepRunFolder *eep_run_folder_open(const char *out, const char *name,
     ops.request_ended = folder_request_ended;
     ops.step = folder_step;
     ops.decision = folder_decision;
+    ops.rearranged = folder_rearranged;
     folder->base.ops = &ops;
     folder->options = *options;
     if (out != NULL ? !choose_given(folder, out, error) : !choose_next(folder, name, error))

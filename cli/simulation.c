@@ -7,6 +7,9 @@
 /* Virtual time between two looks at the progress. */
 #define SLICE (10 * EEP_NS_PER_S)
 
+/* The bound of data_parallel_size, however many GPUs there are. */
+#define MOST_ENGINES 4096
+
 struct EepSimulation {
     const EepScenario *scenario;
     EepTrace *trace;
@@ -49,7 +52,7 @@ static guint max_engines(const EepScenario *scenario, const EepScenarioPool *poo
         if (&scenario->pools[i] != pool)
             gpus -= scenario->pools[i].options.data_parallel_size *
                     scenario->pools[i].options.tensor_parallel_size;
-    return (guint)(gpus / pool->options.tensor_parallel_size);
+    return (guint)MIN(gpus / pool->options.tensor_parallel_size, MOST_ENGINES);
 }
 
 static EepPoolShape shape_of(const EepScenario *scenario, const EepScenarioPool *pool,
