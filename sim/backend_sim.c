@@ -196,18 +196,25 @@ static void sim_read_load(EepBackend *backend, const EepOp *op, guint64 from_ste
     SimBackend *self = (SimBackend *)backend;
     Pool *pool = pool_of(self, op->pool);
     const gsize cells = eep_sim_predictor_load_cells(pool->predictor);
-    double *load = g_new0(double, cells);
+    const gsize size = sizeof(EepLoadReport) + cells * sizeof(double);
+    EepLoadReport *report = g_malloc0(size);
+    gboolean is_mixed = !eep_sim_predictor_loads_are_proportional(pool->predictor);
     for (guint64 i = pool->load.begin; i < pool->load.end; i++) {
         const EepLoadRun *run = &pool->load.runs[i % EEP_LOAD_RUNS];
         guint64 first = MAX(run->first_step, from_step);
         guint64 end = MIN(run->first_step + run->n_steps, to_step);
-        if (first < end)
-            eep_sim_predictor_add_step_load(pool->predictor, run->version, first, end - first,
-                                            (double)run->tokens, load);
+        if (first >= end)
+            continue;
+        is_mixed |= report->version != 0 && report->version != run->version;
+        report->version = run->version;
+        eep_sim_predictor_add_step_load(pool->predictor, run->version, first, end - first,
+                                        (double)run->tokens, report->tokens);
     }
+    if (is_mixed)
+        report->version = 0;
     prune(self);
     add_pending(self, op, EEP_OP_READ_LOAD, 0, eep_loop_now(backend->loop),
-                g_bytes_new_take(load, cells * sizeof(double)));
+                g_bytes_new_take(report, size));
 }
 
 /* Whether the scope names the operation, its workers apart. Id 0 and pool 0 mean any. */

@@ -94,6 +94,12 @@ void eep_sim_predictor_add_step_load(EepPredictor *predictor, guint64 version, g
                             ret_load);
 }
 
+gboolean eep_sim_predictor_loads_are_proportional(const EepPredictor *predictor)
+{
+    g_return_val_if_fail(predictor->ops == &sim_ops, FALSE);
+    return !eep_step_model_is_sampled(((const SimPredictor *)predictor)->steps);
+}
+
 gsize eep_sim_predictor_load_cells(const EepPredictor *predictor)
 {
     g_return_val_if_fail(predictor->ops == &sim_ops, 0);

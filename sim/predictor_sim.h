@@ -25,6 +25,10 @@ EepPredictor *eep_sim_predictor_new(const EepModel *model, const EepHardware *ha
 void eep_sim_predictor_add_step_load(EepPredictor *predictor, guint64 version, guint64 first_step,
                                      guint64 n_steps, double tokens, double *ret_load);
 
+/* Whether two loads of one popularity version are proportional to each other: not when each step
+ * draws its own. For predictors of this kind only. */
+gboolean eep_sim_predictor_loads_are_proportional(const EepPredictor *predictor);
+
 /* Cells of a load: MoE layers * experts. For predictors of this kind only. */
 gsize eep_sim_predictor_load_cells(const EepPredictor *predictor);
 

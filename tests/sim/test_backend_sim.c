@@ -63,6 +63,7 @@ END_TEST
 typedef struct {
     EepCompletion completion;
     EepTime at;
+    guint64 version;
     double *load;
 } Ended;
 
@@ -83,8 +84,10 @@ static gboolean note(gpointer self, const EepEvent *event, GError **error)
     eep_completion_from_event(event, &ended.completion);
     if (event->blob) {
         gsize size;
-        gconstpointer data = g_bytes_get_data(event->blob, &size);
-        ended.load = g_memdup2(data, size);
+        const EepLoadReport *report = g_bytes_get_data(event->blob, &size);
+        ck_assert_uint_eq(size, sizeof *report + 58 * 256 * sizeof(double));
+        ended.version = report->version;
+        ended.load = g_memdup2(report->tokens, size - sizeof *report);
     }
     g_array_append_val(world->ended, ended);
     return TRUE;
@@ -223,6 +226,12 @@ START_TEST(test_load_window)
     for (guint i = 0; i < 58 * 256; i++)
         sum += nth(&world, 6)->load[i];
     ck_assert_double_eq_tol(sum, 58.0 * 8 * (16 + 16 + 20), 1e-6);
+    /* Draws of other steps are not proportional to these. */
+    if (_i == 1)
+        ck_assert_uint_eq(nth(&world, 6)->version, 0);
+    else
+        ck_assert_uint_eq(nth(&world, 6)->version,
+                          world.predictor->ops->popularity_version(world.predictor));
     world_clear(&world);
 }
 END_TEST
