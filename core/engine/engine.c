@@ -144,8 +144,7 @@ void eep_engine_remove(EepEngine *engine, EepRequest *request)
     request->blocks = 0;
 }
 
-/* -- invariants
- * ---------------------------------------------------------------------------------------- */
+/* -- invariants ------------------------------------------------------------------------------- */
 
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \
