@@ -207,8 +207,8 @@ START_TEST(a_resize_drains_a_rearrangement)
     ck_assert_uint_eq(run->resizes->len, 1);
     const EepResizeRecord *record = kit_nth(run->resizes, EepResizeRecord, 0);
     ck_assert_str_eq(eep_outcome_names[record->outcome], "complete");
-    /* Asynchronous: the first layer's move, [100, 300], is forgotten at the commit. Synchronous: the
-     * same, and the steps it held go on to the pause. */
+    /* Asynchronous: the first layer's move, [100, 300], is forgotten at the commit. Synchronous:
+     * the same, and the steps it held go on to the pause. */
     ck_assert_int_eq(record->commit, 105);
     for (guint i = 0; i < changes.n; i++)
         ck_assert_msg(changes.at[i] >= record->commit && changes.at[i] != 300,
