@@ -290,7 +290,13 @@ START_TEST(tables)
     ck_assert_str_eq(events,
                      "{\"t_ns\":40000000000,\"pool\":\"main\",\"event\":\"resize_accepted\","
                      "\"id\":\"grow\",\"from\":16,\"to\":20,\"commit_ns\":41000000000,"
-                     "\"share\":0.25}\n");
+                     "\"share\":0.25}\n"
+                     "{\"t_ns\":46500000000,\"pool\":\"main\",\"event\":\"eplb_rearranged\","
+                     "\"experts_moved\":12,\"bytes_moved\":8000000000,"
+                     "\"balancedness_before\":0.7,\"balancedness_after\":0.9}\n"
+                     "{\"t_ns\":60000000000,\"pool\":\"main\",\"event\":\"eplb_rearranged\","
+                     "\"experts_moved\":7,\"bytes_moved\":5000000000,"
+                     "\"balancedness_before\":0.8,\"balancedness_after\":0.95}\n");
     g_autofree char *scenario = read_file("out", "scenario.yaml");
     ck_assert_str_eq(scenario, "eep: 1\nname: sample\n");
 }
@@ -312,7 +318,7 @@ START_TEST(schemas)
         json_decref(line);
         n_lines++;
     }
-    ck_assert_uint_eq(n_lines, 1 + 240 + 236);
+    ck_assert_uint_eq(n_lines, 3 + 240 + 236); /* decisions, requests, steps */
     g_autofree char *text = read_file("out", "wallclock.json");
     json_t *wallclock = json_loads(text, 0, NULL);
     g_autofree char *fault = schema_check(clock_schema, wallclock);
