@@ -132,7 +132,7 @@ static gboolean make(EepRunFolder *folder, const char *path, gboolean *ret_exist
     }
     int number = errno;
     *ret_exists = number == EEXIST;
-    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(number),
+    g_set_error(error, EEP_OUTPUT_ERROR, EEP_OUTPUT_ERROR_WRITE,
                 "%s: the run folder cannot be made: %s", path, g_strerror(number));
     return FALSE;
 }
@@ -149,7 +149,7 @@ static gboolean choose_given(EepRunFolder *folder, const char *out, GError **err
     g_autofree char *parent = g_path_get_dirname(out);
     if (g_mkdir_with_parents(parent, 0777) != 0) {
         int number = errno;
-        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(number),
+        g_set_error(error, EEP_OUTPUT_ERROR, EEP_OUTPUT_ERROR_WRITE,
                     "%s: the folder cannot be made: %s", parent, g_strerror(number));
         return FALSE;
     }
@@ -186,7 +186,7 @@ static gboolean choose_next(EepRunFolder *folder, const char *name, GError **err
 
     if (g_mkdir_with_parents("runs", 0777) != 0) {
         int number = errno;
-        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(number),
+        g_set_error(error, EEP_OUTPUT_ERROR, EEP_OUTPUT_ERROR_WRITE,
                     "runs: the folder of run folders cannot be made: %s", g_strerror(number));
         return FALSE;
     }

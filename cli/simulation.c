@@ -189,6 +189,9 @@ gboolean eep_simulation_run(EepSimulation *simulation, EepSimulationProgress pro
         *ret_interrupted = !progress(self, eep_loop_now(simulation->loop),
                                      eep_deployment_n_submitted(simulation->deployment));
     }
+    /* What is still queued when a journal ends is what the recorded run did not come to. */
+    if (simulation->is_replay && eep_loop_horizon(simulation->loop) <= MIN(end, EEP_TIME_NEVER - 1))
+        *ret_interrupted = TRUE;
     return eep_deployment_finish(simulation->deployment, is_cut || *ret_interrupted, error);
 }
 
