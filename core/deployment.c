@@ -20,8 +20,7 @@ static EepPool *pool_of(EepDeployment *deployment, guint64 id)
     return g_ptr_array_index(deployment->pools, id);
 }
 
-/* -- the ends of requests
- * ------------------------------------------------------------------------------ */
+/* -- the ends of requests --------------------------------------------------------------------- */
 
 static void end_request(gpointer self, EepRequest *request)
 {
@@ -29,7 +28,8 @@ static void end_request(gpointer self, EepRequest *request)
     EepObserver *observer = deployment->services.observer;
     EepTime now = eep_loop_now(deployment->services.loop);
 
-    eep_loop_record_action(deployment->services.loop, 6, request->id, request->fate);
+    eep_loop_record_action(deployment->services.loop, EEP_ACTION_END_REQUEST, request->id,
+                           request->fate);
     if (request->fate == EEP_FATE_COMPLETED && deployment->last_refusal != EEP_TIME_NEVER &&
         request->queued >= deployment->last_refusal)
         eep_pool_saw_success(pool_of(deployment, request->pool));
@@ -45,8 +45,7 @@ static void reject(EepDeployment *deployment, EepRequest *request, EepReason rea
     end_request(deployment, request);
 }
 
-/* -- admission and retries
- * ----------------------------------------------------------------------------- */
+/* -- admission and retries -------------------------------------------------------------------- */
 
 /* Half a client's usual library: exponential backoff with jitter, counted from the refusal. */
 static void retry_or_reject(EepDeployment *deployment, EepRequest *request, EepReason reason)
@@ -161,8 +160,7 @@ static void on_retry(EepDeployment *deployment, const EepEvent *event)
     attempt(deployment, request);
 }
 
-/* -- events
- * -------------------------------------------------------------------------------------------- */
+/* -- events ----------------------------------------------------------------------------------- */
 
 static gboolean on_completion(EepDeployment *deployment, const EepEvent *event, GError **error)
 {
@@ -240,8 +238,7 @@ gboolean eep_deployment_handle(gpointer self, const EepEvent *event, GError **er
     return FALSE;
 }
 
-/* -- life
- * ---------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------- */
 
 EepDeployment *eep_deployment_new(const EepDeploymentOptions *options, EepBackend *backend,
                                   EepPredictor *predictor, EepObserver *observer)

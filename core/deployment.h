@@ -13,8 +13,7 @@ G_BEGIN_DECLS
 
 typedef struct EepDeployment EepDeployment;
 
-/* -- where requests come from
- * ------------------------------------------------------------------------ */
+/* -- where requests come from ----------------------------------------------------------------- */
 
 typedef struct {
     EepTime arrival;                      /* never before the one before */
@@ -32,8 +31,7 @@ typedef struct {
     gpointer self;
 } EepWorkload;
 
-/* -- what operators do
- * ------------------------------------------------------------------------------- */
+/* -- what operators do ------------------------------------------------------------------------ */
 
 typedef struct {
     EepTime at;

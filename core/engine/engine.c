@@ -39,16 +39,6 @@ void eep_engine_free(EepEngine *engine)
     g_free(engine);
 }
 
-/* Negative when x is more urgent: by (priority, arrival, id), as vLLM's priority policy. */
-static int urgency_compare(const EepRequest *x, const EepRequest *y)
-{
-    if (x->priority != y->priority)
-        return x->priority < y->priority ? -1 : 1;
-    if (x->arrival != y->arrival)
-        return x->arrival < y->arrival ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
 void eep_engine_add(EepEngine *engine, EepRequest *request)
 {
     EepRequest *behind = NULL;
@@ -58,7 +48,7 @@ void eep_engine_add(EepEngine *engine, EepRequest *request)
     request->worker = engine->worker;
     if (engine->by_priority)
         for (EepRequest *other = engine->waiting.tail;
-             other != NULL && urgency_compare(request, other) < 0; other = other->prev)
+             other != NULL && eep_request_compare_urgency(request, other) < 0; other = other->prev)
             behind = other;
     eep_request_queue_insert_before(&engine->waiting, behind, request);
     if (engine->waiting.head == request)
@@ -154,8 +144,7 @@ void eep_engine_remove(EepEngine *engine, EepRequest *request)
     request->blocks = 0;
 }
 
-/* -- invariants
- * ---------------------------------------------------------------------------------------- */
+/* -- invariants ------------------------------------------------------------------------------- */
 
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \

@@ -102,8 +102,7 @@ GQuark eep_engine_error_quark(void);
  * difference. O(requests). */
 gboolean eep_engine_check(const EepEngine *engine, GError **error);
 
-/* -- for the scheduler
- * --------------------------------------------------------------------------------- */
+/* -- for the scheduler ------------------------------------------------------------------------ */
 
 /* Phase at which a decoding request of this base needs its blocks. */
 guint32 eep_engine_phase_of(const EepEngine *engine, const EepRequest *request);

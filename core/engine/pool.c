@@ -5,8 +5,7 @@
 
 G_DEFINE_QUARK(eep - pool - error - quark, eep_pool_error)
 
-/* -- life
- * ---------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------- */
 
 EepEngine *eep_pool_make_engine(EepPool *pool)
 {
@@ -122,8 +121,7 @@ gboolean eep_pool_is_refusing(const EepPool *pool)
     return pool->is_refusing;
 }
 
-/* -- routing
- * ------------------------------------------------------------------------------------------- */
+/* -- routing ---------------------------------------------------------------------------------- */
 
 static void queue_stats(EepPool *pool)
 {
@@ -166,8 +164,7 @@ gboolean eep_pool_submit(EepPool *pool, EepRequest *request)
     return TRUE;
 }
 
-/* -- planning
- * ------------------------------------------------------------------------------------------ */
+/* -- planning --------------------------------------------------------------------------------- */
 
 void eep_pool_queue_plan(EepPool *pool)
 {
@@ -276,8 +273,7 @@ gboolean eep_pool_on_plan(EepPool *pool, GError **error)
     return TRUE;
 }
 
-/* -- the end of a step
- * --------------------------------------------------------------------------------- */
+/* -- the end of a step ------------------------------------------------------------------------ */
 
 static void on_gaps(gpointer self, EepTime gap, guint64 n)
 {
@@ -453,8 +449,7 @@ gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, 
     return TRUE;
 }
 
-/* -- holds, end, account
- * ------------------------------------------------------------------------------- */
+/* -- holds, end, account ---------------------------------------------------------------------- */
 
 void eep_pool_hold(EepPool *pool)
 {

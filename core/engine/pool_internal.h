@@ -11,17 +11,6 @@
 
 G_BEGIN_DECLS
 
-/* Kinds of eep_loop_record_action(). */
-typedef enum {
-    EEP_ACTION_SUBMIT_STEP = 1,
-    EEP_ACTION_MOVE,
-    EEP_ACTION_READ_LOAD,
-    EEP_ACTION_PHASE,
-    EEP_ACTION_ROUTE,
-    EEP_ACTION_END_REQUEST,
-    EEP_ACTION_RESIZE,
-} EepActionKind;
-
 typedef struct {
     EepPlan plan;
     EepOpId op;

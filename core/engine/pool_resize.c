@@ -406,8 +406,7 @@ static const EepResizeHost host = {
     .told = host_told,
 };
 
-/* -- what the pool hands in -----------------------------------------------------------------------
- */
+/* -- what the pool hands in ------------------------------------------------------------------- */
 
 gboolean eep_pool_resize_init(EepPool *pool, GError **error)
 {

@@ -33,8 +33,7 @@ struct EepPrefixCache {
     guint32 serial; /* of lookups */
 };
 
-/* -- nodes and the queue of free blocks
- * ------------------------------------------------------------ */
+/* -- nodes and the queue of free blocks ------------------------------------------------------- */
 
 static guint32 node_new(EepPrefixCache *cache, guint32 extent, guint32 start, guint64 n)
 {
@@ -89,8 +88,7 @@ static void queue_push_anonymous(EepPrefixCache *cache, guint64 n)
         queue_insert_before(cache, node_new(cache, NO_OWNER, 0, n), 0);
 }
 
-/* -- hash table of extents
- * -------------------------------------------------------------------------- */
+/* -- hash table of extents -------------------------------------------------------------------- */
 
 static inline guint32 bucket_of(const EepPrefixCache *cache, guint64 hash)
 {
@@ -164,8 +162,7 @@ static guint32 extent_get(EepPrefixCache *cache, guint64 hash)
     return index;
 }
 
-/* -- parts of an extent
- * ----------------------------------------------------------------------------- */
+/* -- parts of an extent ----------------------------------------------------------------------- */
 
 static void part_unlink(EepPrefixCache *cache, guint32 part)
 {
@@ -214,8 +211,7 @@ static void request_add_run(EepRequest *request, guint hash, guint32 start, guin
     request->runs[request->n_runs++] = (EepKvRun){(guint16)hash, (guint16)start, (guint16)n};
 }
 
-/* -- public
- * ----------------------------------------------------------------------------------------- */
+/* -- public ----------------------------------------------------------------------------------- */
 
 EepPrefixCache *eep_prefix_cache_new(guint64 n_blocks, guint blocks_per_extent)
 {

@@ -22,6 +22,15 @@ const char *const eep_reason_names[EEP_REASON_COUNT] = {
     [EEP_REASON_TIMEOUT] = "timeout",
 };
 
+int eep_request_compare_urgency(const EepRequest *x, const EepRequest *y)
+{
+    if (x->priority != y->priority)
+        return x->priority < y->priority ? -1 : 1;
+    if (x->arrival != y->arrival)
+        return x->arrival < y->arrival ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
 #define SLOTS_PER_CHUNK 1024
 
 struct EepRequestTable {

@@ -67,7 +67,7 @@ struct EepRequest {
     guint16 engine;      /* index of its engine while it is in a queue */
     guint8 state;        /* EepRequestState */
     guint8 fate, reason; /* EepFate, EepReason */
-    guint8 n_attempts;
+    guint16 n_attempts;
     guint16 pool;
     gint32 priority; /* smaller is more urgent */
     guint32 n_preemptions;
@@ -100,6 +100,9 @@ static inline guint32 eep_request_known(const EepRequest *request)
     return request->prompt_tokens + request->generated;
 }
 
+/* Negative when x is more urgent: by (priority, arrival, id), as in vLLM's priority policy. */
+int eep_request_compare_urgency(const EepRequest *x, const EepRequest *y);
+
 EepRequestTable *eep_request_table_new(void);
 void eep_request_table_free(EepRequestTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepRequestTable, eep_request_table_free)
@@ -111,8 +114,7 @@ EepRequest *eep_request_new(EepRequestTable *table, guint64 id, EepTime arrival,
 void eep_request_free(EepRequestTable *table, EepRequest *request);
 guint64 eep_request_table_n_live(const EepRequestTable *table);
 
-/* -- queues: doubly linked through prev/next ------------------------------------------------------
- */
+/* -- queues: doubly linked through prev/next -------------------------------------------------- */
 
 typedef struct {
     EepRequest *head, *tail;

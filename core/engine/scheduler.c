@@ -2,17 +2,7 @@
 
 #include <string.h>
 
-static gint compare_urgency(const EepRequest *x, const EepRequest *y)
-{
-    if (x->priority != y->priority)
-        return x->priority < y->priority ? -1 : 1;
-    if (x->arrival != y->arrival)
-        return x->arrival < y->arrival ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
-/* -- preemption
- * ---------------------------------------------------------------------------------------- */
+/* -- preemption ------------------------------------------------------------------------------- */
 
 /* A token of the step in flight still comes, and with it the last gap. If that step completes the
  * prefill, its chunk sees to it. */
@@ -130,7 +120,7 @@ static EepRequest *least_urgent(const EepEngine *engine)
     EepRequest *worst = engine->running.head;
 
     for (EepRequest *request = worst->next; request != NULL; request = request->next)
-        if (compare_urgency(request, worst) > 0)
+        if (eep_request_compare_urgency(request, worst) > 0)
             worst = request;
     return worst;
 }
@@ -209,8 +199,7 @@ static void grow_by_priority(EepEngine *engine, EepPlan *plan, EepPlan *before, 
         }
 }
 
-/* -- chunks and admission
- * ------------------------------------------------------------------------------ */
+/* -- chunks and admission --------------------------------------------------------------------- */
 
 /* Reserves `n_tokens` of the request's known ones, for which it has got its blocks. */
 static void schedule_chunk(EepEngine *engine, EepPlan *plan, EepRequest *request, guint32 n_tokens,

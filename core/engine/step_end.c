@@ -56,8 +56,7 @@ void eep_plan_reset(EepPlan *plan, guint64 step, guint n_engines)
     g_ptr_array_set_size(plan->resumed, 0);
 }
 
-/* -- commit
- * -------------------------------------------------------------------------------------------- */
+/* -- commit ----------------------------------------------------------------------------------- */
 
 /* One more token of the request, not of a decode that goes on. */
 static void deliver_after_prefill(EepEngine *engine, EepRequest *request,
@@ -225,8 +224,7 @@ void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepPlan *after, Ee
     }
 }
 
-/* -- discard
- * ------------------------------------------------------------------------------------------- */
+/* -- discard ---------------------------------------------------------------------------------- */
 
 static void give_blocks(EepEngine *engine, guint64 n)
 {

@@ -166,7 +166,7 @@ EepMetrics *sample_run_metrics(gboolean with_incident)
 
 EepRunFacts sample_run_facts(const char *const *expect)
 {
-    static const EepBasis basis[] = {
+    static const EepRunBasis basis[] = {
         {"all2all model, EP 8..32", "measured", "table"},
         {"start-up of an engine", "assumed", "no published figure"},
         {"skew of synthetic traffic", "assumed", NULL},
