@@ -32,7 +32,7 @@ typedef struct {
 } EepCommand;
 
 /* Errors of usage: unknown words, missing arguments, files that are not there. Exit 2, as are
- * EEP_OPTION_ERROR, G_OPTION_ERROR and G_FILE_ERROR. */
+ * EEP_OPTION_ERROR, G_OPTION_ERROR, G_FILE_ERROR, EEP_TRACE_ERROR and a damaged journal. */
 #define EEP_COMMAND_ERROR (eep_command_error_quark())
 GQuark eep_command_error_quark(void);
 typedef enum {

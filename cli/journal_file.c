@@ -53,8 +53,8 @@ EepJournalFile *eep_journal_file_create(const char *path, const EepRunFacts *fac
     file->path = g_strdup(path);
     file->stream = fopen(path, "wb");
     if (file->stream == NULL) {
-        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "%s: %s", path,
-                    g_strerror(errno));
+        g_set_error(error, EEP_OUTPUT_ERROR, EEP_OUTPUT_ERROR_WRITE, "%s: cannot be created: %s",
+                    path, g_strerror(errno));
         eep_journal_file_free(file);
         return NULL;
     }

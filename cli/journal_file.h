@@ -1,7 +1,8 @@
 /* EepJournalFile: a journal in a file.
  *
  * Recording writes to the file as the run goes on. A replay reads it whole and refuses one that was
- * recorded from another scenario, seed or program version. Owned by its opener. */
+ * recorded from another scenario, seed or program version; a torn tail is left out with a warning.
+ * Owned by its opener. */
 #ifndef EEP_CLI_JOURNAL_FILE_H
 #define EEP_CLI_JOURNAL_FILE_H
 

@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "cli/data.h"
 #include "core/json.h"
+#include "core/loop/journal.h"
 #include "core/options.h"
 #include "core/suggest.h"
 #include "traces/trace.h"
@@ -67,6 +68,7 @@ int eep_command_fail(GError *error)
 {
     gboolean is_input = error->domain == G_OPTION_ERROR || error->domain == EEP_OPTION_ERROR ||
                         error->domain == G_FILE_ERROR || error->domain == EEP_TRACE_ERROR ||
+                        g_error_matches(error, EEP_JOURNAL_ERROR, EEP_JOURNAL_ERROR_FORMAT) ||
                         g_error_matches(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE);
     /* FILE:LINE:COL: is for editors to read, so nothing stands before it. */
     gboolean has_place = g_regex_match_simple("^[^\n]*?:[0-9]+:[0-9]+: ", error->message, 0, 0);

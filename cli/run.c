@@ -42,14 +42,17 @@ static void on_signal(int signal_number)
     was_interrupted = 1;
 }
 
-/* The first Ctrl-C ends the run in order, a second one at once. */
+/* The first Ctrl-C ends the run in order, a second one at once. A file that may not grow further is
+ * a write that failed. */
 static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
 
     was_interrupted = 0;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 static gboolean on_progress(gpointer self, EepTime now, guint64 n_submitted)
@@ -146,9 +149,10 @@ static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
     if (run->simulation == NULL)
         return FALSE;
     catch_signals();
-    if (!eep_simulation_run(run->simulation, on_progress, run, ret_interrupted, error))
-        return FALSE;
-    return run->journal == NULL || eep_journal_file_close(run->journal, error);
+    gboolean is_ok = eep_simulation_run(run->simulation, on_progress, run, ret_interrupted, error);
+    /* The journal of a run that failed is the way to see it fail again. */
+    return (run->journal == NULL || eep_journal_file_close(run->journal, is_ok ? error : NULL)) &&
+           is_ok;
 }
 
 static void finish_metrics(Run *run)
@@ -255,6 +259,9 @@ int eep_command_run(int argc, char **argv)
     if (check_options(&options, &error) && open_run(&run, &options, argv[1], &error) &&
         simulate(&run, &interrupted, &error)) {
         end_progress(&run);
+        if (options.replay != NULL && interrupted && !was_interrupted)
+            fprintf(stderr, "%s: ends before the run does: replayed up to %.6f s\n", options.replay,
+                    eep_time_to_seconds(eep_simulation_end(run.simulation)));
         status = report(&run, &options, interrupted, &error);
     }
     if (error != NULL)

@@ -73,6 +73,18 @@ static void folder_decision(EepObserver *self, EepTime now, EepPoolId pool, cons
     eep_output_file_added(folder->files[EVENTS]);
 }
 
+static void folder_rearranged(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
+                              guint64 n_experts_moved, double balancedness_before,
+                              double balancedness_after)
+{
+    const EepFact facts[] = {EEP_FACT_I("experts_moved", n_experts_moved),
+                             EEP_FACT_I("bytes_moved", bytes_moved),
+                             EEP_FACT_D("balancedness_before", balancedness_before),
+                             EEP_FACT_D("balancedness_after", balancedness_after)};
+
+    folder_decision(self, now, pool, "eplb_rearranged", facts, G_N_ELEMENTS(facts));
+}
+
 /* -- which folder ------------------------------------------------------------------------------ */
 
 static gboolean is_ours(const char *name)
@@ -120,7 +132,7 @@ static gboolean make(EepRunFolder *folder, const char *path, gboolean *ret_exist
     }
     int number = errno;
     *ret_exists = number == EEXIST;
-    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(number),
+    g_set_error(error, EEP_OUTPUT_ERROR, EEP_OUTPUT_ERROR_WRITE,
                 "%s: the run folder cannot be made: %s", path, g_strerror(number));
     return FALSE;
 }
@@ -137,7 +149,7 @@ static gboolean choose_given(EepRunFolder *folder, const char *out, GError **err
     g_autofree char *parent = g_path_get_dirname(out);
     if (g_mkdir_with_parents(parent, 0777) != 0) {
         int number = errno;
-        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(number),
+        g_set_error(error, EEP_OUTPUT_ERROR, EEP_OUTPUT_ERROR_WRITE,
                     "%s: the folder cannot be made: %s", parent, g_strerror(number));
         return FALSE;
     }
@@ -174,7 +186,7 @@ static gboolean choose_next(EepRunFolder *folder, const char *name, GError **err
 
     if (g_mkdir_with_parents("runs", 0777) != 0) {
         int number = errno;
-        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(number),
+        g_set_error(error, EEP_OUTPUT_ERROR, EEP_OUTPUT_ERROR_WRITE,
                     "runs: the folder of run folders cannot be made: %s", g_strerror(number));
         return FALSE;
     }
@@ -210,6 +222,7 @@ EepRunFolder *eep_run_folder_open(const char *out, const char *name,
     ops.request_ended = folder_request_ended;
     ops.step = folder_step;
     ops.decision = folder_decision;
+    ops.rearranged = folder_rearranged;
     folder->base.ops = &ops;
     folder->options = *options;
     if (out != NULL ? !choose_given(folder, out, error) : !choose_next(folder, name, error))

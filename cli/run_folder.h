@@ -25,8 +25,7 @@ typedef struct {
 
 /* `out` NULL: runs/NAME, NAME-2, ... below the current folder. Else `out`, which is made, or is
  * empty, or holds an earlier run, which this one will replace. NULL with an error: G_FILE_ERROR
- * (bad input) when the folder is refused or cannot be made, EEP_OUTPUT_ERROR when it cannot be
- * written to. */
+ * (bad input) when the folder is refused, EEP_OUTPUT_ERROR when it cannot be made or written to. */
 EepRunFolder *eep_run_folder_open(const char *out, const char *name,
                                   const EepRunFolderOptions *options, GError **error);
 

@@ -7,6 +7,9 @@
 /* Virtual time between two looks at the progress. */
 #define SLICE (10 * EEP_NS_PER_S)
 
+/* The bound of data_parallel_size, however many GPUs there are. */
+#define MOST_ENGINES 4096
+
 struct EepSimulation {
     const EepScenario *scenario;
     EepTrace *trace;
@@ -49,7 +52,7 @@ static guint max_engines(const EepScenario *scenario, const EepScenarioPool *poo
         if (&scenario->pools[i] != pool)
             gpus -= scenario->pools[i].options.data_parallel_size *
                     scenario->pools[i].options.tensor_parallel_size;
-    return (guint)(gpus / pool->options.tensor_parallel_size);
+    return (guint)MIN(gpus / pool->options.tensor_parallel_size, MOST_ENGINES);
 }
 
 static EepPoolShape shape_of(const EepScenario *scenario, const EepScenarioPool *pool,
@@ -186,6 +189,9 @@ gboolean eep_simulation_run(EepSimulation *simulation, EepSimulationProgress pro
         *ret_interrupted = !progress(self, eep_loop_now(simulation->loop),
                                      eep_deployment_n_submitted(simulation->deployment));
     }
+    /* What is still queued when a journal ends is what the recorded run did not come to. */
+    if (simulation->is_replay && eep_loop_horizon(simulation->loop) <= MIN(end, EEP_TIME_NEVER - 1))
+        *ret_interrupted = TRUE;
     return eep_deployment_finish(simulation->deployment, is_cut || *ret_interrupted, error);
 }
 

@@ -128,6 +128,9 @@ static void add_throughput(EepJson *json, const EepMetricsReport *report)
     eep_json_add_uint(json, "total_input_tokens", report->input_tokens);
     eep_json_add_uint(json, "total_output_tokens", report->output_tokens);
     eep_json_add_uint(json, "cached_tokens", report->cached_tokens);
+    eep_json_add_uint(json, "prefix_cache_queries", report->queried_tokens);
+    add_rate(json, "prefix_cache_hit_rate", (double)report->cached_tokens,
+             (double)report->queried_tokens);
     eep_json_add_uint(json, "recomputed_tokens", report->recomputed_tokens);
     eep_json_add_uint(json, "wasted_tokens", report->wasted_tokens);
 }

@@ -1,5 +1,20 @@
 #include "core/metrics_state.h"
 
+/* A resize's record is closed when the resize is complete; the first client to be served after its
+ * 503s may end only later. */
+static void note_success(EepMetrics *metrics, const EepRequest *request)
+{
+    for (guint i = metrics->resizes->len; i-- > 0 && metrics->n_unserved > 0;) {
+        EepResizeRecord *record = &g_array_index(metrics->resizes, EepResizeRecord, i);
+
+        if (record->pool == request->pool && eep_metrics_is_unserved(record) &&
+            request->queued >= record->serving) {
+            record->first_success_after = request->finish;
+            metrics->n_unserved--;
+        }
+    }
+}
+
 static void metrics_request_ended(EepObserver *self, const EepRequest *request, EepTime now)
 {
     EepMetrics *metrics = (EepMetrics *)self;
@@ -21,8 +36,12 @@ static void metrics_request_ended(EepObserver *self, const EepRequest *request, 
         .reason = request->reason,
         .n_attempts = request->n_attempts,
     };
-    if (request->arrival >= metrics->measure.warmup)
+    if (completed && metrics->n_unserved > 0)
+        note_success(metrics, request);
+    if (request->arrival >= metrics->measure.warmup) {
         metrics->report.cached_tokens += request->cached_tokens;
+        metrics->report.queried_tokens += request->worker != 0 ? request->prompt_tokens : 0;
+    }
     metrics->n_pools = MAX(metrics->n_pools, request->pool + 1u);
     metrics->now = MAX(metrics->now, now);
 }
@@ -78,6 +97,7 @@ static void metrics_resize_ended(EepObserver *self, const EepResizeRecord *recor
     EepMetrics *metrics = (EepMetrics *)self;
 
     g_array_append_val(metrics->resizes, *record);
+    metrics->n_unserved += eep_metrics_is_unserved(record);
     metrics->report.migrated += record->n_migrated;
     metrics->report.resize_bytes +=
         record->non_expert_bytes + record->expert_bytes + record->kv_bytes;

@@ -62,7 +62,9 @@ typedef struct {
     double slo_attainment;               /* NaN when nothing was submitted */
     guint64 input_tokens, output_tokens; /* of completed requests */
     guint64 wasted_tokens;               /* produced for requests that were aborted */
-    guint64 cached_tokens; /* prefix hits of requests that arrived after the warm-up */
+    /* Of requests that arrived after the warm-up: prompt tokens of those that an engine took, and
+     * how many of them it found in its prefix cache (vLLM: prefix_cache_queries, _hits). */
+    guint64 queried_tokens, cached_tokens;
     EepWide gpu_ns[EEP_GPU_USE_COUNT], gpu_total_ns; /* [0, end of traffic) */
     EepWide gpu_tail_ns;                             /* [end of traffic, end of the run] */
     EepWide gpu_window_ns;                           /* [warmup, end of traffic) */

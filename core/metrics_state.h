@@ -35,6 +35,7 @@ struct EepMetrics {
     EepTimeline *timeline;
     EepGpuHours *gpu_hours;
     GArray *resizes;        /* EepResizeRecord */
+    guint n_unserved;       /* of them whose 503s no success has followed yet */
     GArray *incidents;      /* EepIncident */
     GArray *rearrangements; /* EepMetricsRearrangement */
     guint n_pools;
@@ -43,6 +44,13 @@ struct EepMetrics {
     GPtrArray *rows; /* EepMetricsRow [n_rows] a pool */
     gsize n_rows;
 };
+
+/* Clients were refused, nobody was served after it, and the new size serves. */
+static inline gboolean eep_metrics_is_unserved(const EepResizeRecord *record)
+{
+    return record->first_503 != EEP_TIME_NEVER && record->first_success_after == EEP_TIME_NEVER &&
+           record->serving != EEP_TIME_NEVER;
+}
 
 static inline const EepMetricsRequest *eep_metrics_request(const EepMetrics *metrics, gsize index)
 {

@@ -1,5 +1,6 @@
 #include "scenarios/scenario_check.h"
 
+#include "core/resize/resize.h"
 #include "core/suggest.h"
 
 #include <string.h>
@@ -55,6 +56,9 @@ static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, 
     if (options->role != EEP_ROLE_BOTH)
         return fail(scenario, eep_scenario_where(scenario, pool->name, "role"), error,
                     "not yet: pools of one role are not supported by this version: both");
+    if (options->resize.on_busy == EEP_ON_BUSY_SUPERSEDE)
+        return fail(scenario, eep_scenario_where(scenario, pool->name, "resize.on_busy"), error,
+                    "not yet: no generation of this version can be cancelled: queue or refuse");
     return check_name(scenario, pool->name, "eplb_config.policy", options->eplb_config.policy,
                       policies, later_policies, error) &&
            check_name(scenario, pool->name, "resize.generation", options->resize.generation,

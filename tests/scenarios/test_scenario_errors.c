@@ -215,6 +215,18 @@ static const struct {
      "                         ^"},
     {"enable_eplb: true",
      "enable_eplb: true\n"
+     "  resize: {on_busy: supersede}",
+     "kit.yaml:9:21: not yet: no generation of this version can be cancelled: queue or refuse\n"
+     "    resize: {on_busy: supersede}\n"
+     "                      ^"},
+    {"enable_eplb: true",
+     "enable_eplb: true\n"
+     "  resize: {drain_timeout: 0s}",
+     "kit.yaml:9:27: \"0s\" is too small: at least 1ns\n"
+     "    resize: {drain_timeout: 0s}\n"
+     "                            ^"},
+    {"enable_eplb: true",
+     "enable_eplb: true\n"
      "  role: prefill",
      "kit.yaml:9:9: not yet: pools of one role are not supported by this version: both\n"
      "    role: prefill\n"

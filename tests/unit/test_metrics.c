@@ -331,6 +331,48 @@ START_TEST(bytes_count_once)
 }
 END_TEST
 
+static void serve(EepObserver *observer, EepPoolId pool, EepTime queued, EepTime finish)
+{
+    EepRequest request = {.arrival = queued,
+                          .queued = queued,
+                          .first_token = finish,
+                          .finish = finish,
+                          .prompt_tokens = 100,
+                          .output_tokens = 1,
+                          .pool = (guint16)pool,
+                          .worker = 1,
+                          .cached_tokens = 48,
+                          .fate = EEP_FATE_COMPLETED,
+                          .n_attempts = 1};
+
+    observer->ops->request_ended(observer, &request, finish);
+}
+
+/* The first client to be served after the 503s ends after the resize. */
+START_TEST(success_after_the_resize)
+{
+    EepObserver *observer;
+    g_autoptr(EepMetrics) metrics = new_metrics(&observer);
+    EepResizeRecord record;
+
+    eep_resize_record_init(&record, 0, "r", "scenario", 20 * S);
+    record.accepted = record.commit = 20 * S;
+    record.first_503 = 21 * S;
+    record.serving = record.complete = 30 * S;
+    observer->ops->resize_ended(observer, &record);
+    serve(observer, 0, 19 * S, 31 * S); /* was in before */
+    serve(observer, 1, 30 * S, 32 * S); /* by another pool */
+    ck_assert_int_eq(eep_resize_record_client_downtime(eep_metrics_resize(metrics, 0)),
+                     EEP_TIME_NEVER);
+    serve(observer, 0, 30 * S, 33 * S);
+    serve(observer, 0, 31 * S, 34 * S);
+    eep_metrics_finish(metrics, &at_100);
+    ck_assert_int_eq(eep_resize_record_client_downtime(eep_metrics_resize(metrics, 0)), 12 * S);
+    ck_assert_uint_eq(eep_metrics_report(metrics)->queried_tokens, 400);
+    ck_assert_uint_eq(eep_metrics_report(metrics)->cached_tokens, 192);
+}
+END_TEST
+
 static gint64 resident_bytes(void)
 {
     long pages = 0;
@@ -390,6 +432,7 @@ int main(void)
     tcase_add_test(tcase, balancedness_is_mean_over_max);
     tcase_add_test(tcase, rows_weigh_by_time);
     tcase_add_test(tcase, bytes_count_once);
+    tcase_add_test(tcase, success_after_the_resize);
     tcase_add_test(tcase, a_million_requests);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -1,0 +1,247 @@
+#include "tests/sweep/draw.h"
+
+#include "core/rng.h"
+
+typedef struct {
+    const char *name;
+    guint n_experts;
+    guint min_ranks; /* fewest GPUs of 80 GB whose memory holds it with a slot to spare */
+    guint max_tp;    /* a divisor of its heads */
+} Model;
+
+static const Model models[] = {
+    {"deepseek-v2-lite", 64, 1, 4}, {"qwen3-30b-a3b", 128, 4, 4}, {"mixtral-8x7b", 8, 4, 4},
+    {"gpt-oss-120b", 128, 4, 4},    {"llama-4-scout", 16, 8, 4},
+};
+
+typedef struct {
+    guint engines, tp, slots, min_engines, max_engines;
+    gboolean is_elastic;
+} Shape;
+
+static guint draw(EepRng *rng, guint low, guint high)
+{
+    return low + (guint)eep_rng_below(rng, high - low + 1);
+}
+
+static gboolean chance(EepRng *rng, guint percent)
+{
+    return draw(rng, 0, 99) < percent;
+}
+
+static const char *pick(EepRng *rng, const char *const *words)
+{
+    guint n = g_strv_length((char **)words);
+
+    return words[draw(rng, 0, n - 1)];
+}
+
+static const char *truth(EepRng *rng)
+{
+    return chance(rng, 50) ? "true" : "false";
+}
+
+/* Engines and slots of a pool: sizes that hold the model, with all the slots in use. */
+static Shape draw_shape(EepRng *rng, const Model *model)
+{
+    Shape shape = {.tp = 1u << draw(rng, 0, 2)};
+    guint ranks;
+
+    if (shape.tp > model->max_tp || chance(rng, 60))
+        shape.tp = 1;
+    do {
+        shape.engines = draw(rng, 1, 16);
+        ranks = shape.engines * shape.tp;
+    } while (ranks < model->min_ranks || ranks > 32);
+    shape.slots = (model->n_experts + ranks - 1) / ranks + (chance(rng, 40) ? 1 : 0);
+    shape.is_elastic = chance(rng, 70);
+    shape.min_engines = (model->n_experts + shape.slots * shape.tp - 1) / (shape.slots * shape.tp);
+    shape.max_engines = shape.engines + draw(rng, 0, 8);
+    shape.max_engines = MIN(shape.max_engines, 32 / shape.tp);
+    return shape;
+}
+
+static void add_eplb(GString *text, EepRng *rng, const Model *model, const Shape *shape)
+{
+    static const char *const policies[] = {"vllm", "deepseek", "naive", "default", NULL};
+    guint redundant = shape->slots * shape->engines * shape->tp - model->n_experts;
+
+    if (redundant == 0 && !shape->is_elastic && chance(rng, 40))
+        return;
+    g_string_append_printf(text,
+                           "  enable_eplb: true\n"
+                           "  eplb_config: {policy: %s, num_redundant_experts: %u, window_size: %u,"
+                           " step_interval: %u, use_async: %s}\n",
+                           pick(rng, policies), redundant, draw(rng, 1, 300), draw(rng, 20, 600),
+                           truth(rng));
+}
+
+static void add_pool(GString *text, EepRng *rng, const Model *model, const Shape *shape,
+                     gboolean is_constant)
+{
+    static const char *const backends[] = {"allgather_reducescatter",
+                                           "allgather_reducescatter",
+                                           "deepep_high_throughput",
+                                           "deepep_low_latency",
+                                           "nixl_ep",
+                                           "naive",
+                                           NULL};
+    static const char *const generations[] = {"g2.1", "restart", NULL};
+    static const char *const routers[] = {"waiting4_running", "in_flight_kv",    "round_robin",
+                                          "power_of_two",     "prefix_affinity", NULL};
+    static const char *const busy[] = {"queue", "refuse", NULL};
+
+    g_string_append_printf(text,
+                           "  tensor_parallel_size: %u\n  data_parallel_size: %u\n"
+                           "  enable_expert_parallel: true\n  enable_elastic_ep: %s\n"
+                           "  all2all_backend: %s\n",
+                           shape->tp, shape->engines, shape->is_elastic ? "true" : "false",
+                           pick(rng, backends));
+    g_string_append_printf(text,
+                           "  max_num_seqs: %u\n  max_num_batched_tokens: %u\n"
+                           "  enable_prefix_caching: %s\n  async_scheduling: %s\n"
+                           "  enforce_eager: %s\n",
+                           chance(rng, 30) ? draw(rng, 1, 4) : draw(rng, 5, 128),
+                           draw(rng, 16, 4096), truth(rng), truth(rng), truth(rng));
+    if (is_constant || chance(rng, 40))
+        g_string_append_printf(text, "  num_gpu_blocks_override: %u\n", draw(rng, 40, 2000));
+    if (chance(rng, 20))
+        g_string_append_printf(text, "  queue_limit: %u\n", draw(rng, 1, 10));
+    if (chance(rng, 20))
+        g_string_append_printf(text, "  watermark: 0.%02u\n", draw(rng, 0, 30));
+    if (chance(rng, 15))
+        g_string_append_printf(text, "  prefill_schedule_interval: %u\n", draw(rng, 1, 8));
+    if (chance(rng, 15))
+        g_string_append(text, "  scheduling_policy: priority\n");
+    if (chance(rng, 20))
+        g_string_append_printf(text, "  max_model_len: %u\n", draw(rng, 64, 8192));
+    g_string_append_printf(text, "  router: {policy: %s, staleness: %ums}\n", pick(rng, routers),
+                           chance(rng, 50) ? 0 : draw(rng, 1, 500));
+    g_string_append_printf(
+        text,
+        "  resize: {generation: %s, weights_from: %s, on_busy: %s, drain_requests: %s, "
+        "drain_timeout: %us}\n",
+        shape->is_elastic ? pick(rng, generations) : "restart", chance(rng, 70) ? "peer" : "disk",
+        pick(rng, busy), chance(rng, 25) ? "true" : "false", draw(rng, 1, 30));
+    add_eplb(text, rng, model, shape);
+}
+
+static void add_lengths(GString *text, EepRng *rng, const char *name, guint high)
+{
+    guint low = draw(rng, 1, high);
+
+    switch (draw(rng, 0, 3)) {
+    case 0:
+        g_string_append_printf(text, "    %s: %u\n", name, low);
+        break;
+    case 1:
+        g_string_append_printf(text, "    %s: {uniform: {min: %u, max: %u}}\n", name, low,
+                               low + draw(rng, 0, high));
+        break;
+    case 2:
+        g_string_append_printf(text, "    %s: {lognormal: {p50: %u, p99: %u}}\n", name, low,
+                               low * draw(rng, 1, 8));
+        break;
+    default:
+        g_string_append_printf(text, "    %s: {exponential: {mean: %u}, max: %u}\n", name, low,
+                               high * 8);
+    }
+}
+
+static void add_traffic(GString *text, EepRng *rng, guint seconds)
+{
+    static const char *const laws[] = {"poisson", "constant", "gamma", NULL};
+    const char *law = pick(rng, laws);
+
+    g_string_append_printf(text, "traffic:\n  synthetic:\n    arrivals: %s\n    duration: %us\n",
+                           law, seconds);
+    if (law[0] == 'g')
+        g_string_append_printf(text, "    burstiness: 0.%u\n", draw(rng, 1, 9));
+    if (chance(rng, 30))
+        g_string_append_printf(text,
+                               "    piecewise: [{at: 0s, rate: %u/s}, {at: %ums, rate: %u/s}]\n",
+                               draw(rng, 0, 20), draw(rng, 1, seconds * 1000), draw(rng, 1, 30));
+    else
+        g_string_append_printf(text, "    rate: %u/s\n", draw(rng, 1, 20));
+    if (chance(rng, 20))
+        g_string_append_printf(text, "    prefix: {groups: %u, tokens: %u, zipf_exponent: 0.%u}\n",
+                               draw(rng, 1, 20), draw(rng, 1, 800), draw(rng, 0, 9));
+    add_lengths(text, rng, "input_tokens", 1000);
+    add_lengths(text, rng, "output_tokens", 200);
+    if (chance(rng, 60))
+        g_string_append_printf(text, "  retry: {attempts: %u, backoff: %ums, jitter: 0.%u}\n",
+                               draw(rng, 1, 6), draw(rng, 0, 3000), draw(rng, 0, 9));
+}
+
+static guint add_events(GString *text, EepRng *rng, const Shape *shapes, const char *const *pools,
+                        guint n_pools, guint seconds)
+{
+    guint n = chance(rng, 25) ? 0 : draw(rng, 1, 4);
+
+    if (n > 0)
+        g_string_append(text, "events:\n");
+    for (guint i = 0; i < n; i++) {
+        guint pool = draw(rng, 0, n_pools - 1);
+        const Shape *shape = &shapes[pool];
+
+        g_string_append_printf(text,
+                               "  - {id: e%u, at: %ums, pool: %s, scale_elastic_ep: "
+                               "{new_data_parallel_size: %u}}\n",
+                               i, draw(rng, 0, seconds * 1300), pools[pool],
+                               draw(rng, shape->min_engines, shape->max_engines));
+    }
+    return n;
+}
+
+Drawn draw_scenario(guint64 seed)
+{
+    static const char *const machines[] = {"h100-sxm", "h200-sxm", "h20-sxm", "h800-sxm", NULL};
+    static const char *const names[] = {"main", "other"};
+    GString *text = g_string_new(NULL);
+    EepRng rng;
+    Drawn drawn = {0};
+    Shape shapes[2];
+
+    eep_rng_init(&rng, seed, "sweep");
+    const Model *model = &models[draw(&rng, 0, G_N_ELEMENTS(models) - 1)];
+    gboolean is_constant = chance(&rng, 20);
+    guint n_pools = chance(&rng, 20) ? 2 : 1, n_gpus = 0, seconds = draw(&rng, 2, 60);
+    for (guint i = 0; i < n_pools; i++) {
+        shapes[i] = draw_shape(&rng, model);
+        n_gpus += (shapes[i].max_engines * shapes[i].tp + 7) / 8 * 8;
+    }
+    g_string_append_printf(text, "eep: 1\nname: sweep-%" G_GUINT64_FORMAT "\nseed: %u\nmodel: %s\n",
+                           seed, draw(&rng, 0, 1000000), model->name);
+    if (is_constant)
+        g_string_append_printf(text,
+                               "hardware: {profile: constant-step, nodes: %u, step_time: %uus}\n",
+                               (n_gpus + 7) / 8, draw(&rng, 1, 50000));
+    else
+        g_string_append_printf(text, "hardware: {profile: %s, nodes: %u}\n", pick(&rng, machines),
+                               (n_gpus + 7) / 8);
+    g_string_append(text, "deployment:\n");
+    for (guint i = 0; i < n_pools; i++) {
+        g_autoptr(GString) pool = g_string_new(NULL);
+        add_pool(pool, &rng, model, &shapes[i], is_constant);
+        if (n_pools > 1) {
+            g_string_replace(pool, "\n  ", "\n      ", 0);
+            g_string_append_printf(text, "%s    %s:\n    ", i == 0 ? "  pools:\n" : "", names[i]);
+        }
+        g_string_append(text, pool->str);
+    }
+    add_traffic(text, &rng, seconds);
+    if (chance(&rng, 70))
+        g_string_append_printf(text, "skew: {law: zipf, exponent: 0.%u, layers: independent}\n",
+                               draw(&rng, 1, 9));
+    g_string_append_printf(text, "slo: {ttft: %ums, tpot: %ums, target: 0.9}\n",
+                           draw(&rng, 100, 5000), draw(&rng, 5, 200));
+    drawn.n_events = add_events(text, &rng, shapes, names, n_pools, seconds);
+    g_string_append_printf(text, "measure: {warmup: %ums, bucket: %ums}\n",
+                           draw(&rng, 0, seconds * 500), draw(&rng, 100, 5000));
+    drawn.is_cut = chance(&rng, 25);
+    if (drawn.is_cut)
+        g_string_append_printf(text, "run: {end: cut, duration: %ums}\n",
+                               draw(&rng, 1, seconds * 1500));
+    drawn.text = g_string_free(text, FALSE);
+    return drawn;
+}
