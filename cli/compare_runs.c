@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -74,7 +75,9 @@ static gboolean read_run(Run *run, const char *path, GError **error)
                                 : g_strdup(path);
 
     run->path = g_strdup(path);
-    run->label = g_path_get_basename(path);
+    /* runs/latest is the name of another run. */
+    g_autofree char *real = realpath(path, NULL);
+    run->label = g_path_get_basename(real != NULL ? real : path);
     run->summary = json_load_file(file, 0, &place);
     if (run->summary == NULL && !g_file_test(file, G_FILE_TEST_EXISTS)) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
@@ -156,11 +159,22 @@ void eep_compare_runs_free(EepCompareRuns *compare)
 #define VALUE_COLUMNS 12
 #define DELTA_COLUMNS 22
 
-static char *signed_figure(double value)
+/* The size of a value; a count has all its digits. */
+static char *figure_of(double value, gboolean is_count)
 {
-    g_autofree char *figure = eep_screen_figure(fabs(value));
+    return is_count && value < 1e7 ? eep_screen_whole((guint64)value) : eep_screen_figure(value);
+}
+
+static char *signed_figure(double value, gboolean is_count)
+{
+    g_autofree char *figure = figure_of(fabs(value), is_count);
 
     return g_strdup_printf("%s%s", value > 0.0 ? "+" : value < 0.0 ? "-" : "", figure);
+}
+
+static gboolean is_whole(double value)
+{
+    return isfinite(value) && value == floor(value);
 }
 
 /* "+1.20 (+3.4 %)"; "=" when nothing changed, "-" when one of them has no value. */
@@ -170,10 +184,10 @@ static char *delta_text(double base, double value)
         return g_strdup("-");
     if (base == value)
         return g_strdup("=");
-    g_autofree char *delta = signed_figure(value - base);
+    g_autofree char *delta = signed_figure(value - base, is_whole(value) && is_whole(base));
     if (base == 0.0)
         return g_steal_pointer(&delta);
-    g_autofree char *percent = signed_figure(100.0 * (value - base) / fabs(base));
+    g_autofree char *percent = signed_figure(100.0 * (value - base) / fabs(base), FALSE);
     return g_strdup_printf("%s (%s %%)", delta, percent);
 }
 
@@ -231,7 +245,7 @@ static void add_resizes(const EepCompareRuns *compare, EepText *text)
                 double part = number(json_array_get(list, r), sums[row - 1].key);
                 value += isfinite(part) ? part : 0.0;
             }
-            g_autofree char *figure = eep_screen_figure(value);
+            g_autofree char *figure = figure_of(value, row == 0);
             pad(text, figure, VALUE_COLUMNS);
             if (i == 0)
                 base = value;
@@ -264,9 +278,8 @@ void eep_compare_runs_add_table(const EepCompareRuns *compare, EepText *text)
         pad(text, name, -NAME_COLUMNS);
         for (guint i = 0; i < compare->n_runs; i++) {
             double value = number(compare->runs[i].summary, figure->key) * figure->scale;
-            gboolean is_count = *figure->unit == '\0' && value == floor(value);
-            g_autofree char *shown = is_count && isfinite(value) ? eep_screen_count((guint64)value)
-                                                                 : eep_screen_figure(value);
+            g_autofree char *shown =
+                figure_of(value, *figure->unit == '\0' && is_whole(value) && value >= 0.0);
             g_autofree char *delta = delta_text(base, value);
             pad(text, shown, VALUE_COLUMNS);
             if (i > 0)

@@ -3,7 +3,8 @@
  * "KEY OP VALUE": KEY is a path into summary.json with dots between levels, elements of lists by
  * their id or by number from 0 ("resizes.grow.outcome", "resizes.0.total_s"); a group that has a
  * `total` stands for it; OP is one of < <= == != >= >; VALUE is a number, true, false, null or a
- * word. A figure that is null meets nothing but `== null`. Not an expression language. */
+ * word. A figure that is null, or of an
+ * element that is not there, meets nothing but `== null`. Not an expression language. */
 #ifndef EEP_CLI_EXPECT_H
 #define EEP_CLI_EXPECT_H
 
@@ -19,8 +20,9 @@ typedef struct {
 
 void eep_expectation_free(EepExpectation *expectation);
 
-/* Before the run: the form is right and summary.json has such a key. Ids are not checked. FALSE
- * with an EEP_OPTION_ERROR. */
+/* Before the run: the form is right, summary.json has such a key, and its figure can be compared
+ * with the value. Ids are not checked. FALSE with an EEP_OPTION_ERROR. What passes here is judged
+ * without an error. */
 gboolean eep_expect_check(const char *expression, GError **error);
 
 /* Judges all of `expressions` (NULL-terminated, nullable) by the text of a summary. Returns a list

@@ -4,6 +4,7 @@
 #include "cli/human.h"
 
 #include <math.h>
+#include <string.h>
 
 #define MAX_RESIZES   8
 #define MAX_ANATOMIES 3
@@ -46,12 +47,17 @@ static gboolean add_anatomy(EepScreenText *screen, const EepResizeRecord *resize
         if (phase->start == EEP_TIME_NEVER || phase->end == EEP_TIME_NEVER ||
             phase->end - phase->start < 50 * EEP_NS_PER_MS)
             continue;
+        g_autofree char *item =
+            g_strdup_printf("%s %.1f", phase->name, eep_time_to_seconds(phase->end - phase->start));
         if (is_first)
             eep_screen_print(screen, "%2u = ", number);
         else
             eep_screen_print(screen, "%s", phase->blocks != blocks ? " | " : ", ");
-        eep_screen_print(screen, "%s %.1f", phase->name,
-                         eep_time_to_seconds(phase->end - phase->start));
+        if (screen->line.length + strlen(item) + 2 > EEP_SCREEN_COLUMNS) {
+            eep_screen_end_line(screen);
+            eep_screen_print(screen, "     ");
+        }
+        eep_screen_print(screen, "%s", item);
         blocks = phase->blocks;
         is_first = FALSE;
     }
@@ -156,7 +162,10 @@ static void add_axis(EepScreenText *screen, EepTime end)
 {
     gboolean in_minutes = end >= 3 * 60 * EEP_NS_PER_S;
     double length = eep_time_to_seconds(end) / (in_minutes ? 60.0 : 1.0);
-    g_autofree char *middle = eep_screen_figure(length / 2.0), *last = eep_screen_figure(length);
+    char middle[32], last[32];
+
+    g_ascii_formatd(middle, sizeof middle, "%.3g", length / 2.0);
+    g_ascii_formatd(last, sizeof last, "%.3g", length);
 
     eep_screen_end_line(screen);
     eep_screen_print(screen, "%-10s0%*s%*s %s", "", COLUMNS / 2, middle, COLUMNS / 2 - 1, last,

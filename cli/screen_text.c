@@ -88,9 +88,11 @@ char *eep_screen_figure(double value)
             unit *= 10.0;
         return eep_human_integer((gint64)(floor(value / unit + 0.5) * unit));
     }
-    int decimals = size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 ? 2 : 3;
-    if (size < 0.0005)
-        return g_strdup_printf("%s", g_ascii_formatd(text, sizeof text, "%.2e", value));
+    if (size < 0.00009995)
+        return g_strdup(g_ascii_formatd(text, sizeof text, "%.2e", value));
+    int decimals = 0;
+    for (double limit = 99.95; size < limit; limit /= 10.0)
+        decimals++;
     char format[8];
     g_snprintf(format, sizeof format, "%%.%df", decimals);
     return g_strdup(g_ascii_formatd(text, sizeof text, format, value));

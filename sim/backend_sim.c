@@ -191,6 +191,44 @@ static void sim_move(EepBackend *backend, const EepMove *move)
                 pool->move_end, NULL);
 }
 
+static void add_run(EepPredictor *predictor, const EepLoadRun *run, double *ret_tokens)
+{
+    if (run->n_steps > 0)
+        eep_sim_predictor_add_step_load(predictor, run->version, run->first_step, run->n_steps,
+                                        (double)run->tokens, ret_tokens);
+}
+
+/* Adds the counts of the steps [from, to). Those of one popularity version whose loads are
+ * proportional are multiplied out as one step of all their tokens. Returns the version of the whole
+ * window, 0 where its loads are not proportional. */
+static guint64 add_window(const Pool *pool, guint64 from, guint64 to, double *ret_tokens)
+{
+    const gboolean adds_up = eep_sim_predictor_loads_are_proportional(pool->predictor);
+    gboolean is_mixed = !adds_up;
+    EepLoadRun sum = {0};
+    for (guint64 i = pool->load.begin; i < pool->load.end; i++) {
+        EepLoadRun run = pool->load.runs[i % EEP_LOAD_RUNS];
+        guint64 end = MIN(run.first_step + run.n_steps, to);
+        run.first_step = MAX(run.first_step, from);
+        if (run.first_step >= end)
+            continue;
+        run.n_steps = end - run.first_step;
+        if (adds_up && sum.n_steps > 0 && run.version == sum.version) {
+            sum.tokens += run.tokens * run.n_steps;
+            continue;
+        }
+        is_mixed |= sum.n_steps > 0 && run.version != sum.version;
+        add_run(pool->predictor, &sum, ret_tokens);
+        sum = run;
+        if (adds_up) {
+            sum.tokens *= run.n_steps;
+            sum.n_steps = 1;
+        }
+    }
+    add_run(pool->predictor, &sum, ret_tokens);
+    return is_mixed ? 0 : sum.version;
+}
+
 static void sim_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step)
 {
     SimBackend *self = (SimBackend *)backend;
@@ -198,20 +236,7 @@ static void sim_read_load(EepBackend *backend, const EepOp *op, guint64 from_ste
     const gsize cells = eep_sim_predictor_load_cells(pool->predictor);
     const gsize size = sizeof(EepLoadReport) + cells * sizeof(double);
     EepLoadReport *report = g_malloc0(size);
-    gboolean is_mixed = !eep_sim_predictor_loads_are_proportional(pool->predictor);
-    for (guint64 i = pool->load.begin; i < pool->load.end; i++) {
-        const EepLoadRun *run = &pool->load.runs[i % EEP_LOAD_RUNS];
-        guint64 first = MAX(run->first_step, from_step);
-        guint64 end = MIN(run->first_step + run->n_steps, to_step);
-        if (first >= end)
-            continue;
-        is_mixed |= report->version != 0 && report->version != run->version;
-        report->version = run->version;
-        eep_sim_predictor_add_step_load(pool->predictor, run->version, first, end - first,
-                                        (double)run->tokens, report->tokens);
-    }
-    if (is_mixed)
-        report->version = 0;
+    report->version = add_window(pool, from_step, to_step, report->tokens);
     prune(self);
     add_pending(self, op, EEP_OP_READ_LOAD, 0, eep_loop_now(backend->loop),
                 g_bytes_new_take(report, size));

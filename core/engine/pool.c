@@ -238,9 +238,12 @@ static gboolean plan_step(EepPool *pool)
         step->n_waiting += engine->waiting.n;
         n_free += engine->kv.n_free;
     }
+    pool->has_dropped = FALSE;
     if (!step->plan.has_work) {
-        if (before != NULL)
+        if (before != NULL) {
+            pool->has_dropped = TRUE;
             return FALSE;
+        }
         if (pool->is_idle_free && !pool->must_step && !has_work(pool)) {
             end_wave(pool);
             return FALSE;
@@ -347,6 +350,7 @@ static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
     eep_scheduler_commit(pool->engines, &step->plan, now - before, &events);
     pool->oldest ^= 1;
     pool->n_in_flight--;
+    pool->has_dropped = FALSE;
     pool->n_failures = 0;
     observe_step(pool, step, before, now);
 
@@ -362,6 +366,15 @@ static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
         return FALSE;
     eep_pool_queue_plan(pool);
     return TRUE;
+}
+
+/* A plan that was dropped stands on the step in flight and falls with it. */
+static void discard_dropped(EepPool *pool)
+{
+    if (pool->has_dropped)
+        eep_scheduler_discard(pool->engines,
+                              &pool->steps[(pool->oldest + pool->n_in_flight) & 1].plan);
+    pool->has_dropped = FALSE;
 }
 
 /* The newest step in flight did not happen; with `must_abort` the backend does not know that yet.
@@ -396,6 +409,7 @@ static gboolean on_failed_step(EepPool *pool, EepOpId op, GError **error)
         discard_newest(pool, FALSE); /* refused while the one before it runs */
         return TRUE;
     }
+    discard_dropped(pool);
     while (pool->n_in_flight > 0)
         discard_newest(pool, pool->n_in_flight == 2);
     eep_pool_queue_plan(pool);
@@ -479,6 +493,7 @@ void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use)
 
 void eep_pool_finish(EepPool *pool, EepFate fate)
 {
+    discard_dropped(pool);
     while (pool->n_in_flight > 0)
         eep_scheduler_discard(pool->engines,
                               &pool->steps[(pool->oldest + --pool->n_in_flight) & 1].plan);

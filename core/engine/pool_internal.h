@@ -56,7 +56,9 @@ struct EepPool {
     EepGapStack gaps;
     EepPlannedStep steps[2];
     guint oldest, n_in_flight;
-    guint64 wave_step; /* steps since the pool left idleness: vLLM's step_counter */
+    gboolean has_dropped; /* the slot behind those in flight holds a plan without work: it was not
+                             submitted, but what it preempted stays so once the step commits */
+    guint64 wave_step;    /* steps since the pool left idleness: vLLM's step_counter */
     guint64 wave;
     gboolean is_running, is_plan_queued, must_step;
     guint n_holds;    /* reasons for which no step may begin */

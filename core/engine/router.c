@@ -1,5 +1,7 @@
 #include "core/engine/router.h"
 
+#include <math.h>
+
 #include "core/rng.h"
 
 /* Prefix affinity gives way when its engine has this many more requests than the least loaded one,
@@ -13,21 +15,43 @@ typedef struct {
     double kv_usage;
 } Counts;
 
+/* What an engine's counts, and the requests that this client has in flight there, say of its load.
+ */
+typedef double (*Score)(const Counts *counts, guint64 in_flight);
+
 struct EepRouter {
     EepRouterPolicy policy;
+    Score score;
     gboolean is_live; /* staleness 0: true counts, no local increment */
     guint client_count;
     guint next; /* round robin; start of the rotating scan */
     EepRng rng;
     Counts *snapshot; /* [n] */
+    double *floor;    /* [n] score of the snapshot with nothing in flight; 0 while it is live */
     guint n;
 };
+
+/* vLLM 2025-08 to 2026-07: waiting * 4 + running. */
+static double score_waiting4_running(const Counts *counts, guint64 in_flight)
+{
+    return 4.0 * counts->waiting + counts->running;
+}
+
+/* vLLM since 2026-07-27 (#49204). */
+static double score_in_flight_kv(const Counts *counts, guint64 in_flight)
+{
+    double seen = (double)counts->waiting + counts->running;
+
+    return MAX((double)in_flight, seen) + counts->waiting * 6.0 * MAX(0.0, counts->kv_usage - 0.5);
+}
 
 EepRouter *eep_router_new(const EepPoolOptions *options, guint64 seed)
 {
     EepRouter *router = g_new0(EepRouter, 1);
 
     router->policy = options->router.policy;
+    router->score =
+        router->policy == EEP_ROUTER_IN_FLIGHT_KV ? score_in_flight_kv : score_waiting4_running;
     router->is_live = options->router.staleness == 0;
     router->client_count = (guint)options->router.client_count;
     eep_rng_init(&router->rng, seed, "router");
@@ -39,14 +63,18 @@ void eep_router_free(EepRouter *router)
     if (router == NULL)
         return;
     g_free(router->snapshot);
+    g_free(router->floor);
     g_free(router);
 }
 
 void eep_router_resize(EepRouter *router, guint n_engines)
 {
     router->snapshot = g_renew(Counts, router->snapshot, n_engines);
-    for (guint i = router->n; i < n_engines; i++)
+    router->floor = g_renew(double, router->floor, n_engines);
+    for (guint i = router->n; i < n_engines; i++) {
         router->snapshot[i] = (Counts){0, 0, 0.0};
+        router->floor[i] = 0.0;
+    }
     router->n = n_engines;
 }
 
@@ -57,53 +85,46 @@ static Counts counts_of(const EepEngine *engine)
 
 void eep_router_publish(EepRouter *router, EepEngine *const *engines, guint n_engines)
 {
-    for (guint i = 0; i < n_engines; i++)
+    for (guint i = 0; i < n_engines; i++) {
         router->snapshot[i] = counts_of(engines[i]);
+        router->floor[i] = router->score(&router->snapshot[i], 0);
+    }
 }
-
-static Counts counts_seen(const EepRouter *router, EepEngine *const *engines, guint i)
-{
-    return router->is_live ? counts_of(engines[i]) : router->snapshot[i];
-}
-
-/* vLLM 2025-08 to 2026-07: waiting * 4 + running. */
-static double score_waiting4_running(const Counts *counts, const EepEngine *engine,
-                                     guint client_count)
-{
-    return 4.0 * counts->waiting + counts->running;
-}
-
-/* vLLM since 2026-07-27 (#49204). */
-static double score_in_flight_kv(const Counts *counts, const EepEngine *engine, guint client_count)
-{
-    double in_flight = (double)client_count * (engine->waiting.n + engine->running.n);
-    double seen = (double)counts->waiting + counts->running;
-
-    return MAX(in_flight, seen) + counts->waiting * 6.0 * MAX(0.0, counts->kv_usage - 0.5);
-}
-
-typedef double (*Score)(const Counts *counts, const EepEngine *engine, guint client_count);
 
 static gboolean is_full(const EepEngine *engine, guint64 queue_limit)
 {
     return queue_limit > 0 && engine->waiting.n >= queue_limit;
 }
 
-/* Lowest score from `start` on, round the circle; the first of equals. */
+static double score_of(const EepRouter *router, const EepEngine *engine, guint i)
+{
+    Counts counts = router->is_live ? counts_of(engine) : router->snapshot[i];
+
+    return router->score(&counts,
+                         (guint64)router->client_count * (engine->waiting.n + engine->running.n));
+}
+
+/* Lowest score from `start` on, round the circle; the first of equals. What is in flight only adds
+ * to a score, so an engine whose floor is no better than the best score is not looked at. */
 static guint pick_lowest(const EepRouter *router, EepEngine *const *engines, guint n,
-                         guint64 queue_limit, guint start, Score score)
+                         guint64 queue_limit, guint start)
 {
     guint best = EEP_ROUTER_NONE;
-    double best_score = 0.0;
+    double best_score = HUGE_VAL;
 
-    for (guint k = 0; k < n; k++) {
-        guint i = start + k < n ? start + k : start + k - n;
-        Counts counts = counts_seen(router, engines, i);
-        double value = score(&counts, engines[i], router->client_count);
+    for (guint turn = 0; turn < 2; turn++) {
+        guint end = turn == 0 ? n : start;
 
-        if ((best == EEP_ROUTER_NONE || value < best_score) && !is_full(engines[i], queue_limit)) {
-            best = i;
-            best_score = value;
+        for (guint i = turn == 0 ? start : 0; i < end; i++) {
+            double score;
+
+            if (router->floor[i] >= best_score || is_full(engines[i], queue_limit))
+                continue;
+            score = score_of(router, engines[i], i);
+            if (score < best_score) {
+                best = i;
+                best_score = score;
+            }
         }
     }
     return best;
@@ -125,17 +146,13 @@ static guint pick_power_of_two(EepRouter *router, EepEngine *const *engines, gui
                                guint64 queue_limit)
 {
     guint first = (guint)eep_rng_below(&router->rng, n), second = first;
-    Counts a, b;
 
     if (n > 1)
         second = (first + 1 + (guint)eep_rng_below(&router->rng, n - 1)) % n;
-    a = counts_seen(router, engines, first);
-    b = counts_seen(router, engines, second);
-    if (score_waiting4_running(&b, engines[second], 1) <
-        score_waiting4_running(&a, engines[first], 1))
+    if (score_of(router, engines[second], second) < score_of(router, engines[first], first))
         first = second;
     if (is_full(engines[first], queue_limit))
-        return pick_lowest(router, engines, n, queue_limit, 0, score_waiting4_running);
+        return pick_lowest(router, engines, n, queue_limit, 0);
     return first;
 }
 
@@ -144,8 +161,7 @@ static guint pick_power_of_two(EepRouter *router, EepEngine *const *engines, gui
 static guint pick_prefix_affinity(EepRouter *router, EepEngine *const *engines, guint n,
                                   const EepRequest *request, guint64 queue_limit)
 {
-    guint least = pick_lowest(router, engines, n, queue_limit, 0, score_waiting4_running),
-          best = least;
+    guint least = pick_lowest(router, engines, n, queue_limit, 0), best = least;
     guint64 n_best = 0;
     double load_least;
 
@@ -176,11 +192,10 @@ guint eep_router_pick(EepRouter *router, EepEngine *const *engines, guint n_engi
 
     switch (router->policy) {
     case EEP_ROUTER_WAITING4_RUNNING:
-        picked = pick_lowest(router, engines, n_engines, queue_limit, 0, score_waiting4_running);
+        picked = pick_lowest(router, engines, n_engines, queue_limit, 0);
         break;
     case EEP_ROUTER_IN_FLIGHT_KV:
-        picked = pick_lowest(router, engines, n_engines, queue_limit, router->next++ % n_engines,
-                             score_in_flight_kv);
+        picked = pick_lowest(router, engines, n_engines, queue_limit, router->next++ % n_engines);
         break;
     case EEP_ROUTER_ROUND_ROBIN:
         picked = pick_round_robin(router, engines, n_engines, queue_limit);
@@ -192,7 +207,9 @@ guint eep_router_pick(EepRouter *router, EepEngine *const *engines, guint n_engi
         picked = pick_prefix_affinity(router, engines, n_engines, request, queue_limit);
         break;
     }
-    if (picked != EEP_ROUTER_NONE && !router->is_live)
+    if (picked != EEP_ROUTER_NONE && !router->is_live) {
         router->snapshot[picked].waiting += router->client_count;
+        router->floor[picked] = router->score(&router->snapshot[picked], 0);
+    }
     return picked;
 }

@@ -1,6 +1,6 @@
 /* The oracle of the scheduler: one pool under the constant-step profile, simulated token by token.
  *
- * Written straight from the 46 rules of docs/step-semantics.md (comments in eager.c name them by
+ * Written straight from the 46 rules of docs/scheduler.md (comments in eager.c name them by
  * number) and from the extensions below. It is eager on purpose: every step touches every request,
  * every KV block is an object, every look-up is a scan. It shares no code with core/, and it is not
  * a model to build upon: its only use is to be compared with the product, in every time and count.

@@ -1,4 +1,4 @@
-/* The thirteen worked examples of docs/step-semantics.md, by their numbers. */
+/* The thirteen worked examples of docs/scheduler.md, by their numbers. */
 #include "tests/oracle/semantics_expect.h"
 
 #define RUN(config, requests, expected)                                                            \

@@ -1,4 +1,4 @@
-#include "check_run.h"
+#include "tests/sweep/check_run.h"
 
 #include <jansson.h>
 #include <math.h>

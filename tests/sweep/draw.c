@@ -1,4 +1,4 @@
-#include "draw.h"
+#include "tests/sweep/draw.h"
 
 #include "core/rng.h"
 

@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check_run.h"
-#include "draw.h"
+#include "tests/sweep/check_run.h"
+#include "tests/sweep/draw.h"
 
 /* Seconds after which a run counts as hanging. */
 #define PATIENCE 60

@@ -1,0 +1,30 @@
+/* DeskBackend: costs that a test writes down, and a backend that takes exactly that long.
+ *
+ * A step lasts `step` and, on top, what the engine with the most work adds, so that one engine's
+ * long prefill stretches everybody's step. Phases and moves last what the table says on every
+ * worker. Predictor and backend read the same table. Not a cost model: times come from the test, so
+ * that its expectations can be worked out by hand. Loop thread only. */
+#ifndef EEP_TESTS_DESK_BACKEND_H
+#define EEP_TESTS_DESK_BACKEND_H
+
+#include "core/predictor.h"
+#include "core/resize/phase.h"
+
+G_BEGIN_DECLS
+
+typedef struct {
+    EepTime step, per_prefill_token, per_decode; /* the last two of the busiest engine */
+    EepTime phase[EEP_PHASE_COUNT];
+    EepTime move; /* of one layer */
+    gboolean idle_steps_are_free;
+    guint n_cells;      /* MoE layers * experts; 0: loads are refused */
+    const double *load; /* [n_cells] what every read of the load brings; borrowed */
+} DeskCosts;
+
+/* Both borrow `costs`. */
+EepPredictor *desk_predictor_new(const DeskCosts *costs);
+EepBackend *desk_backend_new(const DeskCosts *costs);
+
+G_END_DECLS
+
+#endif

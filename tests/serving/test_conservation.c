@@ -1,0 +1,189 @@
+/* What must hold in every run, in scenarios drawn from a seed: KV blocks, queues and the placement
+ * are consistent after every event; every request ends once; every token is counted once; every gap
+ * is some request's; a resize asked for gets an answer. Every feature of a pool is drawn, alone and
+ * with the others. EEP_SEED=n in a failure's message names the seed: put it into FIRST_SEED to see
+ * it alone. */
+#include <check.h>
+
+#include "core/engine/pool_internal.h"
+#include "core/rng.h"
+#include "tests/serving/serving_kit.h"
+
+#define FIRST_SEED   0
+#define N_SEEDS      1500
+#define MAX_REQUESTS 80
+#define MAX_EVENTS   4
+#define MAX_HASHES   12
+#define N_LAYERS     2
+#define N_EXPERTS    12
+
+typedef struct {
+    KitConfig config;
+    EepArrival requests[MAX_REQUESTS];
+    guint64 hashes[MAX_REQUESTS][MAX_HASHES];
+    EepScaleEvent events[MAX_EVENTS];
+    guint n_requests;
+    double load[N_LAYERS * N_EXPERTS];
+} Scenario;
+
+static gboolean chance(EepRng *rng, guint percent)
+{
+    return eep_rng_below(rng, 100) < percent;
+}
+
+static gint64 between(EepRng *rng, gint64 low, gint64 high)
+{
+    return low + (gint64)eep_rng_below(rng, (guint64)(high - low + 1));
+}
+
+static void draw_options(EepRng *rng, KitConfig *config)
+{
+    EepPoolOptions *options = &config->options;
+    static const EepTime staleness[] = {0, 0, 35, 200};
+
+    options->data_parallel_size = between(rng, 1, 4);
+    options->block_size = between(rng, 1, 5);
+    options->max_num_batched_tokens = between(rng, 1, 60);
+    options->max_num_seqs = between(rng, 1, 12);
+    options->enable_prefix_caching = chance(rng, 50);
+    options->async_scheduling = chance(rng, 50);
+    options->scheduling_policy = chance(rng, 30) ? EEP_SCHEDULING_PRIORITY : EEP_SCHEDULING_FCFS;
+    options->watermark = chance(rng, 20) ? 0.1 : 0.0;
+    options->prefill_schedule_interval = chance(rng, 20) ? between(rng, 2, 6) : 1;
+    options->router.policy = (gint)between(rng, 0, 4);
+    options->router.staleness = staleness[eep_rng_below(rng, G_N_ELEMENTS(staleness))];
+    options->router.client_count = chance(rng, 20) ? 3 : 1;
+    options->queue_limit = chance(rng, 25) ? between(rng, 1, 4) : 0;
+    config->shape.n_blocks = (guint64)between(rng, 6, 60);
+    config->shape.hash_tokens = (guint32)(options->block_size * between(rng, 1, 4));
+    config->shape.max_engines = 6;
+    config->shape.control_latency = chance(rng, 50) ? between(rng, 1, 30) : 0;
+    config->fail_every = chance(rng, 25) ? (guint)between(rng, 3, 9) : 0;
+    config->deployment.seed = eep_rng_next(rng);
+    config->deployment.retry_attempts = (guint)between(rng, 1, 4);
+    config->deployment.retry_backoff = between(rng, 1, 300);
+    config->deployment.retry_jitter = chance(rng, 50) ? 0.5 : 0.0;
+    if (chance(rng, 15))
+        config->cut = between(rng, 0, 1500);
+}
+
+static void draw_costs(EepRng *rng, KitConfig *config)
+{
+    config->costs.idle_steps_are_free = chance(rng, 30);
+    config->costs.step = between(rng, 1, 12);
+    config->costs.per_prefill_token = between(rng, 0, 2);
+    config->costs.per_decode = between(rng, 0, 1);
+    config->costs.move = between(rng, 0, 40);
+    for (guint i = 0; i < EEP_PHASE_COUNT; i++)
+        config->costs.phase[i] = between(rng, 0, 120);
+}
+
+/* E + R divides over the ranks; some of the sizes asked for later cannot hold all experts and are
+ * refused. */
+static void draw_experts(EepRng *rng, Scenario *scenario)
+{
+    KitConfig *config = &scenario->config;
+    guint n_ranks = (guint)config->options.data_parallel_size, slots;
+
+    config->options.enable_eplb = TRUE;
+    config->options.eplb_config.use_async = chance(rng, 60);
+    config->options.eplb_config.step_interval = between(rng, 4, 60);
+    config->options.eplb_config.window_size = between(rng, 1, 40);
+    slots = N_EXPERTS / n_ranks + (N_EXPERTS % n_ranks != 0) + (guint)between(rng, 0, 6);
+    config->options.eplb_config.num_redundant_experts = slots * n_ranks - N_EXPERTS;
+    config->shape.n_moe_layers = N_LAYERS;
+    config->shape.n_experts = N_EXPERTS;
+    config->shape.expert_bytes = 100;
+    for (guint i = 0; i < G_N_ELEMENTS(scenario->load); i++)
+        scenario->load[i] = (double)between(rng, 0, 100);
+    config->costs.n_cells = G_N_ELEMENTS(scenario->load);
+    config->costs.load = scenario->load;
+}
+
+static void draw_events(EepRng *rng, Scenario *scenario)
+{
+    KitConfig *config = &scenario->config;
+
+    config->options.enable_elastic_ep = TRUE;
+    config->options.resize.drain_requests = chance(rng, 30);
+    config->options.resize.drain_timeout = between(rng, 1, 3000);
+    config->options.resize.on_busy = chance(rng, 30) ? 2 : 0;
+    if (chance(rng, 30)) {
+        g_free(config->options.resize.generation);
+        config->options.resize.generation = g_strdup("restart");
+    }
+    config->deployment.n_events = (guint)between(rng, 1, MAX_EVENTS);
+    for (guint i = 0; i < config->deployment.n_events; i++)
+        scenario->events[i] = (EepScaleEvent){.at = between(rng, 0, 1200),
+                                              .new_data_parallel_size = (guint)between(rng, 1, 7),
+                                              .id = "drawn"};
+    config->deployment.events = scenario->events;
+}
+
+/* Prompts of one family share their first hashes. */
+static void draw_requests(EepRng *rng, Scenario *scenario)
+{
+    EepTime at = 0;
+    gint64 mean_wait = between(rng, 0, 40);
+
+    scenario->n_requests = (guint)between(rng, 1, MAX_REQUESTS);
+    for (guint i = 0; i < scenario->n_requests; i++) {
+        EepArrival *request = &scenario->requests[i];
+        guint64 family = eep_rng_below(rng, 4), n_shared = eep_rng_below(rng, MAX_HASHES);
+
+        at += between(rng, 0, 2 * mean_wait);
+        *request = (EepArrival){.arrival = at,
+                                .prompt_tokens = (guint32)between(rng, 1, 50),
+                                .output_tokens = (guint32)between(rng, 1, 40),
+                                .priority = (gint32)between(rng, 0, 3)};
+        request->n_hashes =
+            MIN(MAX_HASHES, request->prompt_tokens / scenario->config.shape.hash_tokens);
+        request->hashes = scenario->hashes[i];
+        for (guint h = 0; h < request->n_hashes; h++)
+            scenario->hashes[i][h] = h < n_shared ? 1 + family * 100 + h : 1000 + i * 100 + h;
+    }
+}
+
+static void run_seed(guint64 seed)
+{
+    static Scenario scenario;
+    g_autofree char *context = g_strdup_printf("EEP_SEED=%" G_GUINT64_FORMAT, seed);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(KitRun) run = NULL;
+    EepRng rng;
+
+    eep_rng_init(&rng, seed, "conservation");
+    kit_config_init(&scenario.config);
+    draw_options(&rng, &scenario.config);
+    draw_costs(&rng, &scenario.config);
+    if (chance(&rng, 60))
+        draw_experts(&rng, &scenario);
+    if (chance(&rng, 60))
+        draw_events(&rng, &scenario);
+    draw_requests(&rng, &scenario);
+    run = kit_run(&scenario.config, scenario.requests, scenario.n_requests, &error);
+    ck_assert_msg(run != NULL, "%s: %s", context, error != NULL ? error->message : "");
+    if (scenario.config.cut == EEP_TIME_NEVER) {
+        kit_assert_conserved(run, scenario.requests, context);
+        ck_assert_msg(run->resizes->len == scenario.config.deployment.n_events,
+                      "%s: %u resizes ended of %u asked for", context, run->resizes->len,
+                      scenario.config.deployment.n_events);
+        ck_assert_msg(kit_count(run, EEP_FATE_UNFINISHED, EEP_REASON_NONE) == 0,
+                      "%s: unfinished requests without a cut", context);
+    }
+    kit_config_clear(&scenario.config);
+}
+
+START_TEST(everything_is_conserved)
+{
+    for (guint64 seed = FIRST_SEED + (guint64)_i; seed < FIRST_SEED + N_SEEDS; seed += 10)
+        run_seed(seed);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("conservation");
+    tcase_add_loop_test(tcase, everything_is_conserved, 0, 10);
+    return kit_main("conservation", tcase);
+}
