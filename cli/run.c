@@ -42,16 +42,17 @@ static void on_signal(int signal_number)
     was_interrupted = 1;
 }
 
-/* The first Ctrl-C ends the run in order, a second one at once. */
+/* The first Ctrl-C ends the run in order, a second one at once. A file that may not grow further is
+ * a write that failed. */
 static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
 
     was_interrupted = 0;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    /* Beyond a limit on file sizes a write then fails, and is told like a full disk. */
-    signal(SIGXFSZ, SIG_IGN);
+    sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 static gboolean on_progress(gpointer self, EepTime now, guint64 n_submitted)

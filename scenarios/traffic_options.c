@@ -115,7 +115,7 @@ static const EepOption options[] = {
     {"synthetic.priority", EEP_OPTION_INT, AT(synthetic.priority), "0", -2147483648.0, 2147483647,
      NULL, NULL, "of every request; smaller is more urgent"},
     {"retry.attempts", EEP_OPTION_INT, AT(retry.attempts), "1", 1, 1000, NULL, NULL,
-     "submissions of one request at most; 1: a rejected or aborted one is not tried again"},
+     "submissions of one request at most; 1: a refused one (503, full queues) is not tried again"},
     {"retry.backoff", EEP_OPTION_TIME, AT(retry.backoff), "1s", 0, 1e15, NULL, NULL,
      "wait before the second attempt; each further one waits twice as long"},
     {"retry.jitter", EEP_OPTION_DOUBLE, AT(retry.jitter), "0", 0, 1, NULL, NULL,

@@ -343,11 +343,12 @@ static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
 {
     EepTime now = eep_loop_now(pool->services->loop), before = pool->history.last_end;
     EepSchedulerEvents events = {on_gaps, on_first_token, on_finished, pool};
+    EepPlan *after = pool->n_in_flight == 2 ? &pool->steps[pool->oldest ^ 1].plan : NULL;
 
     pool->history.last_end = now;
     pool->history.n_committed = step->plan.step + 1;
     eep_gap_stack_push(&pool->gaps, step->plan.step, now - before);
-    eep_scheduler_commit(pool->engines, &step->plan, now - before, &events);
+    eep_scheduler_commit(pool->engines, &step->plan, after, now - before, &events);
     pool->oldest ^= 1;
     pool->n_in_flight--;
     pool->has_dropped = FALSE;

@@ -28,6 +28,9 @@ static void preempt(EepEngine *engine, EepPlan *plan, EepPlan *before, EepReques
     guint32 n_blocks = eep_kv_cache_blocks_for(&engine->kv, computed_before(engine, request));
     EepVictim victim = {.request = request,
                         .next = request->next,
+                        .base = request->base,
+                        .due = request->due,
+                        .base_step = request->base_step,
                         .generated = request->generated,
                         .computed = request->computed,
                         .n_blocks = n_blocks,

@@ -27,8 +27,9 @@ typedef struct {
 /* What is needed to undo a preemption. */
 typedef struct {
     EepRequest *request;
-    EepRequest *next; /* in the running list */
-    EepKvRun *runs;   /* its cached blocks, owned */
+    EepRequest *next;             /* in the running list */
+    EepKvRun *runs;               /* its cached blocks, owned */
+    guint64 base, due, base_step; /* the next plan may admit it again */
     guint32 generated, computed, n_blocks;
     guint16 engine, n_runs;
     guint8 state;
@@ -81,8 +82,9 @@ typedef struct {
  */
 void eep_scheduler_plan(EepEngine *engine, EepPlan *plan, EepPlan *before, guint64 wave_step);
 
-/* The step ended at history->last_end, which is already brought up to date. */
-void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepTime step_gap,
+/* The step ended at history->last_end, which is already brought up to date. `after` is the plan in
+ * flight behind it, NULL if none: what it would need of requests that end now is forgotten. */
+void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepPlan *after, EepTime step_gap,
                           const EepSchedulerEvents *events);
 
 /* The step did not happen: everything is as before it was planned, but for cache recency and

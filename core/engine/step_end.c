@@ -92,12 +92,38 @@ static void commit_chunk(EepEngine *engine, const EepChunk *chunk, const EepSche
         deliver_after_prefill(engine, request, events);
 }
 
+/* The request is about to go: the plan behind, if it is discarded, neither takes its preemption
+ * back nor puts another victim in front of it. */
+static void forget_victim(EepPlan *after, const EepRequest *request)
+{
+    EepRequest *next = request->next;
+
+    for (guint i = 0; i < after->victims->len; i++) {
+        EepVictim *victim = &g_array_index(after->victims, EepVictim, i);
+
+        if (victim->request == request) {
+            next = victim->next;
+            g_free(victim->runs);
+            g_array_remove_index(after->victims, i);
+            break;
+        }
+    }
+    for (guint i = 0; i < after->victims->len; i++) {
+        EepVictim *victim = &g_array_index(after->victims, EepVictim, i);
+
+        if (victim->next == request)
+            victim->next = next;
+    }
+}
+
 /* Returns the next of the plan's finishing requests. */
-static EepRequest *commit_finish(EepEngine *engine, EepRequest *request,
+static EepRequest *commit_finish(EepEngine *engine, EepPlan *after, EepRequest *request,
                                  const EepSchedulerEvents *events)
 {
     EepRequest *next = request->due_next;
 
+    if (after != NULL && after->victims->len > 0)
+        forget_victim(after, request);
     request->flags &= (guint16)~EEP_REQUEST_FLAG_FINISHING;
     eep_engine_close_gaps(engine, request);
     if (request->state == EEP_REQUEST_WAITING) {
@@ -116,12 +142,21 @@ static EepRequest *commit_finish(EepEngine *engine, EepRequest *request,
     return next;
 }
 
+static guint64 count_resumed(const EepEngine *engine, const EepPlan *plan)
+{
+    guint64 n = 0;
+
+    for (guint i = 0; i < plan->resumed->len; i++)
+        n += ((const EepRequest *)g_ptr_array_index(plan->resumed, i))->engine == engine->index;
+    return n;
+}
+
 /* Gaps of an engine that stood still in steps before, or does in this one; returns how many of the
- * step's decodes it has accounted for. */
+ * step's decodes it has accounted for, those resumed not among them. */
 static guint64 commit_stall(EepEngine *engine, const EepPlan *plan, EepTime step_gap,
                             const EepSchedulerEvents *events)
 {
-    guint64 n_decodes = plan->work[engine->index].n_decodes;
+    guint64 n_decodes;
 
     if (!plan->advanced[engine->index]) {
         engine->stall += step_gap;
@@ -129,6 +164,7 @@ static guint64 commit_stall(EepEngine *engine, const EepPlan *plan, EepTime step
     }
     if (engine->stall == 0)
         return 0;
+    n_decodes = plan->work[engine->index].n_decodes - count_resumed(engine, plan);
     eep_gap_stack_push(engine->pauses, plan->step, engine->stall + step_gap);
     if (n_decodes > 0)
         events->gaps(events->self, engine->stall + step_gap, n_decodes);
@@ -149,7 +185,7 @@ static void commit_resumed(EepEngine **engines, const EepPlan *plan, EepRequest 
     events->gaps(events->self, gap, 1);
 }
 
-void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepTime step_gap,
+void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepPlan *after, EepTime step_gap,
                           const EepSchedulerEvents *events)
 {
     guint64 n_regular = plan->n_decodes;
@@ -175,7 +211,7 @@ void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepTime step_gap,
         /* In the order of the running list, since it decides which freed blocks are evicted first:
          * those that decoded, then those whose prefill went on. */
         while (finishing != NULL && finishing->base < finishing->due)
-            finishing = commit_finish(engine, finishing, events);
+            finishing = commit_finish(engine, after, finishing, events);
         for (; next_chunk < plan->chunks->len; next_chunk++) {
             const EepChunk *chunk = &g_array_index(plan->chunks, EepChunk, next_chunk);
 
@@ -183,7 +219,7 @@ void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepTime step_gap,
                 break;
             commit_chunk(engine, chunk, events);
             if (finishing == chunk->request)
-                finishing = commit_finish(engine, finishing, events);
+                finishing = commit_finish(engine, after, finishing, events);
         }
     }
 }
@@ -255,6 +291,9 @@ static void discard_victim(EepEngine *engine, EepVictim *victim)
     request->n_preemptions--;
     engine->n_preemptions--;
     request->state = victim->state;
+    request->base = victim->base;
+    request->due = victim->due;
+    request->base_step = victim->base_step;
     request->generated = victim->generated;
     request->computed = victim->computed;
     request->blocks = victim->n_blocks;

@@ -245,6 +245,7 @@ static gboolean drive(Kit *kit, EepLoop *loop, GError **error)
         !eep_deployment_finish(kit->deployment, is_cut, error) || !check_end(kit, error))
         return FALSE;
     eep_pool_get_counts(eep_deployment_pool(kit->deployment, 0), &kit->run->counts);
+    kit->run->n_submitted = (guint)eep_deployment_n_submitted(kit->deployment);
     kit->run->end = eep_loop_now(loop);
     return TRUE;
 }
@@ -320,7 +321,7 @@ void kit_assert_conserved(const KitRun *run, const EepArrival *requests, const c
     guint64 n_gaps = 0;
     EepTime gap_sum = 0, max_gap = 0;
 
-    for (guint i = 0; i < run->n_requests; i++) {
+    for (guint i = 0; i < run->n_submitted; i++) {
         const KitResult *result = &run->results[i];
 
         assert_result(result, &requests[i], i, context);

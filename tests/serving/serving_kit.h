@@ -40,7 +40,7 @@ typedef struct {
     guint64 n_steps, n_dummies;
     GArray *steps; /* EepStepRecord */
     KitResult *results;
-    guint n_requests;
+    guint n_requests, n_submitted; /* a cut comes before the others' arrivals */
     guint64 n_gaps;
     EepTime gap_sum, max_gap;
     GArray *sizes;      /* KitSize */

@@ -10,7 +10,7 @@
 #include "tests/serving/serving_kit.h"
 
 #define FIRST_SEED   0
-#define N_SEEDS      1500
+#define N_SEEDS      6000
 #define MAX_REQUESTS 80
 #define MAX_EVENTS   4
 #define MAX_HASHES   12
@@ -163,8 +163,10 @@ static void run_seed(guint64 seed)
     draw_requests(&rng, &scenario);
     run = kit_run(&scenario.config, scenario.requests, scenario.n_requests, &error);
     ck_assert_msg(run != NULL, "%s: %s", context, error != NULL ? error->message : "");
+    kit_assert_conserved(run, scenario.requests, context);
     if (scenario.config.cut == EEP_TIME_NEVER) {
-        kit_assert_conserved(run, scenario.requests, context);
+        ck_assert_msg(run->n_submitted == scenario.n_requests, "%s: %u requests of %u came",
+                      context, run->n_submitted, scenario.n_requests);
         ck_assert_msg(run->resizes->len == scenario.config.deployment.n_events,
                       "%s: %u resizes ended of %u asked for", context, run->resizes->len,
                       scenario.config.deployment.n_events);
