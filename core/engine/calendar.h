@@ -2,10 +2,10 @@
  * progress counter.
  *
  * A two-level wheel of intrusive lists: the near wheel has one bucket per count of the present
- * window of 1,024 counts, the far wheel one per window; when the counter enters a window, its far
+ * window of 256 counts, the far wheel one per window; when the counter enters a window, its far
  * bucket is dealt out. So insertion and removal are O(1), a step looks at one bucket, and a request
- * is touched once per 1,024 tokens. Lists keep insertion order. Not a timer queue: it knows counts,
- * not time. Owned by its engine. */
+ * is touched once more when its window begins and with every turn of the far wheel, 65,536 tokens.
+ * Lists keep insertion order. Not a timer queue: it knows counts, not time. Owned by its engine. */
 #ifndef EEP_CORE_ENGINE_CALENDAR_H
 #define EEP_CORE_ENGINE_CALENDAR_H
 
@@ -13,7 +13,8 @@
 
 G_BEGIN_DECLS
 
-#define EEP_CALENDAR_BITS 10
+/* A near wheel is one page: a step of 1,024 engines goes through all of theirs. */
+#define EEP_CALENDAR_BITS 8
 #define EEP_CALENDAR_NEAR (1u << EEP_CALENDAR_BITS)
 #define EEP_CALENDAR_FAR  256u
 
