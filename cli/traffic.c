@@ -73,5 +73,9 @@ EepTrace *eep_traffic_open(const EepScenario *scenario, GError **error)
         .limit = (guint64)traffic->trace.limit,
         .spread_batches = traffic->trace.spread_batches,
     };
-    return eep_trace_open(traffic->trace.path, &options, error);
+    EepTrace *trace = eep_trace_open(traffic->trace.path, &options, error);
+
+    if (trace != NULL && !eep_scenario_check_hashes(scenario, eep_trace_hash_tokens(trace), error))
+        g_clear_pointer(&trace, eep_trace_free);
+    return trace;
 }

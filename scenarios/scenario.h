@@ -88,6 +88,11 @@ char *eep_scenario_write(const EepScenario *scenario);
 /* FALSE when the trace is not there, with where to get a published one and the --set to give. */
 gboolean eep_scenario_check_files(const EepScenario *scenario, GError **error);
 
+/* FALSE when a pool that caches prefixes cannot hold hashes of so many tokens in whole blocks. 0:
+ * the traffic has no hashes. */
+gboolean eep_scenario_check_hashes(const EepScenario *scenario, guint32 hash_tokens,
+                                   GError **error);
+
 /* The place that gives `key` of pool `pool`, or the nearest level above it that the file has. */
 const EepYaml *eep_scenario_where(const EepScenario *scenario, const char *pool, const char *key);
 

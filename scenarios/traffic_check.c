@@ -104,6 +104,32 @@ static gboolean check_rate(const EepScenario *scenario, GError **error)
     return TRUE;
 }
 
+/* An extent of the prefix cache is as many blocks as a hash covers, in 16 bits. */
+gboolean eep_scenario_check_hashes(const EepScenario *scenario, guint32 hash_tokens, GError **error)
+{
+    gboolean is_trace = scenario->traffic.trace.path != NULL;
+
+    for (guint i = 0; hash_tokens > 0 && i < scenario->n_pools; i++) {
+        const EepPoolOptions *options = &scenario->pools[i].options;
+        if (!options->enable_prefix_caching)
+            continue;
+        if (is_trace && hash_tokens % options->block_size != 0)
+            return eep_yaml_fail(
+                scenario->document,
+                eep_scenario_where(scenario, scenario->pools[i].name, "block_size"),
+                EEP_OPTION_ERROR_BOUNDS, error,
+                "blocks of %" D " tokens do not divide the trace's hashes of %u tokens: a divisor "
+                "of %u; try block_size: 16",
+                options->block_size, hash_tokens, hash_tokens);
+        if (hash_tokens / options->block_size > G_MAXUINT16)
+            return fail(scenario, "traffic.synthetic.prefix.tokens", error,
+                        "%u tokens of a prefix are more than %d blocks of %" D
+                        ": fewer tokens or larger blocks",
+                        hash_tokens, G_MAXUINT16, options->block_size);
+    }
+    return TRUE;
+}
+
 static gboolean check_synthetic(const EepScenario *scenario, GError **error)
 {
     const EepTrafficOptions *traffic = &scenario->traffic;
@@ -117,6 +143,9 @@ static gboolean check_synthetic(const EepScenario *scenario, GError **error)
     if (traffic->synthetic.duration > 0 && scenario->measure.warmup >= traffic->synthetic.duration)
         return fail(scenario, "measure.warmup", error,
                     "nothing arrives after the warm-up: below traffic.synthetic.duration");
+    if (traffic->synthetic.prefix.groups > 0 &&
+        !eep_scenario_check_hashes(scenario, (guint32)traffic->synthetic.prefix.tokens, error))
+        return FALSE;
     return check_rate(scenario, error) &&
            check_lengths(scenario, "traffic.synthetic.input_tokens",
                          &traffic->synthetic.input_tokens, error) &&
@@ -127,19 +156,11 @@ static gboolean check_synthetic(const EepScenario *scenario, GError **error)
 static gboolean check_trace(const EepScenario *scenario, GError **error)
 {
     const EepTrafficOptions *traffic = &scenario->traffic;
-    const gint mooncake = 2; /* of auto|azure|mooncake */
+    const gint mooncake = 2; /* of auto|azure|mooncake; auto is checked when the file is opened */
 
-    for (guint i = 0; traffic->trace.format == mooncake && i < scenario->n_pools; i++) {
-        const EepPoolOptions *options = &scenario->pools[i].options;
-        if (options->enable_prefix_caching && MOONCAKE_HASH_TOKENS % options->block_size != 0)
-            return eep_yaml_fail(
-                scenario->document,
-                eep_scenario_where(scenario, scenario->pools[i].name, "block_size"),
-                EEP_OPTION_ERROR_BOUNDS, error,
-                "blocks of %" D " tokens do not divide the trace's hashes of %d tokens: a divisor "
-                "of %d; try block_size: 16",
-                options->block_size, MOONCAKE_HASH_TOKENS, MOONCAKE_HASH_TOKENS);
-    }
+    if (traffic->trace.format == mooncake &&
+        !eep_scenario_check_hashes(scenario, MOONCAKE_HASH_TOKENS, error))
+        return FALSE;
     if (traffic->trace.until > 0 && scenario->measure.warmup >= traffic->trace.until)
         return fail(scenario, "measure.warmup", error,
                     "nothing arrives after the warm-up: below traffic.trace.until");

@@ -14,7 +14,8 @@ EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint
     engine->watermark_blocks = (guint64)(options->watermark * (double)n_blocks);
     engine->kv.block_size = (guint32)options->block_size;
     engine->kv.n_blocks = engine->kv.n_free = n_blocks;
-    if (options->enable_prefix_caching && hash_tokens > 0)
+    /* What is less than a block is never shared. */
+    if (options->enable_prefix_caching && hash_tokens >= engine->kv.block_size)
         engine->kv.prefix = eep_prefix_cache_new(n_blocks, hash_tokens / engine->kv.block_size);
     engine->phase_count = g_new0(guint32, engine->kv.block_size);
     eep_calendar_init(&engine->calendar);

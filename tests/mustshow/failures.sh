@@ -90,6 +90,21 @@ eep run good.yaml --set traffic.trace.path=empty.csv --out bad
 exits 2
 left_nothing bad
 
+# Hashes of 512 tokens and blocks that do not divide them, whether the format is said or seen.
+for format in auto mooncake; do
+    refused 'do not divide the trace' run "$root/tests/golden/prefix.yaml" --out bad \
+        --set deployment.block_size=1024 --set traffic.trace.format=$format
+    left_nothing bad
+done
+# A prefix that is shorter than a block is never shared, one of more blocks than there can be is refused.
+prefix=(--set 'traffic={synthetic: {arrivals: constant, rate: 10/s, requests: 10, input_tokens: 100, output_tokens: 2, prefix: {groups: 1, tokens: 4}}}')
+eep run good.yaml "${prefix[@]}" --out short --quiet
+exits 0
+err_is_empty
+[ "$("$json_value" short/summary.json completed cached_tokens | tr '\n' ' ')" = '10 0 ' ] || fail "shared"
+refused 'tokens of a prefix are more than 65535 blocks' run good.yaml "${prefix[@]}" --out bad \
+    --set traffic.synthetic.prefix.tokens=1100000
+
 # -- places that cannot be written -----------------------------------------------------------------------
 eep run good.yaml --out good/requests.csv/inside
 exits 1
