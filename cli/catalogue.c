@@ -187,13 +187,22 @@ static const EepCatalogue catalogues[] = {
     {"scenarios", "bundled scenario", list_scenarios, eep_show_scenario},
 };
 
+/* "scenario" for scenarios, "policy" for policies: who shows one thing calls it by its singular. */
+static gboolean is_one_of(const EepCatalogue *catalogue, const char *name)
+{
+    g_autofree char *plural = g_str_has_suffix(name, "y")
+                                  ? g_strdup_printf("%.*sies", (int)strlen(name) - 1, name)
+                                  : g_strconcat(name, "s", NULL);
+    return strcmp(plural, catalogue->name) == 0;
+}
+
 const EepCatalogue *eep_catalogue_find(const char *name, GError **error)
 {
     const char *names[G_N_ELEMENTS(catalogues) + 1] = {NULL};
 
     for (guint i = 0; i < G_N_ELEMENTS(catalogues); i++) {
         names[i] = catalogues[i].name;
-        if (strcmp(name, names[i]) == 0)
+        if (strcmp(name, names[i]) == 0 || is_one_of(&catalogues[i], name))
             return &catalogues[i];
     }
     const char *nearest = eep_suggest_nearest(name, names);

@@ -120,10 +120,11 @@ static void add_pool_text(const EepScenario *scenario, const EepScenarioPool *po
     gint64 tp = options->tensor_parallel_size;
     g_autofree char *memory = eep_memory_fit_to_text(&pool->memory);
 
-    eep_command_add_line(text, "\nPool      %s: DP %" D " x TP %" D " = %" D " ranks, %s, %s",
-                         pool->name, options->data_parallel_size, tp,
-                         options->data_parallel_size * tp,
-                         eep_all2all(options->all2all_backend)->name, options->resize.generation);
+    eep_command_add_line(
+        text, "\nPool      %s: DP %" D " x TP %" D " = %" D " ranks, %s%s%s", pool->name,
+        options->data_parallel_size, tp, options->data_parallel_size * tp,
+        eep_all2all(options->all2all_backend)->name, range.is_resizable ? ", " : "",
+        range.is_resizable ? options->resize.generation : "");
     eep_command_add_line(text,
                          "Experts   %" D " + %" D " redundant = %" D " slots a rank x %" D
                          " ranks, in %" D " layers",

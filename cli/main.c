@@ -17,6 +17,8 @@
 #define COMPILER "gcc " __VERSION__
 #endif
 
+#define THINGS "models|hardware|generations|policies|all2all-backends|scenarios"
+
 static const EepCommand commands[] = {
     {"run", "SCENARIO [--set KEY=VALUE]... [--out DIR] [--seed N] [--json] [--quiet]",
      "run a scenario and print its summary",
@@ -36,11 +38,11 @@ static const EepCommand commands[] = {
      "Type, unit, default and bounds of KEY, or of all keys below it; without KEY all keys.\n"
      "--json prints the keys as a JSON Schema, --markdown as docs/scenario.md.",
      eep_command_explain},
-    {"list", "THING [--json]", "the names that are known",
-     "THING is one of models, hardware, generations, policies, all2all-backends, scenarios.",
+    {"list", THINGS " [--json]", "the names that are known", "For example: eep list models",
      eep_command_list},
-    {"show", "THING NAME [--json]", "one of them in full",
-     "Every figure of a profile with its basis and source. THING as in `eep list`.",
+    {"show", THINGS " NAME [--json]", "one of them in full",
+     "Every figure of a profile with its basis and source. For example: eep show models "
+     "deepseek-v3",
      eep_command_show},
     {"plot", "RUN [--json]", "draw the pictures of a run folder",
      "Writes RUN/plots/*.png and *.svg with gnuplot. RUN is a run folder, for example runs/latest.",

@@ -76,6 +76,7 @@ static gboolean read_summary(EepPictureData *data, const char *run, GError **err
     const json_t *slo = json_object_get(summary, "slo");
     data->ttft_limit_ms = number_or(slo, "ttft_ms", 0.0);
     data->tpot_limit_ms = number_or(slo, "tpot_ms", 0.0);
+    data->warmup_s = number_or(summary, "warmup_s", 0.0);
     data->title = make_title(summary, run);
     read_resizes(data, summary);
     json_decref(summary);
@@ -141,9 +142,9 @@ static guint pool_index(EepPictureData *data, const char *name)
 
 static gboolean read_timeline(EepPictureData *data, const char *run, GError **error)
 {
-    static const char *const names[] = {"time_s",  "pool",    "engines",
-                                        "running", "waiting", "imbalance"};
-    enum { TIME, POOL, ENGINES, RUNNING, WAITING, IMBALANCE };
+    static const char *const names[] = {"time_s",  "pool",      "engines",      "running",
+                                        "waiting", "imbalance", "stalled_share"};
+    enum { TIME, POOL, ENGINES, RUNNING, WAITING, IMBALANCE, STALLED };
     gint at[G_N_ELEMENTS(names)];
     g_autofree char *path = g_build_filename(run, "timeline.csv", NULL);
     g_autoptr(EepCsvTable) table = eep_csv_table_open(path, error);
@@ -161,6 +162,7 @@ static gboolean read_timeline(EepPictureData *data, const char *run, GError **er
             .running = eep_csv_table_number(table, at[RUNNING]),
             .waiting = eep_csv_table_number(table, at[WAITING]),
             .imbalance = eep_csv_table_number(table, at[IMBALANCE]),
+            .stalled_share = eep_csv_table_number(table, at[STALLED]),
             .pool = pool_index(data, eep_csv_table_text(table, at[POOL])),
         };
         if (isnan(interval.begin_s) || interval.begin_s < 0.0 || interval.begin_s > LARGEST / 1e9)

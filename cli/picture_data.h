@@ -27,13 +27,14 @@ typedef struct {
 
 /* One interval of the time line of one pool. */
 typedef struct {
-    double begin_s, engines, running, waiting, imbalance; /* NAN: none */
+    double begin_s, engines, running, waiting, imbalance, stalled_share; /* NAN: none */
     guint pool;
 } EepPictureInterval;
 
 typedef struct {
     char *title;
     double end_s;            /* of the time axis */
+    double warmup_s;         /* requests that arrive earlier are not in distributions */
     double window_s;         /* of averages */
     double latency_window_s; /* of percentiles; wide enough for 100 requests if it can */
     double ttft_limit_ms, tpot_limit_ms; /* the scenario's; 0: none */

@@ -22,14 +22,20 @@ static void add_field(EepText *text, double value)
 }
 
 /* time, arrivals/s, completions/s, rejections and aborts/s, running, waiting. Time is the window's
- * middle; running and waiting are means over the intervals in it, summed over pools. */
+ * middle; running and waiting are means over the intervals in it, summed over pools. An interval in
+ * which forwards stood still and no step ended says nothing of them: where all of a window are
+ * such, there is a gap. */
 static gboolean write_windows(const EepPictureData *data, const char *folder, GError **error)
 {
     typedef struct {
-        double arrivals, completed, lost, running, waiting, n;
+        double arrivals, completed, lost;
     } Window;
+    typedef struct {
+        double running, waiting, n;
+    } Level;
     guint n = (guint)ceil(data->end_s / data->window_s) + 1;
     g_autofree Window *windows = g_new0(Window, n);
+    g_autofree Level *levels = g_new0(Level, (gsize)n * data->pools->len);
     g_auto(EepText) text = {0};
 
     for (guint i = 0; i < data->requests->len; i++) {
@@ -44,13 +50,26 @@ static gboolean write_windows(const EepPictureData *data, const char *folder, GE
     for (guint i = 0; i < data->intervals->len; i++) {
         const EepPictureInterval *at = &g_array_index(data->intervals, EepPictureInterval, i);
         /* An interval's own half makes the index safe from rounding at the window's edge. */
-        Window *window = &windows[MIN((guint)(at->begin_s / data->window_s + 1e-6), n - 1)];
-        window->running += isnan(at->running) ? 0.0 : at->running;
-        window->waiting += isnan(at->waiting) ? 0.0 : at->waiting;
-        window->n += 1.0 / data->pools->len;
+        guint window = MIN((guint)(at->begin_s / data->window_s + 1e-6), n - 1);
+        Level *level = &levels[(gsize)window * data->pools->len + at->pool];
+        if (isnan(at->running) && at->stalled_share > 0.0)
+            continue;
+        level->running += isnan(at->running) ? 0.0 : at->running;
+        level->waiting += isnan(at->waiting) ? 0.0 : at->waiting;
+        level->n++;
     }
     for (guint i = 0; i < n && i * data->window_s < data->end_s; i++) {
         const Window *window = &windows[i];
+        double running = 0.0, waiting = 0.0;
+        guint n_known = 0;
+        for (guint pool = 0; pool < data->pools->len; pool++) {
+            const Level *level = &levels[(gsize)i * data->pools->len + pool];
+            if (level->n > 0.0) {
+                running += level->running / level->n;
+                waiting += level->waiting / level->n;
+                n_known++;
+            }
+        }
         /* The last window may be cut short by the run's end. */
         double length = fmin(data->window_s, data->end_s - i * data->window_s);
         if (length < 0.5 * data->window_s && i > 0)
@@ -59,8 +78,8 @@ static gboolean write_windows(const EepPictureData *data, const char *folder, GE
         add_field(&text, window->arrivals / length);
         add_field(&text, window->completed / length);
         add_field(&text, window->lost / length);
-        add_field(&text, window->n > 0.0 ? window->running / window->n : (double)NAN);
-        add_field(&text, window->n > 0.0 ? window->waiting / window->n : (double)NAN);
+        add_field(&text, n_known > 0 ? running : (double)NAN);
+        add_field(&text, n_known > 0 ? waiting : (double)NAN);
         eep_text_add_char(&text, '\n');
     }
     return write_text(&text, folder, "windows.dat", error);
@@ -174,8 +193,9 @@ static int compare_values(gconstpointer a, gconstpointer b)
     return (left > right) - (left < right);
 }
 
-/* NAME_cdf.dat: ms, share of completed requests at most as long; as many lines as the eye can tell
- * apart, and all of the last hundredth. Values below 1 µs stand at 1 µs, for the log axis. */
+/* NAME_cdf.dat: ms, share of completed and measured requests at most as long; as many lines as the
+ * eye can tell apart, and all of the last hundredth. Values below 1 µs stand at 1 µs, for the log
+ * axis. */
 static gboolean write_cdf(const EepPictureData *data, const Latency *latency, const char *folder,
                           guint *ret_n, GError **error)
 {
@@ -183,9 +203,9 @@ static gboolean write_cdf(const EepPictureData *data, const Latency *latency, co
     g_auto(EepText) text = {0};
 
     for (guint i = 0; i < data->requests->len; i++) {
-        gint64 value = G_STRUCT_MEMBER(gint64, &g_array_index(data->requests, EepPictureRequest, i),
-                                       latency->value);
-        if (value >= 0)
+        const EepPictureRequest *r = &g_array_index(data->requests, EepPictureRequest, i);
+        gint64 value = G_STRUCT_MEMBER(gint64, r, latency->value);
+        if (value >= 0 && (double)r->arrival_ns >= data->warmup_s * 1e9)
             g_array_append_val(values, value);
     }
     g_array_sort(values, compare_values);

@@ -18,7 +18,7 @@
 typedef struct {
     char **sets, *out, *backend, *journal, *replay;
     gint64 seed;
-    gboolean json, quiet, twin;
+    gboolean json, quiet;
 } Options;
 
 /* Everything of one run, in the order in which it is made and the reverse of which it goes. */
@@ -87,8 +87,6 @@ static gboolean check_options(const Options *options, GError **error)
         what = "--backend cuda: not yet in this version: sim";
     else if (options->backend != NULL && strcmp(options->backend, "sim") != 0)
         what = "--backend: unknown backend: sim";
-    else if (options->twin)
-        what = "--twin: not yet in this version";
     else if (options->journal != NULL && options->replay != NULL)
         what = "--journal and --replay exclude each other: a replay records nothing";
     if (what != NULL)
@@ -216,6 +214,10 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
         eep_summary_screen_add(&text, run->metrics, &facts, summary, &place);
         fputs(eep_text_string(&text), stdout);
         eep_text_clear(&text);
+        if (options->replay != NULL)
+            printf("Replay    every decision is as in %s\n", options->replay);
+        if (options->journal != NULL)
+            printf("Journal   %s\n", options->journal);
     }
     return status;
 }
@@ -243,8 +245,6 @@ int eep_command_run(int argc, char **argv)
         {"journal", 0, 0, G_OPTION_ARG_FILENAME, &options.journal, "record every event", "FILE"},
         {"replay", 0, 0, G_OPTION_ARG_FILENAME, &options.replay, "run a journal again and compare",
          "FILE"},
-        {"twin", 0, 0, G_OPTION_ARG_NONE, &options.twin, "also run without the resizes' cost",
-         NULL},
         {"json", 0, 0, G_OPTION_ARG_NONE, &options.json, "print summary.json", NULL},
         {"quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet, "print nothing but errors", NULL},
         G_OPTION_ENTRY_NULL};

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "sim/all2all.h"
 
@@ -99,9 +100,11 @@ static char *describe_deployment(const EepScenario *scenario)
     }
     if (eep_hardware_is_constant(&scenario->hardware))
         return g_strdup(text->str);
-    g_string_append_printf(text, ", %s, %s",
-                           eep_all2all(scenario->pools[0].options.all2all_backend)->name,
-                           scenario->pools[0].options.resize.generation);
+    const EepPoolOptions *first = &scenario->pools[0].options;
+    g_string_append_printf(text, ", %s", eep_all2all(first->all2all_backend)->name);
+    /* A deployment that cannot be resized has no generation worth a word. */
+    if (first->enable_elastic_ep || strcmp(first->resize.generation, "restart") == 0)
+        g_string_append_printf(text, ", %s", first->resize.generation);
     return g_strdup(text->str);
 }
 

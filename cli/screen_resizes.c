@@ -36,30 +36,56 @@ static void add_resize_line(EepScreenText *screen, const EepMetrics *metrics, gu
     eep_screen_end_line(screen);
 }
 
-/* " 2 = launch 18.0, standby 7.1 | pause 0.6, switch 0.4 | experts 11.2": seconds, a bar where
- * forwards begin or cease to stand still. Phases that take less than 50 ms are left out. */
+/* Where a phase stands in the anatomy: before forwards stand still, while they do, or beside and
+ * after that. */
+enum { BEFORE, STOPPED, AFTER, N_PARTS };
+
+static guint part_of(const EepResizePhase *phase, EepTime stop)
+{
+    return phase->blocks ? STOPPED : phase->start < stop ? BEFORE : AFTER;
+}
+
+/* When forwards first stood still. */
+static EepTime first_stop(const EepResizeRecord *resize)
+{
+    EepTime stop = EEP_TIME_NEVER;
+
+    for (guint i = 0; i < resize->n_phases; i++)
+        if (resize->phases[i].blocks && resize->phases[i].start != EEP_TIME_NEVER &&
+            (stop == EEP_TIME_NEVER || resize->phases[i].start < stop))
+            stop = resize->phases[i].start;
+    return stop == EEP_TIME_NEVER ? G_MAXINT64 : stop;
+}
+
+/* " 2 = launch 18.0, standby 7.1 | stopped: pause 0.6, switch 0.4 | after: experts 11.2": seconds.
+ * Phases that take less than 50 ms are left out. */
 static gboolean add_anatomy(EepScreenText *screen, const EepResizeRecord *resize, guint number)
 {
-    gboolean is_first = TRUE, blocks = FALSE;
+    static const char *const words[N_PARTS] = {"", "stopped: ", "after: "};
+    gboolean is_first = TRUE;
+    EepTime stop = first_stop(resize);
 
-    for (guint i = 0; i < resize->n_phases; i++) {
-        const EepResizePhase *phase = &resize->phases[i];
-        if (phase->start == EEP_TIME_NEVER || phase->end == EEP_TIME_NEVER ||
-            phase->end - phase->start < 50 * EEP_NS_PER_MS)
-            continue;
-        g_autofree char *item =
-            g_strdup_printf("%s %.1f", phase->name, eep_time_to_seconds(phase->end - phase->start));
-        if (is_first)
-            eep_screen_print(screen, "%2u = ", number);
-        else
-            eep_screen_print(screen, "%s", phase->blocks != blocks ? " | " : ", ");
-        if (screen->line.length + strlen(item) + 2 > EEP_SCREEN_COLUMNS) {
-            eep_screen_end_line(screen);
-            eep_screen_print(screen, "     ");
+    for (guint part = 0; part < N_PARTS; part++) {
+        gboolean is_new = TRUE;
+        for (guint i = 0; i < resize->n_phases; i++) {
+            const EepResizePhase *phase = &resize->phases[i];
+            if (phase->start == EEP_TIME_NEVER || phase->end == EEP_TIME_NEVER ||
+                phase->end - phase->start < 50 * EEP_NS_PER_MS || part_of(phase, stop) != part)
+                continue;
+            g_autofree char *item =
+                g_strdup_printf("%s%s %.1f", is_new ? words[part] : "", phase->name,
+                                eep_time_to_seconds(phase->end - phase->start));
+            if (is_first)
+                eep_screen_print(screen, "%2u = ", number);
+            else
+                eep_screen_print(screen, "%s", is_new ? " | " : ", ");
+            if (screen->line.length + strlen(item) + 2 > EEP_SCREEN_COLUMNS) {
+                eep_screen_end_line(screen);
+                eep_screen_print(screen, "     ");
+            }
+            eep_screen_print(screen, "%s", item);
+            is_first = is_new = FALSE;
         }
-        eep_screen_print(screen, "%s", item);
-        blocks = phase->blocks;
-        is_first = FALSE;
     }
     if (!is_first)
         eep_screen_end_line(screen);
@@ -126,7 +152,7 @@ void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *met
     guint n = eep_metrics_n_resizes(metrics);
 
     if (n > 0) {
-        guint worst = worst_resize(metrics);
+        guint worst = n > MAX_ANATOMIES ? worst_resize(metrics) : 0;
         eep_screen_end_line(screen);
         eep_screen_print(screen, "Resizes      asked  by       prepare   stall  reject  settle   "
                                  "total  503s abort  max ITL  outcome");
@@ -139,8 +165,7 @@ void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *met
         }
         for (guint i = 0; i < n; i++) {
             const EepResizeRecord *resize = eep_metrics_resize(metrics, i);
-            if ((i == worst || n <= MAX_ANATOMIES) && add_anatomy(screen, resize, i + 1) &&
-                i == worst)
+            if ((i == worst || n <= MAX_ANATOMIES) && add_anatomy(screen, resize, i + 1))
                 add_bytes(screen, resize);
         }
     }

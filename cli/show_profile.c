@@ -11,19 +11,33 @@
 #include <math.h>
 #include <string.h>
 
+/* A figure for the eye: "1.979e+15" and "9.89e+14" for operations a second, not fifteen digits. */
+static char *legible(const EepProfileFigure *figure)
+{
+    char *end;
+    double value = figure->text != NULL ? g_ascii_strtod(figure->text, &end) : 0.0;
+
+    if (figure->text == NULL)
+        return g_strdup("-");
+    if (*end != '\0' || fabs(value) < 1e9)
+        return g_strdup(figure->text);
+    char number[32];
+    return g_strdup(g_ascii_formatd(number, sizeof number, "%.6g", value));
+}
+
 static void add_figures(const EepProfile *profile, EepText *text, EepJson *json)
 {
     const EepOptionTable *table = profile->kind->table;
 
-    eep_command_add_line(text, "%-30s %-12s %-9s %s", "figure", "value", "basis", "source");
+    eep_command_add_line(text, "%-30s %-13s %-9s %s", "figure", "value", "basis", "source");
     eep_json_begin_array(json, "figures");
     for (guint i = 0; i < table->n_options; i++) {
         const EepProfileFigure *figure = &profile->figures[i];
         const char *basis = figure->given ? eep_basis_words[figure->basis] : "default";
-        const char *value = figure->text != NULL ? figure->text : "-";
+        g_autofree char *value = legible(figure);
         if (strcmp(table->options[i].key, "name") == 0)
             continue;
-        eep_command_add_line(text, "%-30s %-12s %-9s %s", table->options[i].key, value, basis,
+        eep_command_add_line(text, "%-30s %-13s %-9s %s", table->options[i].key, value, basis,
                              figure->given ? figure->source : table->options[i].help);
         eep_json_begin_object(json, NULL);
         eep_json_add_string(json, "key", table->options[i].key);

@@ -3,15 +3,35 @@
 #include <math.h>
 #include <string.h>
 
+/* "name | model | machines | DP 8, all2all, generation | seed 7": as much as has room, from the
+ * first and in whole parts. New string. */
+static char *headline(const EepRunFacts *facts, gsize room)
+{
+    g_auto(GStrv) deployment = g_strsplit(facts->deployment, ", ", -1);
+    g_autoptr(GPtrArray) parts = g_ptr_array_new_with_free_func(g_free);
+    GString *line = g_string_new(facts->name);
+
+    g_ptr_array_add(parts, g_strdup_printf(" | %s", facts->model));
+    g_ptr_array_add(parts, g_strdup_printf(" | %s", facts->machines));
+    for (guint i = 0; deployment[i] != NULL; i++)
+        g_ptr_array_add(parts, g_strconcat(i == 0 ? " | " : ", ", deployment[i], NULL));
+    g_ptr_array_add(parts, g_strdup_printf(" | seed %" G_GUINT64_FORMAT, facts->seed));
+    for (guint i = 0; i < parts->len; i++) {
+        const char *part = (const char *)parts->pdata[i];
+        if (line->len + strlen(part) > room)
+            break;
+        g_string_append(line, part);
+    }
+    return g_string_free(line, FALSE);
+}
+
 static void add_head(EepScreenText *screen, const EepMetrics *metrics, const EepRunFacts *facts)
 {
     const EepMetricsReport *report = eep_metrics_report(metrics);
     g_autofree char *label =
         g_strdup_printf("%s%s", facts->label, facts->interrupted ? ", INTERRUPTED" : "");
-    g_autofree char *what =
-        g_strdup_printf("%s | %s | %s | %s | seed %" G_GUINT64_FORMAT, facts->name, facts->model,
-                        facts->machines, facts->deployment, facts->seed);
     int room = EEP_SCREEN_COLUMNS - (int)strlen(label) - 2;
+    g_autofree char *what = headline(facts, (gsize)room);
     int gap = MAX(2, MIN(10, room + 2 - (int)strlen(what)));
     g_autofree char *traffic = eep_screen_clock(report->end_of_traffic);
     g_autofree char *warmup = eep_screen_clock(report->warmup);
@@ -144,6 +164,26 @@ static char *rate(double amount, double seconds)
     return eep_screen_figure(seconds > 0.0 ? amount / seconds : (double)NAN);
 }
 
+/* Rates are over the time in which requests came in. A deployment that then has to work off what it
+ * could not serve in time did not sustain them; the rates until the last end are what it did. */
+static void add_sustained(EepScreenText *screen, const EepMetricsReport *report)
+{
+    EepTime tail = report->end - report->end_of_traffic;
+
+    if (tail <= 30 * EEP_NS_PER_S || tail <= report->end_of_traffic / 10)
+        return;
+    double length = eep_time_to_seconds(report->end - report->warmup);
+    g_autofree char *in = rate((double)report->input_tokens, length);
+    g_autofree char *out = rate((double)report->output_tokens, length);
+    g_autofree char *late = eep_screen_clock(tail);
+
+    eep_screen_print(screen,
+                     "          OVERLOADED: %s in/s   %s out/s until the last end, %s "
+                     "after the traffic's",
+                     in, out, late);
+    eep_screen_end_line(screen);
+}
+
 static void add_tokens(EepScreenText *screen, const EepMetricsReport *report)
 {
     g_autofree char *in = rate((double)report->input_tokens, report->window_s);
@@ -153,7 +193,13 @@ static void add_tokens(EepScreenText *screen, const EepMetricsReport *report)
 
     eep_screen_print(screen, "Tokens    %s in/s   %s out/s   %s out/s per GPU in use", in, out,
                      per_gpu);
+    if (report->cached_tokens > 0) {
+        g_autofree char *hits = eep_screen_figure(100.0 * (double)report->cached_tokens /
+                                                  (double)report->queried_tokens);
+        eep_screen_print(screen, "   prefix cache hits %s %%", hits);
+    }
     eep_screen_end_line(screen);
+    add_sustained(screen, report);
 }
 
 static void add_gpus(EepScreenText *screen, const EepMetricsReport *report)

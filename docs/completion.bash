@@ -6,6 +6,11 @@ _eep_names() { # _eep_names EEP THING
     "$1" list "$2" --json 2>/dev/null | grep -o '"name": *"[^"]*"' | cut -d'"' -f4
 }
 
+# Keys of a scenario; those inside a list of events and the like cannot be given with --set.
+_eep_keys() { # _eep_keys EEP
+    "$1" explain 2>/dev/null | awk '/^  [a-z]/ && $1 !~ /\[/ { print $1 }'
+}
+
 _eep() {
     local eep=$1 current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local commands="run init check explain list show plot compare"
@@ -29,11 +34,21 @@ _eep() {
 
     case $previous in
     --out) folders=1 ;;
-    --set | --seed) return ;;
+    --set)
+        mapfile -t COMPREPLY < <(compgen -S = -W "$(_eep_keys "$eep")" -- "$current")
+        compopt -o nospace 2>/dev/null
+        return
+        ;;
+    --journal | --replay)
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --seed) return ;;
     *)
         case $command in
         '') words="$commands --version --help" ;;
-        run) words="--set --out --seed --json --quiet" files=1 ;;
+        run) words="--set --out --seed --journal --replay --json --quiet" files=1 ;;
         check) words="--set --json" files=1 ;;
         init) if [ $arguments -eq 0 ]; then words=$(_eep_names "$eep" scenarios); else words="--json"; fi ;;
         list) if [ $arguments -eq 0 ]; then words=$things; else words="--json"; fi ;;
@@ -44,7 +59,10 @@ _eep() {
             *) words="--json" ;;
             esac
             ;;
-        explain) words="--json --markdown" ;;
+        explain)
+            words="--json --markdown"
+            [[ $current == -* ]] || words=$(_eep_keys "$eep")
+            ;;
         plot) words="--json" folders=1 ;;
         compare) words="--force --json" folders=1 ;;
         esac
@@ -58,6 +76,8 @@ _eep() {
     compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(
         [ -z "$files" ] || compgen -f -X '!*.yaml' -- "$current"
+        [ -z "$files" ] || [ $arguments -gt 0 ] || [ -z "$current" ] ||
+            compgen -W "$(_eep_names "$eep" scenarios)" -- "$current"
         compgen -d -- "$current"
     )
 }

@@ -15,7 +15,7 @@ if (n_requests == 0) { eval note('no requests') }
 set label 3 'rates: means of ' . length_of(window_s) at screen 0.985, screen 0.965 right font ',10' textcolor rgb grey
 plot data.'/windows.dat' using ($1 / per_unit):2 with lines linecolor rgb blue linewidth 2 title 'arrived', \
      '' using ($1 / per_unit):3 with lines linecolor rgb green linewidth 2 title 'completed', \
-     '' using ($1 / per_unit):($4 > 0 ? $4 : NaN) with points pointtype 7 pointsize 0.7 linecolor rgb vermillion title 'rejected or aborted', \
+     '' using ($1 / per_unit):($4 > 0 ? $4 : NaN) with points pointtype 7 pointsize 0.7 linecolor rgb 'black' title 'rejected or aborted', \
      keyentry with points pointtype 5 pointsize 1.6 linecolor rgb swatch(prepare_colour) title swatch_name('prepare'), \
      keyentry with points pointtype 5 pointsize 1.6 linecolor rgb swatch(commit_colour) title swatch_name('commit'), \
      keyentry with points pointtype 5 pointsize 1.6 linecolor rgb swatch(settle_colour) title swatch_name('settle')
@@ -33,7 +33,7 @@ if (n_pools == 0) {
     plot NaN notitle
 } else {
     set yrange [0:largest_size * 1.15]
-    plot for [i = 1:n_pools] data.'/size_'.i.'.dat' using ($1 / per_unit):2 with steps linecolor rgb colour_of(i) linewidth 2.5 title 'serving' . (n_pools > 1 ? ', ' . pool_name[i] : '')
+    plot for [i = 1:n_pools] data.'/size_'.i.'.dat' using ($1 / per_unit):2 with steps linecolor rgb colour_of(i) linewidth 2.5 title 'DP size' . (n_pools > 1 ? ', ' . pool_name[i] : '')
 }
 
 # Requests in the engines.

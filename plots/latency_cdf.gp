@@ -1,4 +1,4 @@
-# Distributions over all completed requests: which share was at most so slow. The axis of shares is
+# Distributions over the completed requests that are measured (those of the warm-up are not): which share was at most so slow. The axis of shares is
 # stretched towards 1, where service levels are decided: 0.9, 0.99 and 0.999 are equally far apart.
 unset object
 set multiplot
@@ -12,7 +12,7 @@ stretched(share) = -log10(1.0 - (share < 0.9999 ? share : 0.9999))
 set yrange [0:4]
 set ytics ('0' 0, '0.5' stretched(0.5), '0.9' 1, '0.99' 2, '0.999' 3, '0.9999' 4)
 set grid xtics ytics linecolor rgb '#dddddd' linewidth 1
-set ylabel 'share of completed requests' offset 1
+set ylabel 'share of measured, completed requests' offset 1
 
 array name[3] = ['ttft', 'tpot', 'e2el']
 array heading[3] = ['TTFT', 'TPOT', 'E2EL']

@@ -296,9 +296,10 @@ static gboolean check_nodes(EepScenario *scenario, GError **error)
     if (scenario->nodes >= needed)
         return TRUE;
     return fail(scenario, node, error,
-                "the deployment and its events need %" D " GPUs, %" D " nodes x %" D " GPUs are %" D
-                ": at least %" D " nodes; try nodes: %" D,
-                gpus, scenario->nodes, domain, scenario->nodes * domain, needed, needed);
+                "the deployment and its events need %" D " GPUs, %" D " node%s x %" D
+                " GPUs are %" D ": at least %" D " nodes; try nodes: %" D,
+                gpus, scenario->nodes, scenario->nodes == 1 ? "" : "s", domain,
+                scenario->nodes * domain, needed, needed);
 }
 
 static gboolean check_hardware(const EepScenario *scenario, GError **error)

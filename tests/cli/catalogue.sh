@@ -72,7 +72,11 @@ out_is <"$root/scenarios/quickstart.yaml"
 
 refused 'there are no "modles": models, hardware' list modles
 err_has 'did you mean models'
-refused 'there are no "model"' show model deepseek-v3
+eep show model deepseek-v3
+out_has 'deepseek-v3 - '
+eep show policy naive
+out_has 'naive - '
+refused 'there are no "mode"' show mode deepseek-v3
 refused 'there is no model "deepseekv3"' show models deepseekv3
 err_has 'did you mean deepseek-v3'
 refused 'there is no hardware profile "h2000"' show hardware h2000

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/kit.sh"
 
 requests_header=id,arrival_ns,first_token_ns,finish_ns,fate,ttft_ms,tpot_ms,e2el_ms
-timeline_header=time_s,pool,engines,running,waiting,imbalance
+timeline_header=time_s,pool,engines,running,waiting,imbalance,stalled_share
 
 # run_folder NAME RESIZES: a folder without requests and time line.
 run_folder() {
@@ -22,7 +22,7 @@ rm torn/timeline.csv
 refused 'torn/timeline.csv: cannot be read' plot torn
 run_folder short
 echo '0,main' >>short/timeline.csv
-refused 'short/timeline.csv:2:1: 2 fields: 6, as in the header' plot short
+refused 'short/timeline.csv:2:1: 2 fields: 7, as in the header' plot short
 run_folder other
 echo 'a,b' >other/requests.csv
 refused 'other/requests.csv:1:1: there is no column arrival_ns' plot other
@@ -65,7 +65,7 @@ awk 'BEGIN { for (i = 0; i < 600; i++) {
     printf "%d,%d,%d,%d,completed,%.6f,%.6f,%.6f\n", i, a, a + t * 1e6, a + t * 1e6 + 2e9, t, 40 + i % 7, t + 2000 }
     print "600,60000000000,,60100000000,rejected,,," }' >>full/requests.csv
 awk 'BEGIN { for (s = 0; s < 63; s++) for (p = 0; p < 2; p++)
-    printf "%d,%s,%d,%.3f,0,%s\n", s, p ? "decode" : "prefill", s < 33 ? 8 : 16, 20, s == 5 ? "" : "1.25" }' >>full/timeline.csv
+    printf "%d,%s,%d,%.3f,0,%s,0\n", s, p ? "decode" : "prefill", s < 33 ? 8 : 16, 20, s == 5 ? "" : "1.25" }' >>full/timeline.csv
 mkdir runs && mv full runs/ && ln -s full runs/latest
 eep plot runs/latest --json
 out_is_json
@@ -75,7 +75,7 @@ pictures_of runs/latest
 grep -q 'resize: commit' runs/full/plots/deployment.svg || fail "resizes are not in the key"
 grep -q 'n = 600' runs/full/plots/latency_cdf.svg || fail "not all completed requests are in the distribution"
 grep -q "it's full | SIMULATED" runs/full/plots/latency.svg || fail "the title is not the run's"
-grep -q 'serving, decode' runs/full/plots/deployment.svg || fail "a pool is missing"
+grep -q 'DP size, decode' runs/full/plots/deployment.svg || fail "a pool is missing"
 
 # Only rejections, one request, one interval: nothing that gnuplot could stumble over.
 run_folder rejected
@@ -84,7 +84,7 @@ eep plot rejected
 pictures_of rejected
 run_folder single
 echo '0,0,1000000,1000000,completed,1.000000,,1.000000' >>single/requests.csv
-echo '0,main,1,1.000,0,' >>single/timeline.csv
+echo '0,main,1,1.000,0,,0' >>single/timeline.csv
 eep plot single
 pictures_of single
 [ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'eep-plot-*' -user "$(id -un)" -newer single/timeline.csv)" ] || fail "scratch folders stay behind"

@@ -88,7 +88,7 @@ static const struct {
      "  hardware: {profile: h200-sxm, nodes: 0}\n"
      "                                       ^"},
     {"nodes: 2", "nodes: 1",
-     "kit.yaml:4:38: the deployment and its events need 16 GPUs, 1 nodes x 8 GPUs are 8: at least "
+     "kit.yaml:4:38: the deployment and its events need 16 GPUs, 1 node x 8 GPUs are 8: at least "
      "2 nodes; try nodes: 2\n"
      "  hardware: {profile: h200-sxm, nodes: 1}\n"
      "                                       ^"},
