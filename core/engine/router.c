@@ -100,8 +100,9 @@ static double score_of(const EepRouter *router, const EepEngine *engine, guint i
 {
     Counts counts = router->is_live ? counts_of(engine) : router->snapshot[i];
 
-    return router->score(&counts,
-                         (guint64)router->client_count * (engine->waiting.n + engine->running.n));
+    /* vLLM takes client_count times one client's own requests in flight, its guess at everybody's;
+     * all clients are one here, so everybody's are known. */
+    return router->score(&counts, (guint64)engine->waiting.n + engine->running.n);
 }
 
 /* Lowest score from `start` on, round the circle; the first of equals. What is in flight only adds
