@@ -1,5 +1,6 @@
 #include "cli/traffic.h"
 
+#include "scenarios/scenario_check.h"
 #include "traces/synthetic.h"
 
 static EepLengthLaw length_law(const EepLengthOptions *lengths)
@@ -73,5 +74,9 @@ EepTrace *eep_traffic_open(const EepScenario *scenario, GError **error)
         .limit = (guint64)traffic->trace.limit,
         .spread_batches = traffic->trace.spread_batches,
     };
-    return eep_trace_open(traffic->trace.path, &options, error);
+    EepTrace *trace = eep_trace_open(traffic->trace.path, &options, error);
+    if (trace == NULL || eep_scenario_check_hashes(scenario, eep_trace_hash_tokens(trace), error))
+        return trace;
+    eep_trace_free(trace);
+    return NULL;
 }

@@ -14,6 +14,15 @@ gboolean eep_scenario_check(EepScenario *scenario, GError **error);
 /* The rules of traffic, run and measure, for the above. */
 gboolean eep_scenario_check_traffic(const EepScenario *scenario, GError **error);
 
+/* FALSE when blocks of a pool that caches prefixes do not divide the prompt tokens that one hash of
+ * the trace stands for; 0, a trace without hashes, is always right. For a trace whose format only
+ * its first line told. */
+gboolean eep_scenario_check_hashes(const EepScenario *scenario, guint32 hash_tokens,
+                                   GError **error);
+
+/* FALSE when a run that reaches `end` is too long for its time line or for EepTime. */
+gboolean eep_scenario_check_length(const EepScenario *scenario, EepTime end, GError **error);
+
 /* The `expect` comparison: KEY OP VALUE with OP one of < <= > >= == !=. */
 gboolean eep_scenario_check_expect(const char *text, GError **error);
 
