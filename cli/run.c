@@ -130,6 +130,7 @@ static gboolean open_run(Run *run, const Options *options, const char *argument,
     }
     folder = (EepRunFolderOptions){(EepOutputEvents)run->scenario->output.events, facts.pools,
                                    facts.n_pools};
+    catch_signals(); /* from here on there is a folder to finish or to take away */
     run->folder = eep_run_folder_open(options->out, run->scenario->name, &folder, error);
     return run->folder != NULL;
 }
@@ -145,7 +146,6 @@ static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
         run->journal != NULL ? eep_journal_file_journal(run->journal) : NULL, error);
     if (run->simulation == NULL)
         return FALSE;
-    catch_signals();
     if (!eep_simulation_run(run->simulation, on_progress, run, ret_interrupted, error))
         return FALSE;
     return run->journal == NULL || eep_journal_file_close(run->journal, error);
@@ -189,6 +189,7 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
     const char *const notes[] = {skipped, NULL};
     EepRunFacts facts = {.version = EEP_VERSION, .notes = notes, .interrupted = interrupted};
     g_autoptr(EepSummary) summary = NULL;
+    g_auto(EepText) text = {0};
     int status;
 
     eep_scenario_facts_fill(run->scenario_facts, &facts);
@@ -202,18 +203,14 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
              : summary->is_expected ? EEP_EXIT_DONE
                                     : EEP_EXIT_EXPECTATION;
     if (options->json) {
-        fputs(summary->json, stdout);
+        eep_text_add_string(&text, summary->json);
     } else if (!options->quiet) {
         EepSummaryScreenPlace place = {eep_run_folder_path(run->folder),
                                        eep_run_folder_has_link(run->folder), status};
-        EepText text;
 
-        eep_text_init(&text);
         eep_summary_screen_add(&text, run->metrics, &facts, summary, &place);
-        fputs(eep_text_string(&text), stdout);
-        eep_text_clear(&text);
     }
-    return status;
+    return text.length == 0 || eep_command_print(&text) == EEP_EXIT_DONE ? status : EEP_EXIT_FAILED;
 }
 
 static void clear(Run *run)
