@@ -4,6 +4,7 @@
 #include "cli/human.h"
 #include "cli/traffic.h"
 #include "core/json.h"
+#include "scenarios/scenario_check.h"
 #include "sim/all2all.h"
 
 #include <string.h>
@@ -103,14 +104,21 @@ static gboolean measure_traffic(const EepScenario *scenario, TrafficSize *ret_si
     return TRUE;
 }
 
+/* The last that is known beforehand to happen, were the run not cut. */
+static EepTime last_event(const EepScenario *scenario, const TrafficSize *traffic)
+{
+    EepTime last = traffic->last_arrival;
+
+    for (guint i = 0; i < scenario->n_events; i++)
+        last = MAX(last, scenario->events[i].at);
+    return last;
+}
+
 /* The run's length as far as it is known beforehand. */
 static EepTime run_length(const EepScenario *scenario, const TrafficSize *traffic)
 {
-    EepTime length = traffic->last_arrival;
-
-    for (guint i = 0; i < scenario->n_events; i++)
-        length = MAX(length, scenario->events[i].at);
-    return scenario->run.end == EEP_RUN_CUT ? scenario->run.duration : length;
+    return scenario->run.end == EEP_RUN_CUT ? scenario->run.duration
+                                            : last_event(scenario, traffic);
 }
 
 static void add_pool_text(const EepScenario *scenario, const EepScenarioPool *pool, EepText *text)
@@ -307,7 +315,9 @@ int eep_command_check(int argc, char **argv)
     g_autoptr(EepScenario) scenario =
         eep_scenario_load(path, eep_data_scenario_folders(), (const char *const *)sets, -1, &error);
     if (scenario == NULL || !check_events(scenario, &error) ||
-        !measure_traffic(scenario, &traffic, &error))
+        !measure_traffic(scenario, &traffic, &error) ||
+        !eep_scenario_check_length(
+            scenario, MIN(run_length(scenario, &traffic), last_event(scenario, &traffic)), &error))
         return eep_command_fail(error);
     if (as_json)
         add_json(scenario, &traffic, &text);

@@ -69,6 +69,11 @@ EepJournalFile *eep_journal_file_open(const char *path, const EepRunFacts *facts
     EepJournalFile *file;
     gsize length, n_dropped = 0;
 
+    if (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+        g_set_error(error, EEP_JOURNAL_ERROR, EEP_JOURNAL_ERROR_FORMAT,
+                    "%s: is no file: a journal that eep run --journal has written", path);
+        return NULL;
+    }
     if (!g_file_get_contents(path, &contents, &length, error))
         return NULL;
     bytes = g_bytes_new_take(g_steal_pointer(&contents), length);

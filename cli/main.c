@@ -8,6 +8,8 @@
 #include "traces/trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -277,12 +279,24 @@ static int run_global_option(const char *option, gboolean as_json)
                     "unknown option %s before the command: --help, --version or --json", option));
 }
 
+/* A standard stream that is closed would be the number of the first file that is opened, and what
+ * is printed would go into that file. What holds the place can only fail. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(EEP_EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
     GError *error = NULL;
     int at = 1;
     gboolean as_json = FALSE;
 
+    hold_standard_streams();
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write(), like a full disk */
     for (; at < argc && strcmp(argv[at], "--json") == 0; at++)
         as_json = TRUE;
     if (at < argc && argv[at][0] == '-')

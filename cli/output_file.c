@@ -32,7 +32,9 @@ EepOutputFile *eep_output_file_open(const char *folder, const char *name, GError
 {
     g_autofree char *hidden_name = eep_output_file_hidden_name(name);
     g_autofree char *hidden = g_build_filename(folder, hidden_name, NULL);
-    int fd = g_open(hidden, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    /* What a run that was killed has left goes; a link of that name must not lead out of here. */
+    g_unlink(hidden);
+    int fd = g_open(hidden, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 
     if (fd < 0) {
         set_error(error, "created", hidden, errno);

@@ -131,6 +131,7 @@ static gboolean open_run(Run *run, const Options *options, const char *argument,
     }
     folder = (EepRunFolderOptions){(EepOutputEvents)run->scenario->output.events, facts.pools,
                                    facts.n_pools};
+    catch_signals(); /* from here on there is a folder to finish or to take away */
     run->folder = eep_run_folder_open(options->out, run->scenario->name, &folder, error);
     return run->folder != NULL;
 }
@@ -146,7 +147,6 @@ static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
         run->journal != NULL ? eep_journal_file_journal(run->journal) : NULL, error);
     if (run->simulation == NULL)
         return FALSE;
-    catch_signals();
     gboolean is_ok = eep_simulation_run(run->simulation, on_progress, run, ret_interrupted, error);
     /* The journal of a run that failed is the way to see it fail again. */
     return (run->journal == NULL || eep_journal_file_close(run->journal, is_ok ? error : NULL)) &&
@@ -191,6 +191,7 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
     const char *const notes[] = {skipped, NULL};
     EepRunFacts facts = {.version = EEP_VERSION, .notes = notes, .interrupted = interrupted};
     g_autoptr(EepSummary) summary = NULL;
+    g_auto(EepText) text = {0};
     int status;
 
     eep_scenario_facts_fill(run->scenario_facts, &facts);
@@ -204,22 +205,18 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
              : summary->is_expected ? EEP_EXIT_DONE
                                     : EEP_EXIT_EXPECTATION;
     if (options->json) {
-        fputs(summary->json, stdout);
+        eep_text_add_string(&text, summary->json);
     } else if (!options->quiet) {
         EepSummaryScreenPlace place = {eep_run_folder_path(run->folder),
                                        eep_run_folder_has_link(run->folder), status};
-        EepText text;
 
-        eep_text_init(&text);
         eep_summary_screen_add(&text, run->metrics, &facts, summary, &place);
-        fputs(eep_text_string(&text), stdout);
-        eep_text_clear(&text);
         if (options->replay != NULL)
-            printf("Replay    every decision is as in %s\n", options->replay);
+            eep_command_add_line(&text, "Replay    every decision is as in %s", options->replay);
         if (options->journal != NULL)
-            printf("Journal   %s\n", options->journal);
+            eep_command_add_line(&text, "Journal   %s", options->journal);
     }
-    return status;
+    return text.length == 0 || eep_command_print(&text) == EEP_EXIT_DONE ? status : EEP_EXIT_FAILED;
 }
 
 static void clear(Run *run)

@@ -6,8 +6,10 @@
 #include "core/json.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 /* In the order in which they get their names. */
@@ -24,6 +26,7 @@ struct EepRunFolder {
     char *link_target; /* what runs/latest is to hold; NULL: no link */
     gboolean is_made;  /* by this run */
     gboolean is_finished;
+    int lock; /* the open folder, which is locked while the run writes; -1: none */
     EepOutputFile *files[FILE_COUNT];
 };
 
@@ -102,11 +105,17 @@ static gboolean may_replace(const char *path, GError **error)
 {
     g_autofree char *summary = g_build_filename(path, file_names[SUMMARY], NULL);
     g_autofree char *scenario = g_build_filename(path, file_names[SCENARIO], NULL);
-    g_autoptr(GDir) dir = g_dir_open(path, 0, error);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
     const char *name;
 
-    if (dir == NULL)
+    if (dir == NULL) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOTDIR,
+                    "%s: %s: give a new or an empty folder with --out", path,
+                    g_file_test(path, G_FILE_TEST_IS_DIR)   ? "is a folder that cannot be read"
+                    : g_file_test(path, G_FILE_TEST_EXISTS) ? "is no folder"
+                                                            : "is a link to nothing");
         return FALSE;
+    }
     if (g_file_test(summary, G_FILE_TEST_IS_REGULAR) &&
         g_file_test(scenario, G_FILE_TEST_IS_REGULAR))
         return TRUE;
@@ -164,6 +173,19 @@ static gboolean choose_given(EepRunFolder *folder, const char *out, GError **err
         return FALSE;
     folder->path = g_strdup(out);
     return TRUE;
+}
+
+/* Two runs at once in one folder would mix their files. Where locks are not to be had, the user's
+ * care must do. */
+static gboolean lock(EepRunFolder *folder, GError **error)
+{
+    folder->lock = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder->lock < 0 || flock(folder->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return TRUE;
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_EXIST,
+                "%s: another run is writing into it: give another folder with --out, or wait",
+                folder->path);
+    return FALSE;
 }
 
 /* A name that is one component of a path and no hidden file. */
@@ -225,7 +247,10 @@ EepRunFolder *eep_run_folder_open(const char *out, const char *name,
     ops.rearranged = folder_rearranged;
     folder->base.ops = &ops;
     folder->options = *options;
+    folder->lock = -1;
     if (out != NULL ? !choose_given(folder, out, error) : !choose_next(folder, name, error))
+        return NULL;
+    if (!lock(folder, error))
         return NULL;
     for (guint i = 0; i < FILE_COUNT; i++) {
         folder->files[i] = eep_output_file_open(folder->path, file_names[i], error);
@@ -247,6 +272,8 @@ void eep_run_folder_free(EepRunFolder *folder)
     /* Fails, as it should, when anybody else has put something there. */
     if (folder->is_made && !folder->is_finished)
         g_rmdir(folder->path);
+    if (folder->lock >= 0)
+        close(folder->lock);
     g_free(folder->path);
     g_free(folder->link_target);
     g_free(folder);
@@ -299,15 +326,19 @@ static void write_wallclock(EepText *text, const EepMetrics *metrics, const EepR
 
 /* Through a second name, so that there is always a link. An earlier folder or file of that name is
  * the user's and stays. */
-static void link_latest(const char *target)
+static gboolean link_latest(const char *target)
 {
     const char *fresh = LATEST ".partial";
 
     if (g_file_test(LATEST, G_FILE_TEST_EXISTS) && !g_file_test(LATEST, G_FILE_TEST_IS_SYMLINK))
-        return;
+        return FALSE;
     g_unlink(fresh);
-    if (symlink(target, fresh) == 0 && g_rename(fresh, LATEST) != 0)
-        g_unlink(fresh);
+    if (symlink(target, fresh) != 0)
+        return FALSE;
+    if (g_rename(fresh, LATEST) == 0)
+        return TRUE;
+    g_unlink(fresh);
+    return FALSE;
 }
 
 static gboolean name_files(EepRunFolder *folder, GError **error)
@@ -353,7 +384,7 @@ gboolean eep_run_folder_finish(EepRunFolder *folder, const EepMetrics *metrics,
     if (!name_files(folder, error))
         return FALSE;
     folder->is_finished = TRUE;
-    if (folder->link_target != NULL)
-        link_latest(folder->link_target);
+    if (folder->link_target != NULL && !link_latest(folder->link_target))
+        g_clear_pointer(&folder->link_target, g_free);
     return TRUE;
 }

@@ -1,14 +1,12 @@
 #include "cli/simulation.h"
 
+#include "scenarios/scenario_check.h"
 #include "sim/all2all.h"
 #include "sim/backend_sim.h"
 #include "sim/predictor_sim.h"
 
 /* Virtual time between two looks at the progress. */
 #define SLICE (10 * EEP_NS_PER_S)
-
-/* The bound of data_parallel_size, however many GPUs there are. */
-#define MOST_ENGINES 4096
 
 struct EepSimulation {
     const EepScenario *scenario;
@@ -43,6 +41,9 @@ static EepWorkloadStatus next_arrival(gpointer self, EepArrival *ret_arrival, GE
     }
 }
 
+/* The most that a deployment or an event can ask for, whatever the cluster holds. */
+#define MAX_ENGINES 4096
+
 /* GPUs that the other pools leave to this one, in engines. */
 static guint max_engines(const EepScenario *scenario, const EepScenarioPool *pool)
 {
@@ -52,7 +53,7 @@ static guint max_engines(const EepScenario *scenario, const EepScenarioPool *poo
         if (&scenario->pools[i] != pool)
             gpus -= scenario->pools[i].options.data_parallel_size *
                     scenario->pools[i].options.tensor_parallel_size;
-    return (guint)MIN(gpus / pool->options.tensor_parallel_size, MOST_ENGINES);
+    return (guint)MIN(gpus / pool->options.tensor_parallel_size, MAX_ENGINES);
 }
 
 static EepPoolShape shape_of(const EepScenario *scenario, const EepScenarioPool *pool,
@@ -183,8 +184,12 @@ gboolean eep_simulation_run(EepSimulation *simulation, EepSimulationProgress pro
 
         if (next == EEP_TIME_NEVER && !simulation->is_replay)
             break;
-        until = simulation->is_replay ? end : MIN(MAX(until, next) + SLICE, end);
-        if (!eep_loop_run(simulation->loop, until, error))
+        if (!simulation->is_replay &&
+            !eep_scenario_check_length(simulation->scenario, MIN(next, end), error))
+            return FALSE;
+        until = simulation->is_replay ? end : MIN(eep_time_after(MAX(until, next), SLICE), end);
+        if (!eep_loop_run(simulation->loop, until, error) ||
+            !eep_scenario_check_length(simulation->scenario, eep_loop_now(simulation->loop), error))
             return FALSE;
         *ret_interrupted = !progress(self, eep_loop_now(simulation->loop),
                                      eep_deployment_n_submitted(simulation->deployment));

@@ -1,5 +1,6 @@
 #include "cli/traffic.h"
 
+#include "scenarios/scenario_check.h"
 #include "traces/synthetic.h"
 
 static EepLengthLaw length_law(const EepLengthOptions *lengths)

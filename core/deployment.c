@@ -2,6 +2,8 @@
 
 #include "core/rng.h"
 
+#define LONGEST_WAIT 4e18 /* ns; 126 years, which EepTime holds */
+
 struct EepDeployment {
     EepDeploymentOptions options;
     EepPoolServices services;
@@ -61,11 +63,13 @@ static void retry_or_reject(EepDeployment *deployment, EepRequest *request, EepR
         reject(deployment, request, reason);
         return;
     }
-    wait = (double)(deployment->options.retry_backoff << MIN(request->n_attempts - 1, 20));
+    wait = (double)deployment->options.retry_backoff *
+           (double)(1u << MIN(request->n_attempts - 1, 20));
     wait *= 1.0 + deployment->options.retry_jitter *
                       (2.0 * eep_rng_uniform(&deployment->retry_rng) - 1.0);
     g_hash_table_insert(deployment->retrying, GUINT_TO_POINTER(request->id), request);
-    eep_loop_schedule(loop, eep_loop_now(loop) + (EepTime)wait, &event);
+    eep_loop_schedule(loop, eep_time_after(eep_loop_now(loop), (EepTime)MIN(wait, LONGEST_WAIT)),
+                      &event);
 }
 
 /* Among replicas the one with the fewest requests an engine that does not answer 503; the first of

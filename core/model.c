@@ -79,6 +79,14 @@ static const EepOption options[] = {
 const EepOptionTable eep_model_options = {"model", sizeof(EepModel), options,
                                           G_N_ELEMENTS(options)};
 
+/* Far above any model, and low enough that sums of bytes fit 64 bits. */
+#define MAX_PARAMS      1e14
+#define MAX_EXPERTS     2e6 /* over all layers; each has a place in every placement */
+#define MAX_TOKEN_BYTES 1e9
+#define MAX_STATE_BYTES 1e15
+
+static double kv_values(const EepModel *model, gint64 tp);
+static double bounded_state(const EepModel *model, gint64 tp);
 static gboolean wrong(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static gboolean wrong(GError **error, const char *format, ...)
@@ -92,6 +100,34 @@ static gboolean wrong(GError **error, const char *format, ...)
 }
 
 #define D G_GINT64_FORMAT
+
+/* Each figure may be in its bounds and their products beyond any machine, or 64 bits. */
+static gboolean check_totals(const EepModel *model, GError **error)
+{
+    double params = eep_model_total_params(model);
+    double kv = (double)model->n_layers * kv_values(model, 1) * model->kv_bytes_per_value;
+    double state = bounded_state(model, 1);
+
+    if (params > MAX_PARAMS)
+        return wrong(error,
+                     "%" D " layers of %" D " experts, hidden_size %" D
+                     " and the rest make %.3g parameters: at most %.0g",
+                     model->n_layers, model->n_routed_experts, model->hidden_size, params,
+                     MAX_PARAMS);
+    if ((double)model->n_layers * (double)model->n_routed_experts > MAX_EXPERTS)
+        return wrong(error, "%" D " layers x %" D " experts are %.3g experts: at most %.0g",
+                     model->n_layers, model->n_routed_experts,
+                     (double)model->n_layers * (double)model->n_routed_experts, MAX_EXPERTS);
+    if (kv > MAX_TOKEN_BYTES)
+        return wrong(error, "a token's KV in %" D " layers takes %.3g B: at most %.0g B",
+                     model->n_layers, kv, MAX_TOKEN_BYTES);
+    if (state > MAX_STATE_BYTES)
+        return wrong(error,
+                     "a sequence's state in %" D " window and %" D
+                     " linear layers takes %.3g B: at most %.0g B",
+                     model->n_window_layers, model->n_linear_layers, state, MAX_STATE_BYTES);
+    return TRUE;
+}
 
 gboolean eep_model_check(const EepModel *model, GError **error)
 {
@@ -130,7 +166,7 @@ gboolean eep_model_check(const EepModel *model, GError **error)
     if (model->n_window_layers > 0 && model->window_tokens < 1)
         return wrong(error, "n_window_layers is %" D ": window_tokens must be given",
                      model->n_window_layers);
-    return TRUE;
+    return check_totals(model, error);
 }
 
 gint64 eep_model_n_moe_layers(const EepModel *model)
@@ -229,10 +265,15 @@ gint64 eep_model_kv_bytes_per_token(const EepModel *model, gint64 tp)
     return (gint64)ceil((double)layers * kv_values(model, tp) * model->kv_bytes_per_value);
 }
 
-gint64 eep_model_bounded_state_bytes(const EepModel *model, gint64 tp)
+static double bounded_state(const EepModel *model, gint64 tp)
 {
     double window = (double)model->n_window_layers * (double)model->window_tokens *
                     kv_values(model, tp) * model->kv_bytes_per_value;
     double linear = (double)model->n_linear_layers * (double)model->linear_state_bytes / (double)tp;
-    return (gint64)ceil(window + linear);
+    return window + linear;
+}
+
+gint64 eep_model_bounded_state_bytes(const EepModel *model, gint64 tp)
+{
+    return (gint64)ceil(bounded_state(model, tp));
 }

@@ -28,6 +28,13 @@ typedef guint64 EepOpId;     /* given by core, never reused; 0 = none */
  */
 EepTime eep_time_from_seconds(double seconds);
 
+/* A moment `length` (>= 0) after `time`; EEP_TIME_NEVER where it has no place. */
+static inline EepTime eep_time_after(EepTime time, EepTime length)
+{
+    EepTime sum;
+    return __builtin_add_overflow(time, length, &sum) ? EEP_TIME_NEVER : sum;
+}
+
 /* Seconds, rounded to nearest. For reports only: never feed the result back into a decision. */
 double eep_time_to_seconds(EepTime time);
 

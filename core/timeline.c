@@ -54,7 +54,7 @@ static Pool *get_pool(EepTimeline *timeline, EepPoolId id)
 
 static inline EepTimelineBucket *get_bucket(EepTimeline *timeline, Pool *pool, EepTime at)
 {
-    gsize index = (gsize)(MAX(at, 0) / timeline->bucket);
+    gsize index = (gsize)MIN(MAX(at, 0) / timeline->bucket, EEP_TIMELINE_MAX_BUCKETS - 1);
 
     if (index >= pool->buckets->len)
         g_array_set_size(pool->buckets, (guint)index + 1);

@@ -12,6 +12,10 @@ G_BEGIN_DECLS
 
 typedef struct EepTimeline EepTimeline;
 
+/* What lies beyond so many intervals is counted in the last one, so that no time, however far,
+ * takes more memory; callers refuse such runs (eep_scenario_check_length()). */
+#define EEP_TIMELINE_MAX_BUCKETS 1000000
+
 /* Sums over the steps that ended in the interval. */
 typedef struct {
     guint64 n_steps, n_prefill_tokens, n_decode_tokens;

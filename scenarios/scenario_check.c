@@ -2,6 +2,8 @@
 
 #include "core/resize/resize.h"
 #include "core/suggest.h"
+#include "core/timeline.h"
+#include "core/units.h"
 
 #include <string.h>
 
@@ -9,6 +11,10 @@
 
 /* NIXL EP's buffers are sized for so many ranks (VLLM_NIXL_EP_MAX_NUM_RANKS). */
 #define NIXL_MAX_RANKS 32
+
+/* Leaves room for sums of times. */
+#define LONGEST_RUN     (G_GINT64_CONSTANT(1) << 62)
+#define SECONDS_OF_YEAR (365.25 * 86400.0)
 
 static gboolean fail(const EepScenario *scenario, const EepYaml *node, GError **error,
                      const char *format, ...) G_GNUC_PRINTF(4, 5);
@@ -70,6 +76,7 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
 {
     const EepPoolOptions *options = &pool->options;
     gint64 ranks = options->data_parallel_size * options->tensor_parallel_size;
+    const gint supersede = 1; /* of queue|supersede|refuse */
     const struct {
         gboolean broken;
         const char *key, *text;
@@ -85,6 +92,13 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
         {options->enable_elastic_ep && options->enable_dbo, "enable_dbo",
          "enable_dbo does not work with enable_elastic_ep, in vLLM neither: one of the two; try "
          "enable_dbo: false"},
+        {options->resize.drain_requests && options->resize.drain_timeout == 0,
+         "resize.drain_timeout",
+         "drain_requests waits for 0s: a time above it, or drain_requests: false; try "
+         "drain_timeout: 120s"},
+        {options->resize.on_busy == supersede, "resize.on_busy",
+         "supersede needs a generation whose resizes can be cancelled, which g2.1 and restart "
+         "cannot: queue or refuse; try on_busy: queue"},
         {options->eplb_config.num_redundant_experts > 0 && !options->enable_eplb,
          "eplb_config.num_redundant_experts",
          "redundant experts need enable_eplb, which places them: enable_eplb: true, or "
@@ -351,6 +365,29 @@ gboolean eep_scenario_check_expect(const char *text, GError **error)
                     "\"slo_attainment >= 0.99\"",
                     text);
     return good;
+}
+
+gboolean eep_scenario_check_length(const EepScenario *scenario, EepTime end, GError **error)
+{
+    const EepYaml *node = eep_yaml_find_path(scenario->document->root, "measure.bucket");
+    EepTime bucket = scenario->measure.bucket, n_rows = end / bucket, least = EEP_NS_PER_MS;
+
+    if (end >= LONGEST_RUN)
+        return fail(scenario, eep_yaml_find_path(scenario->document->root, "traffic"), error,
+                    "the run would last %.3g years of virtual time: below %.3g years; try run: "
+                    "{end: cut, duration: 1d}",
+                    eep_time_to_seconds(end) / SECONDS_OF_YEAR,
+                    eep_time_to_seconds(LONGEST_RUN) / SECONDS_OF_YEAR);
+    if (n_rows < EEP_TIMELINE_MAX_BUCKETS)
+        return TRUE;
+    while (end / least >= EEP_TIMELINE_MAX_BUCKETS)
+        least *= 10;
+    g_autofree char *tried = eep_units_format_whole(EEP_UNITS_TIME, least);
+    g_autofree char *width = eep_units_format_whole(EEP_UNITS_TIME, bucket);
+    return fail(scenario, node != NULL ? node : scenario->document->root, error,
+                "the run reaches %.10g s, which are %" D " rows of the time line of %s each: at "
+                "most %d rows; try measure.bucket: %s, or run: {end: cut, duration: 1d}",
+                eep_time_to_seconds(end), n_rows, width, EEP_TIMELINE_MAX_BUCKETS, tried);
 }
 
 gboolean eep_scenario_check(EepScenario *scenario, GError **error)

@@ -14,6 +14,9 @@ gboolean eep_scenario_check(EepScenario *scenario, GError **error);
 /* The rules of traffic, run and measure, for the above. */
 gboolean eep_scenario_check_traffic(const EepScenario *scenario, GError **error);
 
+/* FALSE when a run that reaches `end` is too long for its time line or for EepTime. */
+gboolean eep_scenario_check_length(const EepScenario *scenario, EepTime end, GError **error);
+
 /* The `expect` comparison: KEY OP VALUE with OP one of < <= > >= == !=. */
 gboolean eep_scenario_check_expect(const char *text, GError **error);
 

@@ -1,13 +1,18 @@
 #include "scenarios/scenario_check.h"
 
+#include "core/time.h"
 #include "scenarios/fill.h"
 
+#include <math.h>
 #include <string.h>
 
 #define D G_GINT64_FORMAT
 
 /* Prompt tokens that one hash of a Mooncake trace stands for. */
 #define MOONCAKE_HASH_TOKENS 512
+
+/* Every request that has ended is kept until the summary: 64 B each. */
+#define MAX_REQUESTS 1e8
 
 static const EepYaml *where(const EepScenario *scenario, const char *path)
 {
@@ -104,30 +109,60 @@ static gboolean check_rate(const EepScenario *scenario, GError **error)
     return TRUE;
 }
 
-/* An extent of the prefix cache is as many blocks as a hash covers, in 16 bits. */
-gboolean eep_scenario_check_hashes(const EepScenario *scenario, guint32 hash_tokens, GError **error)
+/* A prefix is cached in whole blocks, whose number the cache keeps in 16 bits. */
+static gboolean check_prefix(const EepScenario *scenario, GError **error)
 {
-    gboolean is_trace = scenario->traffic.trace.path != NULL;
+    gint64 tokens = scenario->traffic.synthetic.prefix.tokens;
 
-    for (guint i = 0; hash_tokens > 0 && i < scenario->n_pools; i++) {
+    if (tokens < 1)
+        return fail(scenario, "traffic.synthetic.prefix", error,
+                    "the prefix has no tokens: tokens of at least 1");
+    for (guint i = 0; i < scenario->n_pools; i++) {
         const EepPoolOptions *options = &scenario->pools[i].options;
-        if (!options->enable_prefix_caching)
-            continue;
-        if (is_trace && hash_tokens % options->block_size != 0)
-            return eep_yaml_fail(
-                scenario->document,
-                eep_scenario_where(scenario, scenario->pools[i].name, "block_size"),
-                EEP_OPTION_ERROR_BOUNDS, error,
-                "blocks of %" D " tokens do not divide the trace's hashes of %u tokens: a divisor "
-                "of %u; try block_size: 16",
-                options->block_size, hash_tokens, hash_tokens);
-        if (hash_tokens / options->block_size > G_MAXUINT16)
+        gint64 size = options->block_size;
+        if (options->enable_prefix_caching && (tokens < size || tokens / size > G_MAXUINT16))
             return fail(scenario, "traffic.synthetic.prefix.tokens", error,
-                        "%u tokens of a prefix are more than %d blocks of %" D
-                        ": fewer tokens or larger blocks",
-                        hash_tokens, G_MAXUINT16, options->block_size);
+                        "%" D " tokens are %" D " whole blocks of %" D ": 1 to %d blocks, %" D
+                        " to %" D " tokens; try %" D ", or enable_prefix_caching: false",
+                        tokens, tokens / size, size, G_MAXUINT16, size, size * G_MAXUINT16,
+                        tokens < size ? size : size * G_MAXUINT16);
     }
     return TRUE;
+}
+
+/* Requests that the rates and the end ask for. */
+static double expected_requests(const EepScenario *scenario)
+{
+    const EepTrafficOptions *traffic = &scenario->traffic;
+    double seconds = traffic->synthetic.duration > 0
+                         ? eep_time_to_seconds(traffic->synthetic.duration)
+                         : INFINITY;
+    double n = 0.0;
+
+    if (traffic->synthetic.ramp != 0)
+        n = MAX(traffic->synthetic.rate, traffic->synthetic.end_rate) * seconds;
+    else if (scenario->n_rate_steps == 0)
+        n = traffic->synthetic.rate * seconds;
+    for (guint i = 0; i < scenario->n_rate_steps; i++) {
+        const EepRateStep *step = &scenario->rate_steps[i];
+        double from = eep_time_to_seconds(step->at);
+        double to = i + 1 < scenario->n_rate_steps ? eep_time_to_seconds(step[1].at) : seconds;
+        if (step->rate > 0.0 && MIN(to, seconds) > from)
+            n += step->rate * (MIN(to, seconds) - from);
+    }
+    return traffic->synthetic.requests > 0 ? MIN(n, (double)traffic->synthetic.requests) : n;
+}
+
+static gboolean check_amount(const EepScenario *scenario, GError **error)
+{
+    double n = expected_requests(scenario);
+
+    return n <= MAX_REQUESTS ||
+           fail(scenario,
+                scenario->traffic.synthetic.duration > 0 ? "traffic.synthetic.duration"
+                                                         : "traffic.synthetic.requests",
+                error, "the traffic is %.3g requests: at most %.0g; try requests: 1000000", n,
+                MAX_REQUESTS);
 }
 
 static gboolean check_synthetic(const EepScenario *scenario, GError **error)
@@ -137,20 +172,32 @@ static gboolean check_synthetic(const EepScenario *scenario, GError **error)
     if (traffic->synthetic.duration == 0 && traffic->synthetic.requests == 0)
         return fail(scenario, "traffic.synthetic", error,
                     "the traffic has no end: duration or requests; try duration: 10min");
-    if (traffic->synthetic.prefix.groups > 0 && traffic->synthetic.prefix.tokens < 1)
-        return fail(scenario, "traffic.synthetic.prefix", error,
-                    "the prefix has no tokens: tokens of at least 1");
+    if (traffic->synthetic.prefix.groups > 0 && !check_prefix(scenario, error))
+        return FALSE;
     if (traffic->synthetic.duration > 0 && scenario->measure.warmup >= traffic->synthetic.duration)
         return fail(scenario, "measure.warmup", error,
                     "nothing arrives after the warm-up: below traffic.synthetic.duration");
-    if (traffic->synthetic.prefix.groups > 0 &&
-        !eep_scenario_check_hashes(scenario, (guint32)traffic->synthetic.prefix.tokens, error))
-        return FALSE;
-    return check_rate(scenario, error) &&
+    return check_rate(scenario, error) && check_amount(scenario, error) &&
            check_lengths(scenario, "traffic.synthetic.input_tokens",
                          &traffic->synthetic.input_tokens, error) &&
            check_lengths(scenario, "traffic.synthetic.output_tokens",
                          &traffic->synthetic.output_tokens, error);
+}
+
+gboolean eep_scenario_check_hashes(const EepScenario *scenario, guint32 hash_tokens, GError **error)
+{
+    for (guint i = 0; i < scenario->n_pools; i++) {
+        const EepPoolOptions *options = &scenario->pools[i].options;
+        if (options->enable_prefix_caching && hash_tokens % options->block_size != 0)
+            return eep_yaml_fail(
+                scenario->document,
+                eep_scenario_where(scenario, scenario->pools[i].name, "block_size"),
+                EEP_OPTION_ERROR_BOUNDS, error,
+                "blocks of %" D " tokens do not divide the trace's hashes of %u tokens: a divisor "
+                "of %u; try block_size: 16, or enable_prefix_caching: false",
+                options->block_size, hash_tokens, hash_tokens);
+    }
+    return TRUE;
 }
 
 static gboolean check_trace(const EepScenario *scenario, GError **error)

@@ -126,7 +126,7 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
     }
     EepStepCost cost;
     pool->predictor->ops->step(pool->predictor, plan, &cost);
-    pool->step_end = MAX(now, pool->step_end) + cost.step;
+    pool->step_end = eep_time_after(MAX(now, pool->step_end), cost.step);
     step->op = plan->op;
     step->end = pool->step_end;
     step->first_step = plan->first_step;
@@ -176,8 +176,9 @@ static void sim_start_phase(EepBackend *backend, const EepPhase *phase)
     prune(self);
     EepTime whole = pool->predictor->ops->phase(pool->predictor, phase, each);
     for (guint i = 0; i < phase->n_workers; i++)
-        add_pending(self, &phase->op, EEP_OP_PHASE, phase->workers[i], now + each[i], NULL);
-    add_pending(self, &phase->op, EEP_OP_PHASE, 0, now + whole, NULL);
+        add_pending(self, &phase->op, EEP_OP_PHASE, phase->workers[i], eep_time_after(now, each[i]),
+                    NULL);
+    add_pending(self, &phase->op, EEP_OP_PHASE, 0, eep_time_after(now, whole), NULL);
 }
 
 static void sim_move(EepBackend *backend, const EepMove *move)
@@ -186,7 +187,7 @@ static void sim_move(EepBackend *backend, const EepMove *move)
     Pool *pool = pool_of(self, move->op.pool);
     prune(self);
     EepTime begin = MAX(eep_loop_now(backend->loop), pool->move_end);
-    pool->move_end = begin + pool->predictor->ops->move(pool->predictor, move);
+    pool->move_end = eep_time_after(begin, pool->predictor->ops->move(pool->predictor, move));
     add_pending(self, &move->op, move->is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS, 0,
                 pool->move_end, NULL);
 }

@@ -172,6 +172,9 @@ static gboolean check_fields(const EepMooncakeFields *fields, const char *line, 
                                  "one id for each 512 prompt tokens begun, or no hash_ids,",
                                  "hash_ids has %u ids for %" G_GUINT64_FORMAT " tokens",
                                  fields->n_hashes, fields->input_length);
+    if (fields->n_hashes > EEP_TRACE_MAX_HASHES)
+        return eep_row_fault_set(fault, eep_mooncake_key_offset(line, length, "hash_ids"),
+                                 "at most 65535 ids", "hash_ids has %u ids", fields->n_hashes);
     return TRUE;
 }
 

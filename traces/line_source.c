@@ -57,14 +57,16 @@ static gboolean looks_like_gzip(int fd, const char *path)
 EepLineSource *eep_line_source_open(const char *path, GError **error)
 {
     g_return_val_if_fail(path != NULL, NULL);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not wait for a writer */
     if (fd < 0) {
         set_io_error(error, path, "cannot open", g_strerror(errno));
         return NULL;
     }
     struct stat status;
-    if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) {
-        set_io_error(error, path, "cannot open", g_strerror(EISDIR));
+    /* A trace is gone through more than once, and a device may have no end. */
+    if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode)) {
+        set_io_error(error, path, "cannot open",
+                     S_ISDIR(status.st_mode) ? g_strerror(EISDIR) : "Not a regular file");
         close(fd);
         return NULL;
     }

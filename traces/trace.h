@@ -14,6 +14,9 @@ G_BEGIN_DECLS
 
 typedef struct EepTrace EepTrace;
 
+/* Hashes of one row at most: 33.5 million tokens of a Mooncake trace. */
+#define EEP_TRACE_MAX_HASHES G_MAXUINT16
+
 /* One request as the trace has it. */
 typedef struct {
     EepTime
