@@ -13,7 +13,7 @@
 struct EepSimulation {
     const EepScenario *scenario;
     EepTrace *trace;
-    gboolean is_replay;
+    gboolean is_replay, is_interrupted;
     EepClock *clock;
     GPtrArray *predictors; /* EepPredictor, one a pool */
     EepBackend *backend;
@@ -189,6 +189,7 @@ gboolean eep_simulation_run(EepSimulation *simulation, EepSimulationProgress pro
         *ret_interrupted = !progress(self, eep_loop_now(simulation->loop),
                                      eep_deployment_n_submitted(simulation->deployment));
     }
+    simulation->is_interrupted = *ret_interrupted;
     return eep_deployment_finish(simulation->deployment, is_cut || *ret_interrupted, error);
 }
 
@@ -207,9 +208,16 @@ EepTime eep_simulation_end_of_traffic(const EepSimulation *simulation)
     const EepTrafficOptions *traffic = &simulation->scenario->traffic;
     EepTime last = eep_deployment_last_arrival(simulation->deployment);
 
+    const EepRunOptions *run = &simulation->scenario->run;
+    EepTime end = last == EEP_TIME_NEVER ? 0 : last + 1;
+
     if (traffic->trace.path == NULL && traffic->synthetic.duration > 0)
-        return traffic->synthetic.duration;
-    return last == EEP_TIME_NEVER ? 0 : last + 1;
+        end = traffic->synthetic.duration;
+    if (run->end == EEP_RUN_CUT)
+        end = MIN(end, run->duration);
+    if (simulation->is_interrupted)
+        end = MIN(end, eep_loop_now(simulation->loop) + 1);
+    return end;
 }
 
 guint64 eep_simulation_n_events(const EepSimulation *simulation)
