@@ -27,6 +27,12 @@ static inline void add_uint(EepText *text, guint64 value)
     eep_text_add_char(text, ',');
 }
 
+/* Files count engines from 0; worker 0 is no engine. */
+static inline guint32 engine_of(const EepRequest *request)
+{
+    return request->worker - 1;
+}
+
 void eep_run_rows_add_request(EepText *text, const EepRequest *request, const char *pool,
                               EepTime now)
 {
@@ -42,7 +48,7 @@ void eep_run_rows_add_request(EepText *text, const EepRequest *request, const ch
     add_uint(text, request->prompt_tokens);
     add_uint(text, output_tokens);
     if (request->worker != 0)
-        eep_text_add_uint(text, request->worker);
+        eep_text_add_uint(text, engine_of(request));
     eep_text_add_char(text, ',');
     eep_text_add_csv_field(text, pool);
     eep_text_add_char(text, ',');
@@ -121,7 +127,8 @@ void eep_run_rows_add_request_event(EepText *text, const EepRequest *request, co
     eep_json_add_string(&json, "fate", eep_fate_names[request->fate]);
     if (request->reason != EEP_REASON_NONE)
         eep_json_add_string(&json, "reason", eep_reason_names[request->reason]);
-    eep_json_add_uint(&json, "engine", request->worker);
+    if (request->worker != 0)
+        eep_json_add_uint(&json, "engine", engine_of(request));
     eep_json_add_uint(&json, "attempts", request->n_attempts);
     eep_json_end_object(&json);
 }

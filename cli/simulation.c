@@ -11,7 +11,7 @@
 struct EepSimulation {
     const EepScenario *scenario;
     EepTrace *trace;
-    gboolean is_replay;
+    gboolean is_replay, is_interrupted;
     EepClock *clock;
     GPtrArray *predictors; /* EepPredictor, one a pool */
     EepBackend *backend;
@@ -197,6 +197,7 @@ gboolean eep_simulation_run(EepSimulation *simulation, EepSimulationProgress pro
     /* What is still queued when a journal ends is what the recorded run did not come to. */
     if (simulation->is_replay && eep_loop_horizon(simulation->loop) <= MIN(end, EEP_TIME_NEVER - 1))
         *ret_interrupted = TRUE;
+    simulation->is_interrupted = *ret_interrupted;
     return eep_deployment_finish(simulation->deployment, is_cut || *ret_interrupted, error);
 }
 
@@ -215,9 +216,16 @@ EepTime eep_simulation_end_of_traffic(const EepSimulation *simulation)
     const EepTrafficOptions *traffic = &simulation->scenario->traffic;
     EepTime last = eep_deployment_last_arrival(simulation->deployment);
 
+    const EepRunOptions *run = &simulation->scenario->run;
+    EepTime end = last == EEP_TIME_NEVER ? 0 : last + 1;
+
     if (traffic->trace.path == NULL && traffic->synthetic.duration > 0)
-        return traffic->synthetic.duration;
-    return last == EEP_TIME_NEVER ? 0 : last + 1;
+        end = traffic->synthetic.duration;
+    if (run->end == EEP_RUN_CUT)
+        end = MIN(end, run->duration);
+    if (simulation->is_interrupted)
+        end = MIN(end, eep_loop_now(simulation->loop) + 1);
+    return end;
 }
 
 guint64 eep_simulation_n_events(const EepSimulation *simulation)

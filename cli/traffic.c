@@ -54,6 +54,7 @@ static EepTrace *open_synthetic(const EepScenario *scenario, GError **error)
                    .tokens = (guint32)traffic->synthetic.prefix.tokens,
                    .zipf_exponent = traffic->synthetic.prefix.zipf_exponent},
         .priority = (gint32)traffic->synthetic.priority,
+        .priority_share = traffic->synthetic.priority_share,
     };
     return eep_synthetic_open(&options, (guint64)scenario->seed, error);
 }

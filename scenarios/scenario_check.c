@@ -71,6 +71,12 @@ static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, 
                       generations, later_generations, error);
 }
 
+static gboolean has_micro_batches(gint backend)
+{
+    return backend == EEP_ALL2ALL_DEEPEP_HIGH_THROUGHPUT ||
+           backend == EEP_ALL2ALL_DEEPEP_LOW_LATENCY;
+}
+
 static gboolean check_features(const EepScenario *scenario, const EepScenarioPool *pool,
                                GError **error)
 {
@@ -99,6 +105,9 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
         {options->resize.on_busy == supersede, "resize.on_busy",
          "supersede needs a generation whose resizes can be cancelled, which g2.1 and restart "
          "cannot: queue or refuse; try on_busy: queue"},
+        {options->enable_dbo && !has_micro_batches(options->all2all_backend), "enable_dbo",
+         "enable_dbo needs a backend of DeepEP, whose calls do not block: deepep_high_throughput "
+         "or deepep_low_latency; try all2all_backend: deepep_low_latency"},
         {options->eplb_config.num_redundant_experts > 0 && !options->enable_eplb,
          "eplb_config.num_redundant_experts",
          "redundant experts need enable_eplb, which places them: enable_eplb: true, or "

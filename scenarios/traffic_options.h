@@ -50,6 +50,7 @@ typedef struct {
             double zipf_exponent;
         } prefix;
         gint64 priority;
+        double priority_share; /* of the requests; the others have priority 0 */
     } synthetic;
     struct {
         gint64 attempts; /* in all; 1: never again */

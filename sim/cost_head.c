@@ -3,7 +3,8 @@
  *   kernels + vocab hidden / tp * bytes / HBM rate + 2 vocab hidden / tp * sequences / rate
  *   + sequences * vocab * 8 bytes / HBM rate
  *
- * The head is BF16 in the profiled models; sampling passes over FP32 logits twice. Roofline. */
+ * The head computes in BF16, in whatever width it is stored; sampling passes over FP32 logits
+ * twice. Roofline. */
 #include "sim/cost.h"
 
 #define HEAD_KERNELS 6
@@ -14,7 +15,7 @@ static double head_seconds(const EepCostContext *context, const EepCostWork *wor
     const double hbm = eep_cost_hbm_rate(context->hardware);
     double params = (double)m->vocab_size * m->hidden_size / context->options->tensor_parallel_size;
     return HEAD_KERNELS * eep_time_to_seconds(context->hardware->kernel_latency) +
-           params * 2.0 / hbm +
+           params * m->embedding_bytes_per_param / hbm +
            2.0 * params * work->sequences /
                (context->hardware->bf16_flops * context->hardware->gemm_efficiency) +
            work->sequences * m->vocab_size * 8.0 / hbm;

@@ -6,11 +6,12 @@
 typedef struct {
     EepTrace base;
     EepArrivals *arrivals;
-    EepRng input_rng, output_rng, prefix_rng;
+    EepRng input_rng, output_rng, prefix_rng, priority_rng;
     EepLengthSampler input, output;
     EepSyntheticPrefix prefix;
     double *weights_below; /* [prefix.groups]: sum of the weights of groups 1 to k */
     gint32 priority;
+    double priority_share;
     guint64 next_row;
     guint64 hash; /* of the row returned last */
 } Synthetic;
@@ -41,7 +42,9 @@ static EepTraceStatus synthetic_next(EepTrace *base, EepTraceRow *ret_row, GErro
         .arrival = arrival,
         .prompt_tokens = eep_length_sampler_draw(&synthetic->input, &synthetic->input_rng),
         .output_tokens = eep_length_sampler_draw(&synthetic->output, &synthetic->output_rng),
-        .priority = synthetic->priority,
+        .priority = eep_rng_uniform(&synthetic->priority_rng) < synthetic->priority_share
+                        ? synthetic->priority
+                        : 0,
         .row = synthetic->next_row++,
     };
     if (synthetic->prefix.groups > 0) {
@@ -115,9 +118,11 @@ EepTrace *eep_synthetic_open(const EepSyntheticOptions *options, guint64 seed, G
     synthetic->input = input;
     synthetic->output = output;
     synthetic->priority = options->priority;
+    synthetic->priority_share = options->priority_share;
     eep_rng_init(&synthetic->input_rng, seed, "input");
     eep_rng_init(&synthetic->output_rng, seed, "output");
     eep_rng_init(&synthetic->prefix_rng, seed, "prefix");
+    eep_rng_init(&synthetic->priority_rng, seed, "priority");
     if (options->prefix.groups > 0) {
         synthetic->prefix = options->prefix;
         synthetic->base.hash_tokens = options->prefix.tokens;

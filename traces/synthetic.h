@@ -32,7 +32,8 @@ typedef struct {
     EepLengthLaw input_tokens;
     EepLengthLaw output_tokens;
     EepSyntheticPrefix prefix;
-    gint32 priority; /* of every request */
+    gint32 priority;       /* of priority_share of the requests, 0 of the others */
+    double priority_share; /* [0, 1] */
 } EepSyntheticOptions;
 
 /* The options are copied. NULL with error EEP_TRACE_ERROR_OPTION ("KEY ...: what is allowed; try

@@ -295,6 +295,17 @@ static void on_finished(gpointer self, EepEngine *engine, EepRequest *request)
     pool->services->request_ended(pool->services->self, request);
 }
 
+/* vLLM logs the balancedness of a step; here it is a line of events.jsonl. */
+static void log_balancedness(EepPool *pool, EepTime now)
+{
+    const EepFact facts[] = {EEP_FACT_D("balancedness", 1.0 / pool->imbalance)};
+
+    if (pool->options.enable_eplb && pool->options.eplb_config.log_balancedness &&
+        pool->imbalance > 0.0)
+        pool->services->observer->ops->decision(pool->services->observer, now, pool->id,
+                                                "eplb_balancedness", facts, G_N_ELEMENTS(facts));
+}
+
 /* The hottest rank's share moves slowly: a look every 100 ms is enough for the time line. */
 static double imbalance_of(EepPool *pool, const EepPlannedStep *step, EepTime now)
 {
@@ -313,6 +324,7 @@ static double imbalance_of(EepPool *pool, const EepPlannedStep *step, EepTime no
         predictor->ops->step(predictor, &plan, &cost);
         pool->imbalance = cost.imbalance;
         pool->imbalance_at = now;
+        log_balancedness(pool, now);
     }
     return pool->imbalance;
 }

@@ -118,7 +118,7 @@ static char *check_row(char **cells, gint64 warmup_ns, gint64 *ret_id, Sums *sum
         WRONG("fate \"%s\"", cells[FATE]);
     if ((fate == REJECTED || fate == ABORTED) != (cells[REASON][0] != '\0'))
         WRONG("fate %s with reason \"%s\"", cells[FATE], cells[REASON]);
-    if (cell(cells, ATTEMPTS) < 1 || (fate == COMPLETED && cell(cells, ENGINE) < 1))
+    if (cell(cells, ATTEMPTS) < 1 || (fate == COMPLETED && cell(cells, ENGINE) < 0))
         WRONG("no attempt or no engine");
     if (cell(cells, CACHED) < 0 ||
         (cell(cells, PREEMPTIONS) == 0 && fate == COMPLETED && cell(cells, ATTEMPTS) == 1 &&

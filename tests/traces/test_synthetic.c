@@ -318,6 +318,7 @@ START_TEST(prefixes_are_drawn_by_their_weights)
     EepSyntheticOptions options = base_options();
     options.prefix = (EepSyntheticPrefix){.groups = 3, .tokens = 700, .zipf_exponent = 1};
     options.priority = -4;
+    options.priority_share = 1;
     g_autoptr(EepTrace) trace = open_synthetic(&options, 9);
     ck_assert_uint_eq(eep_trace_hash_tokens(trace), 700);
     ck_assert_str_eq(eep_trace_format_name(trace), "synthetic");
