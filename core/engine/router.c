@@ -15,8 +15,7 @@ typedef struct {
     double kv_usage;
 } Counts;
 
-/* What an engine's counts, and the requests that this client has in flight there, say of its load.
- */
+/* What an engine's counts and the requests in flight there say of its load. */
 typedef double (*Score)(const Counts *counts, guint64 in_flight);
 
 struct EepRouter {
