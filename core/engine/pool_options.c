@@ -90,7 +90,7 @@ static const EepOption options[] = {
      "peer|disk", NULL, "where a new engine's weights come from"},
     {"resize.on_busy", EEP_OPTION_WORD, AT(resize.on_busy), "queue", EEP_NO_BOUNDS,
      "queue|supersede|refuse", NULL, "what becomes of a resize asked during another"},
-    {"resize.drain_timeout", EEP_OPTION_TIME, AT(resize.drain_timeout), "120s", 0, 1e15, NULL, NULL,
+    {"resize.drain_timeout", EEP_OPTION_TIME, AT(resize.drain_timeout), "120s", 1, 1e15, NULL, NULL,
      "longest wait for running requests when drain_requests is set"},
     {"resize.drain_requests", EEP_OPTION_BOOL, AT(resize.drain_requests), "false", EEP_NO_BOUNDS,
      NULL, NULL, "wait for running requests before the commit (VLLM_ELASTIC_EP_DRAIN_REQUESTS)"},
