@@ -98,10 +98,6 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
         {options->enable_elastic_ep && options->enable_dbo, "enable_dbo",
          "enable_dbo does not work with enable_elastic_ep, in vLLM neither: one of the two; try "
          "enable_dbo: false"},
-        {options->resize.drain_requests && options->resize.drain_timeout == 0,
-         "resize.drain_timeout",
-         "drain_requests waits for 0s: a time above it, or drain_requests: false; try "
-         "drain_timeout: 120s"},
         {options->resize.on_busy == supersede, "resize.on_busy",
          "supersede needs a generation whose resizes can be cancelled, which g2.1 and restart "
          "cannot: queue or refuse; try on_busy: queue"},

@@ -82,8 +82,7 @@ refused '/dev/zero: is no file: a journal' run quickstart "${plain[@]}" --set "$
 both_refuse 'supersede needs a generation whose resizes can be cancelled' --set "$few" \
     --set deployment.resize.on_busy=supersede
 
-both_refuse 'drain_requests waits for 0s' --set "$few" --set deployment.resize.drain_requests=true \
-    --set deployment.resize.drain_timeout=0s
+both_refuse '"0s" is too small: at least 1ns' --set "$few" --set deployment.resize.drain_timeout=0s
 
 # A cluster larger than any deployment is only that.
 eep run quickstart "${plain[@]}" --set "$few" --set hardware.nodes=100000 --out large --quiet
