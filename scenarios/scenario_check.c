@@ -82,7 +82,6 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
 {
     const EepPoolOptions *options = &pool->options;
     gint64 ranks = options->data_parallel_size * options->tensor_parallel_size;
-    const gint supersede = 1; /* of queue|supersede|refuse */
     const struct {
         gboolean broken;
         const char *key, *text;
@@ -98,9 +97,6 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
         {options->enable_elastic_ep && options->enable_dbo, "enable_dbo",
          "enable_dbo does not work with enable_elastic_ep, in vLLM neither: one of the two; try "
          "enable_dbo: false"},
-        {options->resize.on_busy == supersede, "resize.on_busy",
-         "supersede needs a generation whose resizes can be cancelled, which g2.1 and restart "
-         "cannot: queue or refuse; try on_busy: queue"},
         {options->enable_dbo && !has_micro_batches(options->all2all_backend), "enable_dbo",
          "enable_dbo needs a backend of DeepEP, whose calls do not block: deepep_high_throughput "
          "or deepep_low_latency; try all2all_backend: deepep_low_latency"},

@@ -31,7 +31,7 @@ cp -r run once
 runs "$keys/resize.yaml" --replay journal
 cmp -s once/events.jsonl run/events.jsonl || fail 'a replay differs'
 eep run "$keys/resize.yaml" --seed 4 --replay journal --out run --quiet
-exits 1
+exits 2
 runs "$keys/resize.yaml"
 for file in once/*; do
     [ "${file##*/}" = wallclock.json ] || cmp -s "$file" "run/${file##*/}" || fail "${file##*/} differs between two runs"

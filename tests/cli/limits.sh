@@ -79,7 +79,7 @@ both_refuse '/dev/zero: cannot open: Not a regular file' --set 'traffic={trace: 
 refused '/dev/zero: is no file: a journal' run quickstart "${plain[@]}" --set "$few" --out run --replay /dev/zero
 
 # Neither generation can do it: said before the run.
-both_refuse 'supersede needs a generation whose resizes can be cancelled' --set "$few" \
+both_refuse 'not yet: no generation of this version can be cancelled' --set "$few" \
     --set deployment.resize.on_busy=supersede
 
 both_refuse '"0s" is too small: at least 1ns' --set "$few" --set deployment.resize.drain_timeout=0s

@@ -96,13 +96,10 @@ for format in auto mooncake; do
         --set deployment.block_size=1024 --set traffic.trace.format=$format
     left_nothing bad
 done
-# A prefix that is shorter than a block is never shared, one of more blocks than there can be is refused.
+# A prefix is cached in whole blocks: one of none, or of more than there can be, is refused.
 prefix=(--set 'traffic={synthetic: {arrivals: constant, rate: 10/s, requests: 10, input_tokens: 100, output_tokens: 2, prefix: {groups: 1, tokens: 4}}}')
-eep run good.yaml "${prefix[@]}" --out short --quiet
-exits 0
-err_is_empty
-[ "$("$json_value" short/summary.json completed cached_tokens | tr '\n' ' ')" = '10 0 ' ] || fail "shared"
-refused 'tokens of a prefix are more than 65535 blocks' run good.yaml "${prefix[@]}" --out bad \
+refused '4 tokens are 0 whole blocks of 16' run good.yaml "${prefix[@]}" --out bad
+refused '1100000 tokens are 68750 whole blocks of 16' run good.yaml "${prefix[@]}" --out bad \
     --set traffic.synthetic.prefix.tokens=1100000
 
 # -- places that cannot be written -----------------------------------------------------------------------

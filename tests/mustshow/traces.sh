@@ -71,7 +71,7 @@ unbounded() { # unbounded NAME BLOCKS BOUND: BOUND in tenths of a percent, of bl
     run=unbounded-$1
     eep run "$root/scenarios/mooncake-$1.yaml" --out "$run" --quiet \
         --set traffic.trace.path="$traces/mooncake/$1_trace.jsonl" \
-        --set traffic.trace.rate_scale=0.0005 --set traffic.trace.spread_batches=3s \
+        --set traffic.trace.rate_scale=0.0005 --set measure.bucket=1h --set traffic.trace.spread_batches=3s \
         --set 'hardware={profile: constant-step, nodes: 1, step_time: 1ms}' \
         --set 'deployment={data_parallel_size: 1, block_size: 512, max_num_batched_tokens: 8192, num_gpu_blocks_override: 1000000}'
     exits 0
