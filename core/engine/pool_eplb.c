@@ -31,6 +31,23 @@ EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, GError **error)
     return eep_eplb_new(&eplb, &shape, error);
 }
 
+/* Forwards stand still for a synchronous rearrangement that no resize asked for. */
+static void set_stalled(EepPool *pool, gboolean is_stalled)
+{
+    EepGpuUse from = is_stalled ? EEP_GPU_SERVING : EEP_GPU_STALLED;
+    EepGpuUse to = is_stalled ? EEP_GPU_STALLED : EEP_GPU_SERVING;
+
+    for (guint i = 0; i < pool->n_engines; i++)
+        if (pool->engines[i]->gpu_use == (gint)from)
+            eep_pool_set_gpu_use(pool, pool->engines[i], to);
+}
+
+static void resume_forwards(EepPool *pool)
+{
+    set_stalled(pool, FALSE);
+    eep_pool_release(pool);
+}
+
 void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolean for_resize)
 {
     EepPoolServices *services = pool->services;
@@ -61,7 +78,7 @@ void eep_pool_eplb_drain(EepPool *pool)
         return;
     eep_eplb_drain(pool->eplb);
     if (reshuffle->is_sync && !reshuffle->for_resize && reshuffle->state != EEP_RESHUFFLE_READ)
-        eep_pool_release(pool);
+        resume_forwards(pool);
     reshuffle->state = EEP_RESHUFFLE_NONE;
 }
 
@@ -80,7 +97,7 @@ static void end(EepPool *pool)
         reshuffle->n_moved, reshuffle->before,
         eep_placement_balancedness(eep_eplb_placement(pool->eplb), reshuffle->load));
     if (was_holding)
-        eep_pool_release(pool);
+        resume_forwards(pool);
     if (reshuffle->for_resize)
         eep_pool_resize_reshuffled(pool, reshuffle->bytes);
 }
@@ -161,8 +178,10 @@ static gboolean on_load(EepPool *pool, GBytes *blob, GError **error)
 
 gboolean eep_pool_eplb_quiet(EepPool *pool, GError **error)
 {
-    if (pool->reshuffle.state == EEP_RESHUFFLE_QUIESCE)
+    if (pool->reshuffle.state == EEP_RESHUFFLE_QUIESCE) {
+        set_stalled(pool, TRUE);
         move_layer(pool);
+    }
     return TRUE;
 }
 

@@ -114,6 +114,12 @@ holds 'rate of the window' "$(figure request_throughput) == $(figure completed) 
 holds conservation "$(figure submitted) == $(figure completed) + $(figure unfinished)"
 holds 'some unfinished' "$(figure unfinished) > 0"
 
+# Forwards that stand still for a synchronous rearrangement are GPU time, but not of serving.
+runs "$keys/moe.yaml"
+is 'asynchronous: stalled' "$(figure stalled)" 0
+runs "$keys/moe.yaml" --set deployment.eplb_config.use_async=false
+holds 'synchronous: stalled' "$(figure stalled) > 0 && $(figure serving) + $(figure stalled) <= 1.000001 * $(figure gpu_hours) && $(figure max_itl_ms) > 1000"
+
 eep run "$keys/rates.yaml" --set 'expect=["completed >= 1", "completed < 1"]' --out run --quiet
 exits 3
 refused 'has no nonsense' run "$keys/rates.yaml" --set 'expect=["nonsense >= 1"]' --out other
