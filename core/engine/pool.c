@@ -195,6 +195,8 @@ static void end_wave(EepPool *pool)
     pool->wave_step = 0;
     pool->counts.n_waves++;
     eep_gap_stack_drop_before(&pool->gaps, pool->history.n_committed);
+    if (pool->eplb != NULL)
+        eep_pool_eplb_rest(pool);
 }
 
 static void submit(EepPool *pool, EepPlannedStep *step)

@@ -213,11 +213,18 @@ gboolean eep_pool_eplb_completion(EepPool *pool, const EepCompletion *completion
     }
     if (completion->kind == EEP_OP_READ_LOAD)
         return on_load(pool, blob, error);
-    if (reshuffle->is_sync || pool->n_in_flight == 0)
+    /* While steps go on, a layer switches at the end of one, at most one layer a step. */
+    if (reshuffle->is_sync || (!pool->is_running && pool->n_in_flight == 0))
         commit_layer(pool);
     else
         reshuffle->state = EEP_RESHUFFLE_ARRIVED;
     return TRUE;
+}
+
+void eep_pool_eplb_rest(EepPool *pool)
+{
+    if (pool->reshuffle.state == EEP_RESHUFFLE_ARRIVED)
+        commit_layer(pool);
 }
 
 gboolean eep_pool_eplb_boundary(EepPool *pool, GError **error)

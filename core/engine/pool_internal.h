@@ -106,6 +106,8 @@ EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, GError **error);
 
 /* A step has ended. */
 gboolean eep_pool_eplb_boundary(EepPool *pool, GError **error);
+/* The pool has come to rest: no step will end soon. */
+void eep_pool_eplb_rest(EepPool *pool);
 /* No step is in flight and none may begin. */
 gboolean eep_pool_eplb_quiet(EepPool *pool, GError **error);
 gboolean eep_pool_eplb_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,
