@@ -12,7 +12,8 @@ typedef struct {
     EepTime arrival, first_token, finish;
     guint32 prompt_tokens, output_tokens; /* output: produced */
     guint16 pool, n_preemptions;          /* both saturate */
-    guint8 fate, reason, n_attempts;
+    guint8 fate, reason;
+    guint16 n_attempts;
 } EepMetricsRequest;
 
 /* A rearrangement when it was complete. */

@@ -65,4 +65,9 @@ runs "$keys/busy.yaml" --set deployment.resize.on_busy=refuse
 is 'refused' "$(resize second outcome)" '"refused"'
 is 'size of the first' "$(tail -n 1 run/timeline.csv | cut -d, -f7)" 24
 refused 'not yet: no generation of this version can be cancelled' check "$keys/busy.yaml" --set deployment.resize.on_busy=supersede
+
+# Every submission counts, however often a client tries: 300 of each that was refused for good.
+runs "$keys/resize.yaml" --set deployment.resize.generation=restart --set traffic.retry.attempts=300 --set traffic.retry.backoff=0ns
+is 'attempts' "$(figure attempts)" "$(awk -F, 'NR > 1 { n += $9 } END { print n }' run/requests.csv)"
+holds 'tried to the end' "$(figure attempts) > 300 * $(awk -F, '$12 == "scaling_503"' run/requests.csv | wc -l)"
 finish
