@@ -284,10 +284,6 @@ static void on_gaps(gpointer self, EepTime gap, guint64 n)
     pool->services->observer->ops->gaps(pool->services->observer, pool->id, gap, n);
 }
 
-static void on_first_token(gpointer self, EepRequest *request)
-{
-}
-
 static void on_finished(gpointer self, EepEngine *engine, EepRequest *request)
 {
     EepPool *pool = self;
@@ -356,7 +352,7 @@ static void observe_step(EepPool *pool, const EepPlannedStep *step, EepTime befo
 static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
 {
     EepTime now = eep_loop_now(pool->services->loop), before = pool->history.last_end;
-    EepSchedulerEvents events = {on_gaps, on_first_token, on_finished, pool};
+    EepSchedulerEvents events = {on_gaps, on_finished, pool};
     EepPlan *after = pool->n_in_flight == 2 ? &pool->steps[pool->oldest ^ 1].plan : NULL;
 
     pool->history.last_end = now;

@@ -64,15 +64,13 @@ typedef struct {
 void eep_plan_init(EepPlan *plan);
 void eep_plan_clear(EepPlan *plan);
 
-/* Makes room for n engines and empties the plan. `before` is the plan still in flight, NULL if
- * none. */
+/* Makes room for n engines and empties the plan. */
 void eep_plan_reset(EepPlan *plan, guint64 step, guint n_engines);
 
-/* Told of each token and of each end during commit. */
+/* Told during commit of the gaps between tokens and of each end. */
 typedef struct {
     /* `gap` ns after its token before; n tokens at once. */
     void (*gaps)(gpointer self, EepTime gap, guint64 n);
-    void (*first_token)(gpointer self, EepRequest *request);
     /* The request has all its tokens and has left the engine; it is the callee's now. */
     void (*finished)(gpointer self, EepEngine *engine, EepRequest *request);
     gpointer self;

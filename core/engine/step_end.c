@@ -66,7 +66,6 @@ static void deliver_after_prefill(EepEngine *engine, EepRequest *request,
 
     if (request->first_token == EEP_TIME_NEVER) {
         request->first_token = now;
-        events->first_token(events->self, request);
     } else {
         EepTime gap = now - request->last_token;
 

@@ -57,10 +57,6 @@ static void on_gaps(gpointer self, EepTime gap, guint64 n)
     n_gaps += n;
 }
 
-static void on_first_token(gpointer self, EepRequest *request)
-{
-}
-
 static void on_finished(gpointer self, EepEngine *from, EepRequest *request)
 {
     ck_assert_ptr_eq(from, engine);
@@ -70,7 +66,7 @@ static void on_finished(gpointer self, EepEngine *from, EepRequest *request)
 /* One step of 10 ns. */
 static void step(void)
 {
-    static const EepSchedulerEvents events = {on_gaps, on_first_token, on_finished, NULL};
+    static const EepSchedulerEvents events = {on_gaps, on_finished, NULL};
 
     eep_plan_reset(&plan, history.n_committed, 1);
     eep_scheduler_plan(engine, &plan, NULL, history.n_committed);
