@@ -182,7 +182,8 @@ static char *delta_text(double base, double value)
 {
     if (!isfinite(base) || !isfinite(value))
         return g_strdup("-");
-    if (base == value)
+    /* Sums of the same parts may differ in their last bits. */
+    if (fabs(value - base) <= 1e-9 * fabs(base))
         return g_strdup("=");
     g_autofree char *delta = signed_figure(value - base, is_whole(value) && is_whole(base));
     if (base == 0.0)

@@ -221,6 +221,8 @@ EepTime eep_simulation_end_of_traffic(const EepSimulation *simulation)
 
     if (traffic->trace.path == NULL && traffic->synthetic.duration > 0)
         end = traffic->synthetic.duration;
+    else if (!eep_deployment_is_exhausted(simulation->deployment))
+        end = EEP_TIME_NEVER; /* it would have gone on beyond the end of the run */
     if (run->end == EEP_RUN_CUT)
         end = MIN(end, run->duration);
     if (simulation->is_interrupted)

@@ -124,7 +124,8 @@ static void add_throughput(EepJson *json, const EepMetricsReport *report)
     add_rate(json, "input_throughput", (double)report->input_tokens, window);
     add_rate(json, "output_throughput", output, window);
     add_rate(json, "total_token_throughput", (double)report->input_tokens + output, window);
-    add_rate(json, "output_throughput_per_gpu", output, (double)report->gpu_window_ns / 1e9);
+    add_rate(json, "output_throughput_per_gpu", output,
+             window > 0.0 ? (double)report->gpu_window_ns / 1e9 : 0.0);
     eep_json_add_uint(json, "total_input_tokens", report->input_tokens);
     eep_json_add_uint(json, "total_output_tokens", report->output_tokens);
     eep_json_add_uint(json, "cached_tokens", report->cached_tokens);

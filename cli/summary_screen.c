@@ -168,11 +168,11 @@ static char *rate(double amount, double seconds)
  * could not serve in time did not sustain them; the rates until the last end are what it did. */
 static void add_sustained(EepScreenText *screen, const EepMetricsReport *report)
 {
-    EepTime tail = report->end - report->end_of_traffic;
+    EepTime tail = report->last_end - report->end_of_traffic;
 
     if (tail <= 30 * EEP_NS_PER_S || tail <= report->end_of_traffic / 10)
         return;
-    double length = eep_time_to_seconds(report->end - report->warmup);
+    double length = eep_time_to_seconds(report->last_end - report->warmup);
     g_autofree char *in = rate((double)report->input_tokens, length);
     g_autofree char *out = rate((double)report->output_tokens, length);
     g_autofree char *late = eep_screen_clock(tail);
@@ -189,7 +189,8 @@ static void add_tokens(EepScreenText *screen, const EepMetricsReport *report)
     g_autofree char *in = rate((double)report->input_tokens, report->window_s);
     g_autofree char *out = rate((double)report->output_tokens, report->window_s);
     g_autofree char *per_gpu =
-        rate((double)report->output_tokens, (double)report->gpu_window_ns / 1e9);
+        rate((double)report->output_tokens,
+             report->window_s > 0.0 ? (double)report->gpu_window_ns / 1e9 : 0.0);
 
     eep_screen_print(screen, "Tokens    %s in/s   %s out/s   %s out/s per GPU in use", in, out,
                      per_gpu);

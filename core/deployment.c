@@ -14,6 +14,7 @@ struct EepDeployment {
     EepRng retry_rng;
     GHashTable *retrying; /* id -> EepRequest; looked up only, never walked but at the end */
     guint64 n_submitted;
+    gboolean is_exhausted;
     EepTime last_arrival, last_refusal;
 };
 
@@ -134,6 +135,7 @@ static gboolean queue_next_arrival(EepDeployment *deployment, GError **error)
         eep_loop_schedule(deployment->services.loop, deployment->next.arrival, &event);
         return TRUE;
     case EEP_WORKLOAD_END:
+        deployment->is_exhausted = TRUE;
         return TRUE;
     case EEP_WORKLOAD_FAILED:
         return FALSE;
@@ -366,6 +368,11 @@ EepPool *eep_deployment_pool(const EepDeployment *deployment, EepPoolId id)
 EepTime eep_deployment_last_arrival(const EepDeployment *deployment)
 {
     return deployment->last_arrival;
+}
+
+gboolean eep_deployment_is_exhausted(const EepDeployment *deployment)
+{
+    return deployment->is_exhausted;
 }
 
 guint64 eep_deployment_n_submitted(const EepDeployment *deployment)

@@ -77,6 +77,8 @@ guint eep_deployment_n_pools(const EepDeployment *deployment);
 EepPool *eep_deployment_pool(const EepDeployment *deployment, EepPoolId id);
 EepTime
 eep_deployment_last_arrival(const EepDeployment *deployment); /* EEP_TIME_NEVER before the first */
+/* The workload has no more requests. */
+gboolean eep_deployment_is_exhausted(const EepDeployment *deployment);
 guint64 eep_deployment_n_submitted(const EepDeployment *deployment);
 guint64 eep_deployment_n_live(const EepDeployment *deployment);
 

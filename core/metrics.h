@@ -50,7 +50,9 @@ typedef struct {
 
 typedef struct {
     EepTime warmup, end_of_traffic, end;
-    double window_s; /* of [warmup, end_of_traffic); 0 where that is empty */
+    EepTime last_end; /* of a request of the window; end_of_traffic if all ended before */
+    double
+        window_s; /* of [warmup, end_of_traffic); 0, no rates, where that is one instant or none */
     EepFateCounts window, outside;
     guint64 attempts, retried; /* submissions; requests with more than one */
     guint64 preempted, preemptions;

@@ -98,6 +98,7 @@ static void count_requests(EepMetrics *metrics)
         count_fate(inside ? &report->window : &report->outside, request);
         if (!inside)
             continue;
+        report->last_end = MAX(report->last_end, request->finish);
         report->attempts += request->n_attempts;
         report->retried += request->n_attempts > 1;
         report->preempted += request->n_preemptions > 0;
@@ -168,7 +169,8 @@ void eep_metrics_finish(EepMetrics *metrics, const EepMetricsEnd *end)
     report->end_of_traffic = end->end_of_traffic;
     report->end = end->end;
     report->recomputed_tokens = end->n_recomputed_tokens;
-    if (report->end_of_traffic > report->warmup)
+    report->last_end = end->end_of_traffic;
+    if (report->end_of_traffic - report->warmup > 1)
         report->window_s = eep_time_to_seconds(report->end_of_traffic - report->warmup);
     count_requests(metrics);
     measure_requests(metrics);

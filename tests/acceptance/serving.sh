@@ -123,4 +123,17 @@ holds 'synchronous: stalled' "$(figure stalled) > 0 && $(figure serving) + $(fig
 eep run "$keys/rates.yaml" --set 'expect=["completed >= 1", "completed < 1"]' --out run --quiet
 exits 3
 refused 'has no nonsense' run "$keys/rates.yaml" --set 'expect=["nonsense >= 1"]' --out other
+# One instant of arrivals has no rates; a trace that is cut goes on until the cut.
+requests 0/5/10 0/5/10
+on
+is 'completed' "$(figure completed)" 2
+is 'no rate over an instant' "$(figure request_goodput) $(figure output_throughput_per_gpu)" 'null null'
+requests 0/5/10 60000/5/10
+runs base.yaml --set run.end=cut --set run.duration=1s
+is 'traffic until the cut' "$(figure window_s) $(figure request_throughput)" '1 1'
+
+# What an operator does long after the last request has ended is no overload.
+eep run quickstart --set measure.warmup=0s --set traffic.synthetic=null --set traffic.trace.path=trace.jsonl --out late
+exits 0
+! grep -q OVERLOADED "$scratch/out" || fail 'overloaded by a late resize'
 finish
