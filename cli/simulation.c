@@ -85,6 +85,13 @@ static EepPoolShape shape_of(const EepScenario *scenario, const EepScenarioPool 
     };
 }
 
+static EepSkew *skew_of(const EepScenario *scenario)
+{
+    return eep_skew_new(&scenario->skew, (guint64)scenario->seed,
+                        (guint)eep_model_n_moe_layers(&scenario->model),
+                        (guint)scenario->model.n_routed_experts, NULL, NULL, NULL);
+}
+
 static gboolean add_pools(EepSimulation *simulation, GError **error)
 {
     const EepScenario *scenario = simulation->scenario;
@@ -137,7 +144,7 @@ EepSimulation *eep_simulation_new(const EepScenario *scenario, EepTrace *trace,
     for (guint i = 0; i < scenario->n_pools; i++)
         g_ptr_array_add(simulation->predictors,
                         eep_sim_predictor_new(&scenario->model, &scenario->hardware,
-                                              &scenario->pools[i].options, &scenario->skew,
+                                              &scenario->pools[i].options, skew_of(scenario),
                                               scenario->skew.mode == EEP_SKEW_SAMPLED,
                                               (guint64)scenario->seed));
     simulation->backend = eep_sim_backend_new(g_ptr_array_index(simulation->predictors, 0));

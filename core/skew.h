@@ -1,14 +1,22 @@
-/* Skew: how popular each routed expert is, before any token is drawn.
+/* EepSkew: how popular each routed expert is, at any time, before any token is drawn.
  *
- * The scenario's `skew` section as a law over experts. A popularity is the probability with which
- * the next draw picks an expert (sums to 1); how tokens draw from it is the business of the cost
- * models (sim/expert_load.h, sim/expert_sample.h). Pure functions, any thread, nothing owned. */
+ * A popularity is the probability with which the next draw picks an expert (sums to 1); how tokens
+ * draw from it is the business of the cost models (sim/). It is a pure function of time, component
+ * and layer: asking twice, or in another order, gives the same. A component is a kind of token:
+ * request class x (prefill, decode); they differ only where the options say so.
+ *
+ * Popularity of a run is piecewise constant: whoever advances virtual time asks again every
+ * drift.period steps and counts versions; this object knows nothing of steps. Immutable once made;
+ * any thread may ask. */
 #ifndef EEP_CORE_SKEW_H
 #define EEP_CORE_SKEW_H
 
+#include "core/load_record.h"
 #include "core/options.h"
 
 G_BEGIN_DECLS
+
+#define EEP_SKEW_MAX_CLASSES 4
 
 typedef enum { EEP_SKEW_UNIFORM, EEP_SKEW_ZIPF } EepSkewLaw;
 typedef enum { EEP_SKEW_LAYERS_INDEPENDENT, EEP_SKEW_LAYERS_SAME } EepSkewLayers;
@@ -23,14 +31,52 @@ typedef struct {
 
 extern const EepOptionTable eep_skew_options; /* prefix "skew" */
 
-/* Fills ret_p[n_experts] with the popularity of each expert of MoE layer `layer` (from 0); it sums
- * to 1 up to rounding. Which expert holds which Zipf rank is a permutation drawn from the stream
- * "skew" of `seed`: a permutation for each layer, or one for all. */
-void eep_skew_popularity(const EepSkewOptions *options, guint64 seed, guint layer, guint n_experts,
+typedef struct EepSkew EepSkew;
+
+/* n_layers MoE layers of n_experts. `record`: counts of law recorded (a layer beyond the record's
+ * takes record layer l mod L); `shifted`: counts after a domain shift to another record; both
+ * nullable where no option asks for them, borrowed for life. Refuses a record of another number of
+ * experts, or with a layer without counts, and options that contradict each other. */
+EepSkew *eep_skew_new(const EepSkewOptions *options, guint64 seed, guint n_layers, guint n_experts,
+                      const EepLoadRecord *record, const EepLoadRecord *shifted, GError **error);
+void eep_skew_free(EepSkew *skew); /* NULL is allowed */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepSkew, eep_skew_free)
+
+/* Request classes, in [1, EEP_SKEW_MAX_CLASSES]; components are 2 * class + is_decode. */
+guint eep_skew_n_classes(const EepSkew *skew);
+
+static inline guint eep_skew_component(guint request_class, gboolean is_decode)
+{
+    return 2 * request_class + (is_decode ? 1 : 0);
+}
+
+/* TRUE when all components always have the same popularity, so that nobody need tell them apart. */
+gboolean eep_skew_is_one_component(const EepSkew *skew);
+
+/* TRUE when popularity never changes. */
+gboolean eep_skew_is_constant(const EepSkew *skew);
+
+/* Fills ret_p [n_experts]; sums to 1 up to rounding, every entry > 0. */
+void eep_skew_popularity(const EepSkew *skew, EepTime at, guint component, guint layer,
                          double *ret_p);
 
-/* TRUE when all layers have the same popularity, so that work for one serves all. */
-gboolean eep_skew_layers_are_equal(const EepSkewOptions *options);
+/* TRUE when all layers have the same popularity at any time, so that work for one serves all. */
+gboolean eep_skew_layers_are_equal(const EepSkew *skew);
+
+/* TRUE: a token may pick one expert several times (vLLM's normal_routing); FALSE: top-k distinct.
+ */
+gboolean eep_skew_with_replacement(const EepSkew *skew);
+
+/* Share of its experts that a token keeps of the token before it in the same request, in [0, 1);
+ * the rest is drawn anew. 0: independent tokens. */
+double eep_skew_keep(const EepSkew *skew, guint top_k);
+
+/* Steps between two looks at popularity (drift.period); >= 1. */
+guint64 eep_skew_period(const EepSkew *skew);
+
+/* The class of a request, by its number in the workload and the time of its arrival: the traffic's
+ * mixture of tasks. */
+guint eep_skew_class_of(const EepSkew *skew, guint64 request, EepTime arrival);
 
 G_END_DECLS
 

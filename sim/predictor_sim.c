@@ -70,8 +70,8 @@ static const EepPredictorOps sim_ops = {
 };
 
 EepPredictor *eep_sim_predictor_new(const EepModel *model, const EepHardware *hardware,
-                                    const EepPoolOptions *options, const EepSkewOptions *skew,
-                                    gboolean sampled, guint64 seed)
+                                    const EepPoolOptions *options, EepSkew *skew, gboolean sampled,
+                                    guint64 seed)
 {
     SimPredictor *self = g_new0(SimPredictor, 1);
     self->base.ops = &sim_ops;

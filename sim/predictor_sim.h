@@ -14,11 +14,11 @@
 
 G_BEGIN_DECLS
 
-/* Borrows model, hardware and options for life; skew is copied. `sampled`: draw each token's
+/* Borrows model, hardware and options for life and takes over skew. `sampled`: draw each token's
  * experts (slow reference) instead of expecting them. `seed` is the run's. */
 EepPredictor *eep_sim_predictor_new(const EepModel *model, const EepHardware *hardware,
-                                    const EepPoolOptions *options, const EepSkewOptions *skew,
-                                    gboolean sampled, guint64 seed);
+                                    const EepPoolOptions *options, EepSkew *skew, gboolean sampled,
+                                    guint64 seed);
 
 /* As the seam's add_load, for `n_steps` steps from `first_step` with `tokens` routed tokens each;
  * in the sampled mode the counts that those steps drew. For predictors of this kind only. */

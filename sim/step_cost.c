@@ -28,6 +28,7 @@ struct EepStepModel {
     EepCostContext context;
     EepAttentionCost attention;
     const EepAll2all *backend;
+    EepSkew *skew;
     EepExpertLoad *load;
     EepExpertSample *sample; /* NULL in the expected mode */
     guint n_moe_layers, n_dense_layers, max_graph_size;
@@ -47,13 +48,14 @@ typedef struct {
 } Batch;
 
 EepStepModel *eep_step_model_new(const EepModel *model, const EepHardware *hardware,
-                                 const EepPoolOptions *options, const EepSkewOptions *skew,
-                                 gboolean sampled, guint64 seed)
+                                 const EepPoolOptions *options, EepSkew *skew, gboolean sampled,
+                                 guint64 seed)
 {
     EepStepModel *self = g_new0(EepStepModel, 1);
     self->context = (EepCostContext){model, hardware, options, 1};
     eep_attention_cost_init(&self->attention, &self->context);
     self->backend = eep_all2all(options->all2all_backend);
+    self->skew = skew;
     self->n_moe_layers = (guint)eep_model_n_moe_layers(model);
     self->n_dense_layers = (guint)eep_cost_n_dense_layers(model);
     self->max_graph_size = eep_graph_max_size(options);
@@ -70,7 +72,7 @@ EepStepModel *eep_step_model_new(const EepModel *model, const EepHardware *hardw
         self->sample = eep_expert_sample_new(self->n_moe_layers, n_experts, top_k, &slot, seed);
     g_autofree double *p = g_new(double, n_experts);
     for (guint l = 0; l < self->n_moe_layers; l++) {
-        eep_skew_popularity(skew, seed, l, n_experts, p);
+        eep_skew_popularity(skew, 0, 0, l, p);
         eep_expert_load_set_popularity(self->load, l, p);
         if (sampled)
             eep_expert_sample_set_popularity(self->sample, l, p);
@@ -82,6 +84,7 @@ void eep_step_model_free(EepStepModel *self)
 {
     if (!self)
         return;
+    eep_skew_free(self->skew);
     eep_expert_load_free(self->load);
     eep_expert_sample_free(self->sample);
     g_free(self->memo);

@@ -21,11 +21,12 @@ G_BEGIN_DECLS
 
 typedef struct EepStepModel EepStepModel;
 
-/* Borrows model, hardware and options for life. `sampled`: draw experts instead of expecting them.
+/* Borrows model, hardware and options for life and takes over skew. `sampled`: draw experts instead
+ * of expecting them.
  */
 EepStepModel *eep_step_model_new(const EepModel *model, const EepHardware *hardware,
-                                 const EepPoolOptions *options, const EepSkewOptions *skew,
-                                 gboolean sampled, guint64 seed);
+                                 const EepPoolOptions *options, EepSkew *skew, gboolean sampled,
+                                 guint64 seed);
 void eep_step_model_free(EepStepModel *self); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepStepModel, eep_step_model_free)
 

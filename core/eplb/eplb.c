@@ -89,7 +89,8 @@ static EepEplbProblem problem_for(const EepEplb *eplb, guint n_ranks)
                             .n_replicas = eplb->placement->slots_per_rank * n_ranks,
                             .n_groups = eplb->shape.n_groups,
                             .n_nodes = nodes_for(eplb, n_ranks),
-                            .n_ranks = n_ranks};
+                            .n_ranks = n_ranks,
+                            .max_moves = EEP_EPLB_MOVES_AUTO};
 }
 
 EepEplb *eep_eplb_new(const EepEplbOptions *options, const EepEplbShape *shape, GError **error)
@@ -186,35 +187,6 @@ static gboolean made_already(const EepEplb *eplb, guint64 load_version, guint n_
            eplb->placement->generation == eplb->made_generation;
 }
 
-/* Every row must serve on its own: a policy is somebody else's code. */
-static gboolean check_map(const EepEplb *eplb, const EepEplbProblem *problem, const gint32 *map,
-                          GError **error)
-{
-    g_autofree guint8 *seen = g_new(guint8, problem->n_experts);
-    for (guint layer = 0; layer < problem->n_layers; layer++) {
-        guint n_seen = 0;
-        memset(seen, 0, problem->n_experts);
-        for (guint slot = 0; slot < problem->n_replicas; slot++) {
-            const gint32 expert = *map++;
-            if (expert < 0 || expert >= (gint32)problem->n_experts) {
-                g_set_error(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_POLICY,
-                            "policy %s, layer %u: slot %u got expert %d of %u", eplb->policy->name,
-                            layer, slot, expert, problem->n_experts);
-                return FALSE;
-            }
-            n_seen += !seen[expert];
-            seen[expert] = 1;
-        }
-        if (n_seen < problem->n_experts) {
-            g_set_error(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_POLICY,
-                        "policy %s, layer %u: only %u of %u experts got a slot", eplb->policy->name,
-                        layer, n_seen, problem->n_experts);
-            return FALSE;
-        }
-    }
-    return TRUE;
-}
-
 /* The first n_slots columns of every layer. */
 static gint32 *copy_columns(const EepPlacement *placement, guint n_slots)
 {
@@ -273,7 +245,7 @@ gboolean eep_eplb_begin(EepEplb *eplb, const double *load, guint64 load_version,
     g_autofree gint32 *map = g_new(gint32, (gsize)problem.n_layers * problem.n_replicas);
     problem.weight = load;
     problem.old_phy2log = present;
-    if (!eplb->policy->place(&problem, map, error) || !check_map(eplb, &problem, map, error))
+    if (!eep_eplb_place(eplb->policy, &problem, map, error))
         return FALSE;
 
     eplb->target = widen_map(eplb->placement, map, problem.n_replicas);
@@ -345,7 +317,7 @@ gboolean eep_eplb_check_ranks(const EepEplb *eplb, guint n_ranks, GError **error
     g_autofree gint32 *map = g_new(gint32, problem.n_replicas);
     problem.n_layers = 1;
     problem.weight = weight;
-    return eplb->policy->place(&problem, map, error);
+    return eep_eplb_place(eplb->policy, &problem, map, error);
 }
 
 gboolean eep_eplb_widen(EepEplb *eplb, guint new_ranks, GError **error)

@@ -5,8 +5,6 @@
 
 static gboolean naive_place(const EepEplbProblem *problem, gint32 *ret_phy2log, GError **error)
 {
-    if (!eep_eplb_problem_check(problem, error))
-        return FALSE;
     for (guint layer = 0; layer < problem->n_layers; layer++)
         for (guint slot = 0; slot < problem->n_replicas; slot++)
             *ret_phy2log++ = (gint32)(slot % problem->n_experts);

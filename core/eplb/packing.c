@@ -248,7 +248,7 @@ gboolean eep_eplb_place_balanced(const EepEplbProblem *problem, EepEplbPrecision
                                  gint32 *ret_phy2log, GError **error)
 {
     Balance b;
-    if (!eep_eplb_problem_check(problem, error) || !choose_hierarchy(problem, &b, error))
+    if (!choose_hierarchy(problem, &b, error))
         return FALSE;
 
     const guint E = b.n_experts, slots = b.n_replicas / b.n_nodes;

@@ -35,9 +35,8 @@ void eep_eplb_packer_replicate(EepEplbPacker *packer, const double *weight, guin
                                guint n_slots, gint32 *ret_phy2log, gint32 *ret_count);
 
 /* Expert groups to nodes, replicas within each node, replicas to the node's GPUs. When n_groups is
- * not a multiple of n_nodes: the global form, one group on one node. ret_phy2log [L][R]. Refuses
- * what eep_eplb_problem_check() refuses and, in the hierarchical form, n_experts not divisible by
- * n_groups or n_ranks by n_nodes. */
+ * not a multiple of n_nodes: the global form, one group on one node. ret_phy2log [L][R]. Refuses,
+ * in the hierarchical form, n_experts not divisible by n_groups or n_ranks by n_nodes. */
 gboolean eep_eplb_place_balanced(const EepEplbProblem *problem, EepEplbPrecision precision,
                                  gint32 *ret_phy2log, GError **error);
 

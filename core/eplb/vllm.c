@@ -50,5 +50,6 @@ const EepEplbPolicy eep_eplb_policy_vllm = {
     .name = "vllm",
     .help =
         "vLLM's default: DeepSeek's EPLB in float64; experts that stay on a rank keep their slot",
+    .reads_present_map = TRUE,
     .place = vllm_place,
 };

@@ -71,7 +71,7 @@ static gboolean bench_policy(guint config, const EepEplbPolicy *policy)
     for (guint run = 0; run < N_RUNS; run++) {
         const gint64 start_us = g_get_monotonic_time();
         g_autoptr(GError) error = NULL;
-        if (!policy->place(&problem, map, &error)) {
+        if (!eep_eplb_place(policy, &problem, map, &error)) {
             fprintf(stderr, "bench_eplb: %s: %s\n", configs[config].name, error->message);
             return FALSE;
         }

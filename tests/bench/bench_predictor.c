@@ -93,7 +93,8 @@ static void measure(guint engines, gboolean is_last)
     for (int repeat = 0; repeat < 5; repeat++) {
         double t0 = now_s();
         EepPredictor *predictor =
-            eep_sim_predictor_new(&model, &hardware, &options, &skew, FALSE, 1);
+            eep_sim_predictor_new(&model, &hardware, &options,
+                                  eep_skew_new(&skew, 1, 58, 256, NULL, NULL, NULL), FALSE, 1);
         double t1 = now_s();
         predictor->ops->step(predictor, &plan, &cost);
         double t2 = now_s();

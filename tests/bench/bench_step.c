@@ -103,8 +103,11 @@ static void build(World *world, guint running, guint engines)
     world->fan = eep_observer_fan_new();
     eep_observer_fan_add(world->fan, eep_metrics_observer(world->metrics));
     eep_observer_fan_add(world->fan, &world->counter.base);
-    world->predictor = eep_sim_predictor_new(&world->model, &world->hardware, &world->options,
-                                             &world->skew, FALSE, 1);
+    world->predictor = eep_sim_predictor_new(
+        &world->model, &world->hardware, &world->options,
+        eep_skew_new(&world->skew, 1, (guint)eep_model_n_moe_layers(&world->model),
+                     (guint)world->model.n_routed_experts, NULL, NULL, NULL),
+        FALSE, 1);
     world->backend = eep_sim_backend_new(world->predictor);
     world->deployment = eep_deployment_new(&options, world->backend, world->predictor, world->fan);
     world->clock = eep_clock_virtual_new();

@@ -106,7 +106,10 @@ START_TEST(simulator_conforms)
     if (costs == 1)
         hardware.constant_step = 5 * EEP_NS_PER_MS;
     g_autoptr(EepPredictor) predictor =
-        eep_sim_predictor_new(&model, &hardware, &options, &skew, costs == 2, 1);
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                           (guint)model.n_routed_experts, NULL, NULL, NULL),
+                              costs == 2, 1);
     Recipe recipe = {(RecipeKind)(_i % RECIPE_COUNT), predictor};
     gboolean ok = conforms(make, &recipe, &error);
     ck_assert_msg(ok, "recipe %d, costs %u: %s", recipe.kind, costs, ok ? "" : error->message);
@@ -132,7 +135,10 @@ START_TEST(a_lost_step_is_noticed)
     fixture_h100(&hardware);
     fixture_pool(&options, N_ENGINES);
     g_autoptr(EepPredictor) predictor =
-        eep_sim_predictor_new(&model, &hardware, &options, &skew, FALSE, 1);
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                           (guint)model.n_routed_experts, NULL, NULL, NULL),
+                              FALSE, 1);
     ck_assert(!conforms(make_lossy, predictor, &error));
     ck_assert_msg(strstr(error->message, "never ends") != NULL, "%s", error->message);
 }

@@ -90,7 +90,8 @@ static void compare(const json_t *vector, const char *file, const EepEplbPolicy 
     const EepEplbProblem p = problem_from(vector, weight);
     g_autofree gint32 *phy2log = g_new(gint32, (gsize)p.n_layers * p.n_replicas);
     g_autoptr(GError) error = NULL;
-    ck_assert_msg(policy->place(&p, phy2log, &error), "%s: %s", file, error ? error->message : "");
+    ck_assert_msg(eep_eplb_place(policy, &p, phy2log, &error), "%s: %s", file,
+                  error ? error->message : "");
 
     g_autoptr(EepPlacement) placement =
         eep_placement_new(p.n_layers, p.n_experts, p.n_ranks, p.n_replicas / p.n_ranks);

@@ -71,7 +71,10 @@ gboolean pool_run(const EagerConfig *config, const EagerRequest *requests, guint
     kit.shape.hash_tokens = config->prefix_caching ? config->hash_tokens : 0;
     kit.fail_every = fail_every;
     kit.checks = FALSE;
-    predictor = eep_sim_predictor_new(&model, &hardware, &kit.options, &skew, FALSE, 1);
+    predictor = eep_sim_predictor_new(&model, &hardware, &kit.options,
+                                      eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                                   (guint)model.n_routed_experts, NULL, NULL, NULL),
+                                      FALSE, 1);
     kit.predictor = predictor;
     kit.backend = eep_sim_backend_new(predictor);
     run = kit_run(&kit, arrivals, n_requests, error);

@@ -38,7 +38,10 @@ START_TEST(test_conforms)
     if (_i == 1)
         hardware.constant_step = STEP;
     g_autoptr(EepPredictor) predictor =
-        eep_sim_predictor_new(&model, &hardware, &options, &skew, _i == 2, 1);
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                           (guint)model.n_routed_experts, NULL, NULL, NULL),
+                              _i == 2, 1);
     g_autoptr(EepPlacement) placement = eep_placement_new(58, 256, N, 72);
     const EepWorkerId workers[N] = {3, 5, 7, 9};
     EepContractSubject subject = {
@@ -98,7 +101,11 @@ static void world_init(World *world, gboolean sampled)
     memset(world, 0, sizeof *world);
     world->clock = eep_clock_virtual_new();
     world->loop = eep_loop_new(world->clock, note, world, NULL, NULL, NULL);
-    world->predictor = eep_sim_predictor_new(&model, &hardware, &options, &skew, sampled, 1);
+    world->predictor =
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                           (guint)model.n_routed_experts, NULL, NULL, NULL),
+                              sampled, 1);
     world->backend = eep_sim_backend_new(world->predictor);
     world->backend->ops->attach(world->backend, world->loop);
     world->ended = g_array_new(FALSE, FALSE, sizeof(Ended));

@@ -40,9 +40,10 @@ static void world_init(World *world, const EepSkewOptions *skew, guint layers, g
     world->placement = eep_placement_new(layers, E, ranks, slots);
     world->load = eep_expert_load_new(layers, E, K, &slot, ranks * 8192);
     world->sample = eep_expert_sample_new(layers, E, K, &slot, 5);
+    g_autoptr(EepSkew) laws = eep_skew_new(skew, 3, layers, E, NULL, NULL, NULL);
     double p[E];
     for (guint l = 0; l < layers; l++) {
-        eep_skew_popularity(skew, 3, l, E, p);
+        eep_skew_popularity(laws, 0, 0, l, p);
         eep_expert_load_set_popularity(world->load, l, p);
         eep_expert_sample_set_popularity(world->sample, l, p);
     }
@@ -210,7 +211,9 @@ START_TEST(test_inclusion)
         p[e] = 1.0 / E;
     eep_inclusion(p, E, K, pi);
     ck_assert_double_eq_tol(pi[17], (double)K / E, 1e-9);
-    eep_skew_popularity(&(EepSkewOptions){EEP_SKEW_ZIPF, 1.0, EEP_SKEW_LAYERS_SAME}, 3, 0, E, p);
+    const EepSkewOptions zipf = {EEP_SKEW_ZIPF, 1.0, EEP_SKEW_LAYERS_SAME};
+    g_autoptr(EepSkew) law = eep_skew_new(&zipf, 3, 1, E, NULL, NULL, NULL);
+    eep_skew_popularity(law, 0, 0, 0, p);
     eep_inclusion(p, E, K, pi);
     for (guint e = 0; e < E; e++)
         sum += pi[e];
@@ -251,7 +254,8 @@ START_TEST(test_update_equals_fresh_build)
     eep_placement_set_layer(fresh.placement, 2, row);
     ck_assert(eep_expert_load_update(world.load, world.placement, 16));
     double p[E];
-    eep_skew_popularity(&skew, 99, 0, E, p);
+    g_autoptr(EepSkew) other = eep_skew_new(&skew, 99, 1, E, NULL, NULL, NULL);
+    eep_skew_popularity(other, 0, 0, 0, p);
     eep_expert_load_set_popularity(world.load, 1, p);
     eep_expert_load_set_popularity(fresh.load, 1, p);
     ck_assert(eep_expert_load_update(world.load, world.placement, 16));

@@ -39,7 +39,10 @@ static void teardown(void)
 static EepStepCost cost_of(const EepStepPlan *what)
 {
     g_autoptr(EepPredictor) predictor =
-        eep_sim_predictor_new(&model, &hardware, &options, &skew, FALSE, 1);
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                           (guint)model.n_routed_experts, NULL, NULL, NULL),
+                              FALSE, 1);
     EepStepCost cost;
     predictor->ops->step(predictor, what, &cost);
     return cost;
@@ -48,7 +51,10 @@ static EepStepCost cost_of(const EepStepPlan *what)
 static EepGraphMode mode_of(const EepStepPlan *what, guint *ret_rows)
 {
     g_autoptr(EepStepModel) steps =
-        eep_step_model_new(&model, &hardware, &options, &skew, FALSE, 1);
+        eep_step_model_new(&model, &hardware, &options,
+                           eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                        (guint)model.n_routed_experts, NULL, NULL, NULL),
+                           FALSE, 1);
     return eep_step_model_graph_mode(steps, what, ret_rows);
 }
 
@@ -82,7 +88,10 @@ END_TEST
 START_TEST(test_repeats_and_forgets)
 {
     g_autoptr(EepPredictor) predictor =
-        eep_sim_predictor_new(&model, &hardware, &options, &skew, FALSE, 1);
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                           (guint)model.n_routed_experts, NULL, NULL, NULL),
+                              FALSE, 1);
     EepStepCost first, second;
     predictor->ops->step(predictor, &plan, &first);
     predictor->ops->step(predictor, &plan, &second);
@@ -264,7 +273,10 @@ START_TEST(test_constant_profile)
 {
     hardware.constant_step = 7 * EEP_NS_PER_MS;
     g_autoptr(EepPredictor) predictor =
-        eep_sim_predictor_new(&model, &hardware, &options, &skew, FALSE, 1);
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                           (guint)model.n_routed_experts, NULL, NULL, NULL),
+                              FALSE, 1);
     EepStepCost cost;
     predictor->ops->step(predictor, &plan, &cost);
     ck_assert_int_eq(cost.step, 7 * EEP_NS_PER_MS);
@@ -323,9 +335,15 @@ END_TEST
 START_TEST(test_sampled_predictor)
 {
     g_autoptr(EepPredictor) expected =
-        eep_sim_predictor_new(&model, &hardware, &options, &skew, FALSE, 1);
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                           (guint)model.n_routed_experts, NULL, NULL, NULL),
+                              FALSE, 1);
     g_autoptr(EepPredictor) sampled =
-        eep_sim_predictor_new(&model, &hardware, &options, &skew, TRUE, 1);
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
+                                           (guint)model.n_routed_experts, NULL, NULL, NULL),
+                              TRUE, 1);
     EepStepCost cost, again;
     double sum = 0.0;
     for (guint step = 0; step < 40; step++) {

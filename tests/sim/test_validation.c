@@ -259,7 +259,11 @@ static double node_throughput(guint engines, guint slots, gint backend, guint de
     pool.max_num_batched_tokens = 16384;
     pool.enable_dbo = TRUE;
     const EepSkewOptions skew = {EEP_SKEW_UNIFORM, 0.0, EEP_SKEW_LAYERS_SAME};
-    g_autoptr(EepPredictor) predictor = eep_sim_predictor_new(&v3, &h800, &pool, &skew, FALSE, 1);
+    g_autoptr(EepPredictor) predictor =
+        eep_sim_predictor_new(&v3, &h800, &pool,
+                              eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&v3),
+                                           (guint)v3.n_routed_experts, NULL, NULL, NULL),
+                              FALSE, 1);
     g_autoptr(EepPlacement) placement = eep_placement_new(58, 256, engines, slots);
     g_autofree EepEngineWork *work = g_new(EepEngineWork, engines);
     EepStepPlan plan;

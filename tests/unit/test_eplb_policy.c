@@ -28,7 +28,7 @@ static void assert_refused(const EepEplbPolicy *policy, EepEplbProblem problem, 
 {
     gint32 phy2log[64];
     g_autoptr(GError) error = NULL;
-    ck_assert(!policy->place(&problem, phy2log, &error));
+    ck_assert(!eep_eplb_place(policy, &problem, phy2log, &error));
     ck_assert(g_error_matches(error, EEP_EPLB_ERROR, code));
     ck_assert_msg(strstr(error->message, text) != NULL, "\"%s\" lacks \"%s\"", error->message,
                   text);

@@ -22,15 +22,27 @@ static int descending(const void *x, const void *y)
     return (a < b) - (a > b);
 }
 
+static void popularity(const EepSkewOptions *options, guint64 seed, guint layer, double *ret_p)
+{
+    g_autoptr(EepSkew) skew = eep_skew_new(options, seed, 8, E, NULL, NULL, NULL);
+    eep_skew_popularity(skew, 0, 0, layer, ret_p);
+}
+
+static gboolean layers_are_equal(const EepSkewOptions *options)
+{
+    g_autoptr(EepSkew) skew = eep_skew_new(options, 1, 8, E, NULL, NULL, NULL);
+    return eep_skew_layers_are_equal(skew);
+}
+
 START_TEST(test_uniform)
 {
     double p[E];
     const EepSkewOptions flat[] = {{EEP_SKEW_UNIFORM, 1.0, 0}, {EEP_SKEW_ZIPF, 0.0, 0}};
     for (guint i = 0; i < 2; i++) {
-        eep_skew_popularity(&flat[i], 1, 5, E, p);
+        popularity(&flat[i], 1, 5, p);
         for (guint e = 0; e < E; e++)
             ck_assert_double_eq(p[e], 1.0 / E);
-        ck_assert(eep_skew_layers_are_equal(&flat[i]));
+        ck_assert(layers_are_equal(&flat[i]));
     }
 }
 END_TEST
@@ -39,7 +51,7 @@ START_TEST(test_zipf)
 {
     const EepSkewOptions zipf = {EEP_SKEW_ZIPF, 1.0, EEP_SKEW_LAYERS_INDEPENDENT};
     double p[E];
-    eep_skew_popularity(&zipf, 1, 0, E, p);
+    popularity(&zipf, 1, 0, p);
     ck_assert_double_eq_tol(sum_of(p), 1.0, 1e-12);
     qsort(p, E, sizeof *p, descending);
     ck_assert_double_eq_tol(p[0] / p[1], 2.0, 1e-9);
@@ -52,20 +64,20 @@ START_TEST(test_layers)
 {
     EepSkewOptions zipf = {EEP_SKEW_ZIPF, 0.8, EEP_SKEW_LAYERS_INDEPENDENT};
     double first[E], second[E], again[E];
-    eep_skew_popularity(&zipf, 7, 3, E, first);
-    eep_skew_popularity(&zipf, 7, 4, E, second);
-    eep_skew_popularity(&zipf, 7, 3, E, again);
+    popularity(&zipf, 7, 3, first);
+    popularity(&zipf, 7, 4, second);
+    popularity(&zipf, 7, 3, again);
     ck_assert(memcmp(first, second, sizeof first) != 0);
     ck_assert(memcmp(first, again, sizeof first) == 0);
-    eep_skew_popularity(&zipf, 8, 3, E, again);
+    popularity(&zipf, 8, 3, again);
     ck_assert(memcmp(first, again, sizeof first) != 0);
-    ck_assert(!eep_skew_layers_are_equal(&zipf));
+    ck_assert(!layers_are_equal(&zipf));
 
     zipf.layers = EEP_SKEW_LAYERS_SAME;
-    eep_skew_popularity(&zipf, 7, 3, E, first);
-    eep_skew_popularity(&zipf, 7, 4, E, second);
+    popularity(&zipf, 7, 3, first);
+    popularity(&zipf, 7, 4, second);
     ck_assert(memcmp(first, second, sizeof first) == 0);
-    ck_assert(eep_skew_layers_are_equal(&zipf));
+    ck_assert(layers_are_equal(&zipf));
 }
 END_TEST
 
