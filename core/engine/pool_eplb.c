@@ -67,7 +67,7 @@ void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolea
     reshuffle->bytes = 0;
     reshuffle->n_moved = 0;
     eep_loop_record_action(services->loop, EEP_ACTION_READ_LOAD, to, n_ranks);
-    services->backend->ops->read_load(services->backend, &op, to > window ? to - window : 0, to);
+    services->backend->ops->read_load(services->backend, &op, to > window ? to - window : 0, to, 1);
 }
 
 void eep_pool_eplb_drain(EepPool *pool)

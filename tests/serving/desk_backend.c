@@ -187,19 +187,30 @@ static void desk_move(EepBackend *backend, const EepMove *move)
              eep_loop_now(backend->loop) + self->costs->move, NULL);
 }
 
-static void desk_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step)
+static const double *step_load(const DeskCosts *costs, guint64 step)
+{
+    return costs->later_load != NULL && step >= costs->later_step ? costs->later_load : costs->load;
+}
+
+static void desk_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step,
+                           guint n_windows)
 {
     Backend *self = (Backend *)backend;
-    gsize size = sizeof(EepLoadReport) + self->costs->n_cells * sizeof(double);
+    const guint n_cells = self->costs->n_cells;
+    gsize size = sizeof(EepLoadReport) + n_windows * n_cells * sizeof(double);
     EepLoadReport *report;
 
-    if (self->costs->n_cells == 0) {
-        eep_backend_no_read_load(backend, op, from_step, to_step);
+    if (n_cells == 0) {
+        eep_backend_no_read_load(backend, op, from_step, to_step, n_windows);
         return;
     }
     report = g_malloc0(size);
-    for (guint i = 0; i < self->costs->n_cells; i++)
-        report->tokens[i] = self->costs->load[i] * (double)(to_step - from_step);
+    report->n_windows = n_windows;
+    for (guint w = 0; w < n_windows; w++)
+        for (guint64 step = eep_load_window_begin(from_step, to_step, n_windows, w);
+             step < eep_load_window_begin(from_step, to_step, n_windows, w + 1); step++)
+            for (guint i = 0; i < n_cells; i++)
+                report->tokens[w * n_cells + i] += step_load(self->costs, step)[i];
     complete(self, op, EEP_OP_READ_LOAD, 0, eep_loop_now(backend->loop),
              g_bytes_new_take(report, size));
 }
