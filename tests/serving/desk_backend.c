@@ -1,5 +1,7 @@
 #include "tests/serving/desk_backend.h"
 
+#include "core/eplb/placement.h"
+
 #define MAX_IN_FLIGHT 2
 
 typedef struct {
@@ -38,6 +40,7 @@ static EepTime step_time(const DeskCosts *costs, const EepStepPlan *plan)
 static void predict_step(EepPredictor *self, const EepStepPlan *plan, EepStepCost *ret_cost)
 {
     *ret_cost = (EepStepCost){.step = step_time(((Predictor *)self)->costs, plan),
+                              .all2all_s = eep_time_to_seconds(((Predictor *)self)->costs->all2all),
                               .imbalance = plan->is_dummy ? 0.0 : 1.0};
 }
 
@@ -53,6 +56,21 @@ static EepTime predict_phase(EepPredictor *self, const EepPhase *phase, EepTime 
 static EepTime predict_move(EepPredictor *self, const EepMove *move)
 {
     return ((Predictor *)self)->costs->move;
+}
+
+/* As long as the tokens of the busiest rank take, layer by layer. */
+static double predict_experts(EepPredictor *self, const EepPlacement *placement, const double *load,
+                              double n_steps)
+{
+    const DeskCosts *costs = ((Predictor *)self)->costs;
+    double tokens = 0.0, most;
+
+    for (guint layer = 0; layer < placement->n_layers; layer++) {
+        eep_placement_layer_balancedness(placement, layer, load + layer * placement->n_experts,
+                                         NULL, &most);
+        tokens += most / n_steps;
+    }
+    return tokens * eep_time_to_seconds(costs->per_expert_token);
 }
 
 static void predict_load(EepPredictor *self, guint64 version, double tokens, double *ret_load)
@@ -84,6 +102,7 @@ static const EepPredictorOps predictor_ops = {
     .step = predict_step,
     .phase = predict_phase,
     .move = predict_move,
+    .experts = predict_experts,
     .add_load = predict_load,
     .popularity_version = predict_version,
     .idle_steps_are_free = predict_idle,

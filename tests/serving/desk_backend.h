@@ -14,6 +14,8 @@ G_BEGIN_DECLS
 
 typedef struct {
     EepTime step, per_prefill_token, per_decode; /* the last two of the busiest engine */
+    EepTime all2all;                             /* of `step` */
+    EepTime per_expert_token; /* predicted for the busiest rank of a layer; steps do not feel it */
     EepTime phase[EEP_PHASE_COUNT];
     EepTime move; /* of one layer */
     gboolean idle_steps_are_free;
