@@ -236,20 +236,25 @@ static gboolean deepseek_vec_place(const EepEplbProblem *problem, gint32 *ret_ph
     v.r = v.n_replicas / v.n_nodes;
 
     g_autoptr(EepEplbPacker) packer = eep_eplb_packer_new(v.n_replicas, EEP_EPLB_FLOAT32);
-    g_autofree float *window_load = v.window_load = g_new(float, (gsize)T *E);
-    g_autofree float *load = v.load = g_new(float, (gsize)2 * T * v.e);
-    g_autofree Peak *heaps = v.heaps = g_new(Peak, (gsize)T * v.e);
-    g_autofree float *floats = v.total = g_new(float, (gsize)E + 3 * (gsize)T);
-    g_autofree double *doubles = v.group_load = g_new(double, (gsize)v.n_groups + v.r);
-    g_autofree gint32 *maps = v.mlog2log =
+    g_autofree float *floats = g_new(float, (gsize)T *(E + 2 * (gsize)v.e + 3) + E);
+    g_autofree double *doubles = g_new(double, (gsize)v.n_groups + v.r);
+    g_autofree gint32 *maps =
         g_new(gint32, (gsize)E + 2 * (gsize)v.n_groups + v.e + 2 * (gsize)v.r + T);
-    g_autofree guint64 *tried = v.tried = g_new0(guint64, v.e);
+    g_autofree Peak *heaps = g_new(Peak, (gsize)T * v.e);
+    g_autofree guint64 *tried = g_new0(guint64, v.e);
     v.packer = packer;
-    v.distinct = load + (gsize)T * v.e;
-    v.hottest = floats + E;
+    v.heaps = heaps;
+    v.tried = tried;
+    v.window_load = floats;
+    v.load = v.window_load + (gsize)T * E;
+    v.distinct = v.load + (gsize)T * v.e;
+    v.hottest = v.distinct + (gsize)T * v.e;
     v.lowered = v.hottest + T;
     v.peaks = v.lowered + T;
+    v.total = v.peaks + T;
+    v.group_load = doubles;
     v.slot_load = doubles + v.n_groups;
+    v.mlog2log = maps;
     v.group_at = maps + E;
     v.count = v.group_at + v.n_groups;
     v.phy2mlog = v.count + v.e;
