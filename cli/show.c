@@ -65,12 +65,29 @@ gboolean eep_show_generation(const char *name, EepText *text, EepJson *json, GEr
     return TRUE;
 }
 
+static void add_flag(const char *key, const char *words, gboolean value, EepText *text,
+                     EepJson *json)
+{
+    eep_command_add_line(text, "%-36s %s", words, value ? "yes" : "no");
+    eep_json_add_bool(json, key, value);
+}
+
+static void add_capabilities(const EepEplbPolicy *policy, EepText *text, EepJson *json)
+{
+    add_flag("reads_windows", "plans on pieces of time", policy->reads_windows, text, json);
+    add_flag("reads_present_map", "reads the present map", policy->reads_present_map, text,
+             json);
+    add_flag("takes_dead_ranks", "leaves dead ranks empty", policy->takes_dead_ranks, text, json);
+    add_flag("limits_moves", "keeps to a number of moves", policy->limits_moves, text, json);
+}
+
 gboolean eep_show_policy(const char *name, EepText *text, EepJson *json, GError **error)
 {
     const char *router = eep_catalogue_router_help(name);
     const char *kind = router != NULL ? "router" : "eplb";
     const char *key = router != NULL ? "deployment.router.policy" : "deployment.eplb_config.policy";
-    const char *help = router != NULL ? router : eep_eplb_policy_find(name, NULL)->help;
+    const EepEplbPolicy *policy = router == NULL ? eep_eplb_policy_find(name, NULL) : NULL;
+    const char *help = policy != NULL ? policy->help : router;
 
     eep_command_add_line(text, "%s - %s", name, help);
     eep_command_add_line(text, "kind  %s", kind);
@@ -78,6 +95,8 @@ gboolean eep_show_policy(const char *name, EepText *text, EepJson *json, GError 
     eep_json_add_string(json, "kind", kind);
     eep_json_add_string(json, "help", help);
     eep_json_add_string(json, "key", key);
+    if (policy != NULL)
+        add_capabilities(policy, text, json);
     return TRUE;
 }
 
@@ -87,13 +106,6 @@ static const EepAll2all *find_all2all(const char *name)
         if (strcmp(eep_all2all(i)->name, name) == 0)
             return eep_all2all(i);
     return NULL;
-}
-
-static void add_flag(const char *key, const char *words, gboolean value, EepText *text,
-                     EepJson *json)
-{
-    eep_command_add_line(text, "%-36s %s", words, value ? "yes" : "no");
-    eep_json_add_bool(json, key, value);
 }
 
 static void add_limit(const char *key, const char *words, gint64 value, EepText *text,

@@ -50,8 +50,9 @@ static gboolean check_name(const EepScenario *scenario, const char *pool, const 
 
 static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, GError **error)
 {
-    static const char *const policies[] = {"vllm", "deepseek", "naive", NULL};
-    static const char *const later_policies[] = {"eep", "lplb", NULL};
+    static const char *const policies[] = {"vllm",  "deepseek", "deepseek_vec", "elasticity_aware",
+                                           "naive", NULL};
+    static const char *const later_policies[] = {"eep", NULL};
     static const char *const generations[] = {"g2.1", "restart", NULL};
     static const char *const later_generations[] = {"m1", "g1", "g2", "g3", "masked", "eep", NULL};
     EepPoolOptions *options = &pool->options;
@@ -60,6 +61,10 @@ static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, 
         g_free(options->eplb_config.policy);
         options->eplb_config.policy = g_strdup("vllm");
     }
+    if (g_strcmp0(options->eplb_config.policy, "lplb") == 0)
+        return fail(scenario, eep_scenario_where(scenario, pool->name, "eplb_config.policy"), error,
+                    "\"lplb\" places no experts, it splits tokens over the replicas that a policy "
+                    "placed: another policy; try deepseek with eplb_config.replica_choice: lp");
     if (options->role != EEP_ROLE_BOTH)
         return fail(scenario, eep_scenario_where(scenario, pool->name, "role"), error,
                     "not yet: pools of one role are not supported by this version: both");

@@ -1,13 +1,16 @@
-/* Time of one whole placement (all layers) of the EPLB policies at DeepSeek-V3's sizes, and of a
- * stationary pool's rearrangement. Loads are Zipf 0.8, shuffled per layer. JSON on stdout: median
- * and least of the runs in ms. */
+/* Time of one whole placement (all layers) of every EPLB policy at the sizes of DeepSeek-V3 and
+ * Kimi-K2, and of a stationary pool's rearrangement. Loads are Zipf 0.8, shuffled per layer;
+ * policies that read windows get as many as N_WINDOWS, in each of which every load is off by up to
+ * a half. JSON on stdout: median and least of the runs in ms. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/eplb/eplb.h"
 
-#define N_RUNS 51
+#define N_RUNS    51
+#define N_WINDOWS 8
 
 static const struct {
     const char *name;
@@ -16,19 +19,27 @@ static const struct {
     {"dsv3_prefill_ep32_hierarchical", 58, 256, 288, 8, 4, 32},
     {"dsv3_ep32_global", 58, 256, 288, 8, 3, 32},
     {"dsv3_decode_ep144_global", 58, 256, 288, 8, 18, 144},
+    {"kimi_k2_ep96_global", 60, 384, 480, 1, 12, 96},
 };
+
+static guint64 state;
+
+static guint draw(guint bound)
+{
+    state = state * G_GUINT64_CONSTANT(6364136223846793005) + 1442695040888963407;
+    return (guint)((state >> 33) % bound);
+}
 
 static double *zipf_loads(guint layers, guint experts)
 {
     double *load = g_new(double, (gsize)layers *experts);
-    guint64 state = 1;
+    state = 1;
     for (guint layer = 0; layer < layers; layer++) {
         double *row = load + (gsize)layer * experts;
         for (guint e = 0; e < experts; e++)
             row[e] = floor(1e6 / pow(e + 1.0, 0.8));
         for (guint e = experts - 1; e > 0; e--) {
-            state = state * G_GUINT64_CONSTANT(6364136223846793005) + 1442695040888963407;
-            const guint other = (guint)((state >> 33) % (e + 1));
+            const guint other = draw(e + 1);
             const double swap = row[e];
             row[e] = row[other];
             row[other] = swap;
@@ -37,22 +48,58 @@ static double *zipf_loads(guint layers, guint experts)
     return load;
 }
 
+/* [N_WINDOWS][n], of which load becomes the sum. */
+static double *split_loads(double *load, gsize n)
+{
+    double *windows = g_new(double, N_WINDOWS *n);
+    for (gsize i = 0; i < n; i++) {
+        double sum = 0.0;
+        for (guint t = 0; t < N_WINDOWS; t++) {
+            windows[t * n + i] = floor(load[i] / N_WINDOWS * (0.5 + draw(1000) / 1000.0));
+            sum += windows[t * n + i];
+        }
+        load[i] = sum;
+    }
+    return windows;
+}
+
 static int compare_doubles(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static void report(const char *name, const char *policy, double *ms, gboolean last)
+typedef struct {
+    double wall[N_RUNS], cpu[N_RUNS]; /* ms; while a run lasts, when it began */
+} Times;
+
+static double cpu_ms(void)
 {
-    qsort(ms, N_RUNS, sizeof *ms, compare_doubles);
-    printf("  {\"config\": \"%s\", \"policy\": \"%s\", \"median_ms\": %.4f, \"min_ms\": %.4f}%s\n",
-           name, policy, ms[N_RUNS / 2], ms[0], last ? "" : ",");
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-static double elapsed_ms(gint64 start_us)
+static void begin(Times *times, guint run)
 {
-    return (double)(g_get_monotonic_time() - start_us) / 1e3;
+    times->wall[run] = (double)g_get_monotonic_time() / 1e3;
+    times->cpu[run] = cpu_ms();
+}
+
+static void end(Times *times, guint run)
+{
+    times->cpu[run] = cpu_ms() - times->cpu[run];
+    times->wall[run] = (double)g_get_monotonic_time() / 1e3 - times->wall[run];
+}
+
+static void report(const char *name, const char *policy, Times *times, gboolean last)
+{
+    qsort(times->wall, N_RUNS, sizeof(double), compare_doubles);
+    qsort(times->cpu, N_RUNS, sizeof(double), compare_doubles);
+    printf("  {\"config\": \"%s\", \"policy\": \"%s\", \"median_ms\": %.4f, \"min_ms\": %.4f, "
+           "\"cpu_median_ms\": %.4f}%s\n",
+           name, policy, times->wall[N_RUNS / 2], times->wall[0], times->cpu[N_RUNS / 2],
+           last ? "" : ",");
 }
 
 static gboolean bench_policy(guint config, const EepEplbPolicy *policy)
@@ -66,18 +113,23 @@ static gboolean bench_policy(guint config, const EepEplbPolicy *policy)
     EepEplbProblem problem = shape;
     g_autofree double *load = zipf_loads(shape.n_layers, shape.n_experts);
     g_autofree gint32 *map = g_new(gint32, (gsize)shape.n_layers * shape.n_replicas);
-    double ms[N_RUNS];
+    g_autofree double *windows = split_loads(load, (gsize)shape.n_layers * shape.n_experts);
+    Times times;
     problem.weight = load;
+    if (policy->reads_windows) {
+        problem.n_windows = N_WINDOWS;
+        problem.windows = windows;
+    }
     for (guint run = 0; run < N_RUNS; run++) {
-        const gint64 start_us = g_get_monotonic_time();
         g_autoptr(GError) error = NULL;
+        begin(&times, run);
         if (!eep_eplb_place(policy, &problem, map, &error)) {
             fprintf(stderr, "bench_eplb: %s: %s\n", configs[config].name, error->message);
             return FALSE;
         }
-        ms[run] = elapsed_ms(start_us);
+        end(&times, run);
     }
-    report(configs[config].name, policy->name, ms, FALSE);
+    report(configs[config].name, policy->name, &times, FALSE);
     return TRUE;
 }
 
@@ -107,18 +159,18 @@ static gboolean bench_rearrangement(gboolean stationary)
     options.num_redundant_experts = 32;
     g_autoptr(EepEplb) eplb = eep_eplb_new(&options, &shape, NULL);
     g_autofree double *load = zipf_loads(shape.n_layers, shape.n_experts + 1);
-    double ms[N_RUNS];
+    Times times;
     if (!eplb || !plan_and_commit(eplb, load, 1))
         return FALSE;
     for (guint run = 0; run < N_RUNS; run++) {
-        const gint64 start_us = g_get_monotonic_time();
         const guint shift = stationary ? 0 : (run + 1) % shape.n_layers;
+        begin(&times, run);
         if (!plan_and_commit(eplb, load + shift, 1 + shift))
             return FALSE;
-        ms[run] = elapsed_ms(start_us);
+        end(&times, run);
     }
     report(stationary ? "rearrange_stationary" : "rearrange_drifted",
-           eep_eplb_options(eplb)->policy, ms, !stationary);
+           eep_eplb_options(eplb)->policy, &times, !stationary);
     return TRUE;
 }
 

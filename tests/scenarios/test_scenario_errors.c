@@ -205,8 +205,17 @@ static const struct {
     {"enable_eplb: true",
      "enable_eplb: true\n"
      "  eplb_config: {policy: vlm}",
-     "kit.yaml:9:25: \"vlm\" is unknown: vllm, deepseek, naive; try vllm\n"
+     "kit.yaml:9:25: \"vlm\" is unknown: vllm, deepseek, deepseek_vec, elasticity_aware, naive; "
+     "try "
+     "vllm\n"
      "    eplb_config: {policy: vlm}\n"
+     "                          ^"},
+    {"enable_eplb: true",
+     "enable_eplb: true\n"
+     "  eplb_config: {policy: lplb}",
+     "kit.yaml:9:25: \"lplb\" places no experts, it splits tokens over the replicas that a policy "
+     "placed: another policy; try deepseek with eplb_config.replica_choice: lp\n"
+     "    eplb_config: {policy: lplb}\n"
      "                          ^"},
     {"enable_eplb: true",
      "enable_eplb: true\n"
