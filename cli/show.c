@@ -75,8 +75,7 @@ static void add_flag(const char *key, const char *words, gboolean value, EepText
 static void add_capabilities(const EepEplbPolicy *policy, EepText *text, EepJson *json)
 {
     add_flag("reads_windows", "plans on pieces of time", policy->reads_windows, text, json);
-    add_flag("reads_present_map", "reads the present map", policy->reads_present_map, text,
-             json);
+    add_flag("reads_present_map", "reads the present map", policy->reads_present_map, text, json);
     add_flag("takes_dead_ranks", "leaves dead ranks empty", policy->takes_dead_ranks, text, json);
     add_flag("limits_moves", "keeps to a number of moves", policy->limits_moves, text, json);
 }

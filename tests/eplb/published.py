@@ -6,8 +6,9 @@
                                           elasticity_aware.py (sglang eplb_algorithms)
 
 Needs torch and numpy, which neither the build nor the tests do: the answers stand in the test as one
-number a block of problems. The programs are run as they are but for stable sorts. The problems are
-drawn here as there: whoever changes one changes the other.
+number a block of problems. The programs are run as they are but for stable sorts, elasticity_aware.py
+over eplb.py (SGLang's own copy adds packs in float64 by now). The problems are drawn here as there:
+whoever changes one changes the other.
 """
 import importlib.util
 import pathlib
@@ -76,7 +77,7 @@ def draw_problem(random, windowed):
 
 
 def draw_dead(random, ranks, replicas, experts):
-    """1 for every live rank; as many are killed as can be spared, at most half of those drawn."""
+    """1 for every live rank; ranks are drawn and killed as long as the rest can hold all experts."""
     active, live = [1] * ranks, ranks
     for _ in range(random.below(ranks)):
         rank = random.below(ranks)

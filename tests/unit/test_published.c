@@ -1,8 +1,9 @@
 /* The field's EPLB policies against the programs that were published: what DeepSeek's eplb.py,
- * vLLM's default.py, SGLang's deepseek_vec.py and elasticity_aware.py answered (under torch 1.13
- * and numpy 1.24, sorts made stable) for 2,000 problems each, drawn here as there, one number per
- * 250 maps. tests/eplb/published.py ran them and can do so again. Loads go up to 2^47 and are full
- * of ties and near ties, so that the order of every float32 sum shows. */
+ * vLLM's default.py, SGLang's deepseek_vec.py and elasticity_aware.py (over eplb.py) answered for
+ * 2,000 problems each under torch 1.13 and numpy 1.24, sorts made stable. The problems are drawn
+ * here as there; one number stands for 250 maps. tests/eplb/published.py ran them and can do so
+ * again. Loads go up to 2^47 and are full of ties and near ties, so that the order of every float32
+ * sum shows. */
 #include <check.h>
 #include <stdlib.h>
 
