@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/eplb/replica_choice.h"
 #include "core/math.h"
 #include "sim/inclusion.h"
 #include "sim/max_expectation.h"
@@ -135,8 +136,8 @@ static void fill_shares(EepExpertLoad *self, guint max_count)
                 continue;
             }
             for (guint t = 0; t < whole; t++)
-                share[eep_replica_of_token(t, count)] += 1.0 / (whole + rest);
-            share[eep_replica_of_token(whole, count)] += rest / (whole + rest);
+                share[eep_replica_hash(t, count)] += 1.0 / (whole + rest);
+            share[eep_replica_hash(whole, count)] += rest / (whole + rest);
         }
     }
 }

@@ -52,13 +52,6 @@ void eep_expert_load_add(const EepExpertLoad *self, double tokens, double *ret_l
 const double *eep_expert_load_popularity(const EepExpertLoad *self, guint layer);
 const double *eep_expert_load_inclusion(const EepExpertLoad *self, guint layer);
 
-/* vLLM's choice among replicas (base_router.py): Knuth's multiplicative hash of the token's index
- * in its rank's batch. */
-static inline guint eep_replica_of_token(guint32 local_index, guint n_replicas)
-{
-    return (guint)(local_index * G_GUINT64_CONSTANT(2654435769) & 0xFFFFFFFF) % n_replicas;
-}
-
 G_END_DECLS
 
 #endif
