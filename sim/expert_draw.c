@@ -108,13 +108,19 @@ static void set_shape(EepExpertDraw *self, const EepPlacement *placement)
 }
 
 void eep_expert_draw_set_layer(EepExpertDraw *self, const EepPlacement *placement, guint layer,
-                               const double *p, const double *pi)
+                               const double *pi)
 {
     set_shape(self, placement);
     self->placement = placement;
     self->layer = layer;
     self->pi = pi;
     self->excess[0] = self->excess[1] = 0.0;
+    /* inclusion.h the other way round: pi = 1 - exp(-tau p). */
+    double *p = self->left, sum = 0.0;
+    for (guint e = 0; e < self->n_experts; e++)
+        sum += p[e] = -eep_log(fmax(1.0 - pi[e], 1e-12));
+    for (guint e = 0; e < self->n_experts; e++)
+        p[e] /= sum;
     eep_expert_sample_set_popularity(self->sample, layer, p);
     if (self->sample_lp)
         eep_expert_sample_set_popularity(self->sample_lp, layer, p);

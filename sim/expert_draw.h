@@ -34,9 +34,10 @@ EepExpertDraw *eep_expert_draw_new(guint n_layers, guint n_experts, guint top_k,
 void eep_expert_draw_free(EepExpertDraw *self); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepExpertDraw, eep_expert_draw_free)
 
-/* The layer that follows: its popularity p and inclusion probabilities pi, both [n_experts]. */
+/* The layer that follows and its inclusion probabilities pi[n_experts]; borrows both until the next
+ * one. */
 void eep_expert_draw_set_layer(EepExpertDraw *self, const EepPlacement *placement, guint layer,
-                               const double *p, const double *pi);
+                               const double *pi);
 
 /* Expected cost and routed tokens of the busiest rank for `tokens` from n_sources equal batches;
  * shares[n_slots] of each expert's tokens (for hash, random and static). A layer's points are to be

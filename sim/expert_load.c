@@ -284,8 +284,7 @@ static void build_layer(EepExpertLoad *self, const EepPlacement *placement, guin
     for (guint e = 0; e < self->n_experts; e++)
         self->none[e] = 1.0 - pi[e];
     if (self->draw)
-        eep_expert_draw_set_layer(self->draw, placement, layer,
-                                  self->p + (gsize)layer * self->n_experts, pi);
+        eep_expert_draw_set_layer(self->draw, placement, layer, pi);
     for (guint i = 0; i < self->n_points; i++) {
         fill_slot_shares(self, placement, layer, i);
         if (self->draw) {

@@ -14,7 +14,7 @@
 #include "core/skew.h"
 #include "sim/expert_load.h"
 #include "sim/expert_sample.h"
-#include "sim_fixture.h"
+#include "tests/sim/sim_fixture.h"
 
 #define E 256
 #define K 8

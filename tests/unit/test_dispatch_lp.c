@@ -8,7 +8,7 @@
 #include "core/eplb/replica_choice.h"
 #include "core/rng.h"
 
-#define MAX_SLOTS 4096
+#define MAX_SLOTS 256 /* 64 ranks of 4 */
 
 typedef struct {
     guint n_experts, n_ranks, slots_per_rank, n_slots;
@@ -145,93 +145,113 @@ static void check_certificate(const Layer *layer, const EepDispatchLp *lp)
     ck_assert_uint_gt(n, 0);
 }
 
-/* Hottest rank of the batch under the hash, and with even shares, never below the optimum; rounded
- * splits keep every token and add less than one a (source, replica). */
+/* A batch of the layer's ranks: tokens of each (source, expert), and of each slot under the hash.
+ */
+typedef struct {
+    guint32 tokens[64][MAX_SLOTS], hash[MAX_SLOTS];
+} Batch;
+
+static void draw_batch(Layer *layer, EepRng *rng, Batch *ret_batch)
+{
+    const guint top_k = 1 + (guint)eep_rng_below(rng, MIN(8, layer->n_experts));
+    const guint per_source = (guint)eep_rng_below(rng, 40);
+    memset(ret_batch, 0, sizeof *ret_batch);
+    memset(layer->tokens, 0, sizeof layer->tokens);
+    for (guint s = 0; s < layer->n_ranks; s++)
+        for (guint t = 0; t < per_source; t++)
+            for (guint k = 0; k < top_k; k++) {
+                double u = eep_rng_uniform(rng); /* skewed */
+                guint e = (guint)(u * u * layer->n_experts);
+                if (layer->count[e] == 0)
+                    continue;
+                ret_batch->tokens[s][e]++;
+                layer->tokens[e]++;
+                guint replica = eep_replica_hash(t, layer->count[e]), p = 0;
+                for (;; p++)
+                    if (layer->row[p] == (gint32)e && replica-- == 0)
+                        break;
+                ret_batch->hash[p]++;
+            }
+}
+
+/* Never above the hottest rank under the hash, nor with even shares. */
+static void check_is_lowest(const Layer *layer, const EepDispatchLp *lp, const Batch *batch)
+{
+    guint64 numerator, denominator, hottest = 0;
+    double even = 0.0;
+    eep_dispatch_lp_optimum(lp, &numerator, &denominator);
+    for (guint r = 0, p = 0; r < layer->n_ranks; r++) {
+        guint64 sum = 0;
+        double share = 0.0;
+        for (guint end = p + layer->slots_per_rank; p < end; p++) {
+            sum += batch->hash[p];
+            if (layer->row[p] >= 0)
+                share += (double)layer->tokens[layer->row[p]] / layer->count[layer->row[p]];
+        }
+        hottest = MAX(hottest, sum);
+        even = MAX(even, share);
+    }
+    ck_assert(numerator <= hottest * denominator);
+    ck_assert((double)numerator / denominator <= even * (1 + 1e-12));
+}
+
+/* Rounded, every token goes somewhere, each (source, replica) gets its share down or up, and a rank
+ * has less than one token more for each of these. */
+static void check_rounding(const Layer *layer, const EepDispatchLp *lp, const Batch *batch)
+{
+    guint64 numerator, denominator;
+    g_autofree guint32 *share = g_new(guint32, layer->n_slots);
+    g_autofree guint64 *placed = g_new0(guint64, layer->n_slots);
+    const guint64 *flow = eep_dispatch_lp_flow(lp);
+    eep_dispatch_lp_optimum(lp, &numerator, &denominator);
+    for (guint s = 0; s < layer->n_ranks; s++)
+        for (guint e = 0; e < layer->n_experts; e++) {
+            if (layer->count[e] == 0)
+                continue;
+            const guint32 n = batch->tokens[s][e];
+            guint64 sum = 0, whole = layer->tokens[e] * denominator;
+            eep_dispatch_lp_round(lp, e, n, eep_dispatch_lp_offset(s, e), share);
+            for (guint p = 0, j = 0; p < layer->n_slots; p++) {
+                if (layer->row[p] != (gint32)e)
+                    continue;
+                if (whole > 0) {
+                    ck_assert_uint_ge(share[j], flow[p] * n / whole);
+                    ck_assert_uint_le(share[j], (flow[p] * n + whole - 1) / whole);
+                }
+                placed[p] += share[j];
+                sum += share[j++];
+            }
+            ck_assert_uint_eq(sum, n);
+        }
+    for (guint r = 0, p = 0; r < layer->n_ranks; r++) {
+        guint64 sum = 0, pairs = 0;
+        for (guint end = p + layer->slots_per_rank; p < end; p++) {
+            sum += placed[p];
+            pairs += layer->row[p] >= 0 && layer->count[layer->row[p]] > 1 ? layer->n_ranks : 0;
+        }
+        ck_assert(sum * denominator <= numerator + pairs * denominator);
+    }
+}
+
 START_TEST(test_against_hash_and_rounding)
 {
     EepRng rng;
     eep_rng_init(&rng, (guint64)_i, "dispatch_rounding");
     static Layer layer;
-    static guint32 tokens[64][MAX_SLOTS], hash[MAX_SLOTS], placed[MAX_SLOTS];
-    for (guint i = 0; i < 60; i++) {
+    static Batch batch;
+    for (guint i = 0; i < 200; i++) {
         do
             draw_layer(&layer, &rng, 64);
         while (layer.n_experts < 2);
-        const guint top_k = 1 + (guint)eep_rng_below(&rng, MIN(8, layer.n_experts));
-        const guint per_source = (guint)eep_rng_below(&rng, 40);
-        memset(tokens, 0, sizeof tokens);
-        memset(hash, 0, sizeof hash);
-        memset(layer.tokens, 0, sizeof layer.tokens);
-        memset(placed, 0, sizeof placed);
-        for (guint s = 0; s < layer.n_ranks; s++)
-            for (guint t = 0; t < per_source; t++)
-                for (guint k = 0; k < top_k; k++) {
-                    double u = eep_rng_uniform(&rng); /* skewed */
-                    guint e = (guint)(u * u * layer.n_experts);
-                    if (layer.count[e] == 0)
-                        continue;
-                    tokens[s][e]++;
-                    layer.tokens[e]++;
-                    guint replica = eep_replica_hash(t, layer.count[e]), p = 0;
-                    for (;; p++)
-                        if (layer.row[p] == (gint32)e && replica-- == 0)
-                            break;
-                    hash[p]++;
-                }
+        draw_batch(&layer, &rng, &batch);
         g_autoptr(EepDispatchLp) lp =
             eep_dispatch_lp_new(layer.n_experts, layer.n_ranks, layer.slots_per_rank);
         eep_dispatch_lp_set_layer(lp, layer.row);
         eep_dispatch_lp_solve(lp, layer.tokens);
         check_flow(&layer, lp);
         check_certificate(&layer, lp);
-        guint64 numerator, denominator;
-        eep_dispatch_lp_optimum(lp, &numerator, &denominator);
-
-        guint64 hottest = 0;
-        double even = 0.0;
-        for (guint r = 0, p = 0; r < layer.n_ranks; r++) {
-            guint64 sum = 0;
-            double share = 0.0;
-            for (guint end = p + layer.slots_per_rank; p < end; p++) {
-                sum += hash[p];
-                if (layer.row[p] >= 0)
-                    share += (double)layer.tokens[layer.row[p]] / layer.count[layer.row[p]];
-            }
-            hottest = MAX(hottest, sum);
-            even = MAX(even, share);
-        }
-        ck_assert(numerator <= hottest * denominator);
-        ck_assert((double)numerator / denominator <= even * (1 + 1e-12));
-
-        g_autofree guint32 *share = g_new(guint32, layer.n_slots);
-        const guint64 *flow = eep_dispatch_lp_flow(lp);
-        for (guint s = 0; s < layer.n_ranks; s++)
-            for (guint e = 0; e < layer.n_experts; e++) {
-                if (layer.count[e] == 0)
-                    continue;
-                eep_dispatch_lp_round(lp, e, tokens[s][e], eep_dispatch_lp_offset(s, e), share);
-                guint64 sum = 0;
-                for (guint p = 0, j = 0; p < layer.n_slots; p++) {
-                    if (layer.row[p] != (gint32)e)
-                        continue;
-                    guint64 whole = layer.tokens[e] * denominator, part = flow[p] * tokens[s][e];
-                    if (whole > 0) {
-                        ck_assert_uint_ge(share[j], part / whole);
-                        ck_assert_uint_le(share[j], (part + whole - 1) / whole);
-                    }
-                    placed[p] += share[j];
-                    sum += share[j++];
-                }
-                ck_assert_uint_eq(sum, tokens[s][e]);
-            }
-        for (guint r = 0, p = 0; r < layer.n_ranks; r++) {
-            guint64 sum = 0, pairs = 0;
-            for (guint end = p + layer.slots_per_rank; p < end; p++) {
-                sum += placed[p];
-                pairs += layer.row[p] >= 0 && layer.count[layer.row[p]] > 1 ? layer.n_ranks : 0;
-            }
-            ck_assert(sum * denominator <= numerator + pairs * denominator);
-        }
+        check_is_lowest(&layer, lp, &batch);
+        check_rounding(&layer, lp, &batch);
     }
 }
 END_TEST
