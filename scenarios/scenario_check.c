@@ -110,6 +110,13 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
          "eplb_config.num_redundant_experts",
          "redundant experts need enable_eplb, which places them: enable_eplb: true, or "
          "num_redundant_experts: 0"},
+        {options->eplb_config.waterfill && scenario->model.n_shared_experts == 0,
+         "eplb_config.waterfill",
+         "waterfill spreads a shared expert's tokens, and this model has no shared expert: "
+         "eplb_config.waterfill: false"},
+        {options->eplb_config.waterfill && !options->enable_expert_parallel,
+         "eplb_config.waterfill",
+         "waterfill needs enable_expert_parallel: enable_expert_parallel: true"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(rules); i++)
         if (rules[i].broken)

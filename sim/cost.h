@@ -12,6 +12,7 @@
 #include "core/engine/pool_options.h"
 #include "core/hardware.h"
 #include "core/model.h"
+#include "sim/replica_split.h"
 #include "sim/slot_cost.h"
 
 G_BEGIN_DECLS
@@ -53,7 +54,7 @@ typedef struct {
 
 extern const EepCostOps eep_cost_constant, eep_cost_attention, eep_cost_dense_ffn,
     eep_cost_shared_expert, eep_cost_experts, eep_cost_router, eep_cost_head, eep_cost_cpu,
-    eep_cost_allreduce, eep_cost_all2all;
+    eep_cost_allreduce, eep_cost_all2all, eep_cost_replica_choice;
 
 /* All of them, NULL-terminated, in the order of a step. */
 extern const EepCostOps *const eep_cost_models[];
@@ -80,6 +81,13 @@ double eep_cost_router_copy_seconds(const EepCostContext *context, double rows);
 
 /* The constants of slot_cost.h for this deployment. */
 EepSlotCost eep_cost_slot(const EepCostContext *context);
+
+/* Parameters of a layer's shared experts on one rank. Under waterfill a rank runs them whole, for a
+ * share of the tokens, since they lie among its routed experts. */
+double eep_cost_shared_params(const EepCostContext *context);
+
+/* How this deployment's tokens choose replicas (cost_replica_choice.c). */
+EepExpertDispatch eep_cost_dispatch(const EepCostContext *context);
 
 /* One layer type's share of attention's KV work; see cost_attention.c. */
 typedef struct {

@@ -67,7 +67,9 @@ static double scatter_seconds(const EepAll2all *backend, const EepCostContext *c
     if (direction == 0)
         bytes = m->expert_flops_scale > 1.0 ? backend->dispatch_bytes : 2.0;
 
-    double copies = backend->dedup == EEP_DEDUP_NONE ? (double)m->experts_per_token
+    /* Waterfill's shared expert is one more choice; with dedup it goes where the token goes. */
+    const gint64 choices = m->experts_per_token + (context->options->eplb_config.waterfill ? 1 : 0);
+    double copies = backend->dedup == EEP_DEDUP_NONE ? (double)choices
                                                      : eep_all2all_distinct(m, context->n_ranks);
     double nvlink = copies * (node - 1) / ranks;
     double nic = copies * (ranks - node) / ranks;

@@ -76,16 +76,26 @@ static double dense_ffn_seconds(const EepCostContext *context, const EepCostWork
     return kernels(context, DENSE_KERNELS) + eep_cost_gemm_seconds(context, params, work->rows);
 }
 
-static double shared_expert_seconds(const EepCostContext *context, const EepCostWork *work)
+double eep_cost_shared_params(const EepCostContext *context)
 {
     const EepModel *m = context->model;
-    if (m->n_shared_experts == 0)
-        return 0.0;
     double inter =
         m->shared_intermediate_size > 0 ? m->shared_intermediate_size : m->moe_intermediate_size;
-    double params =
-        3.0 * m->hidden_size * inter * m->n_shared_experts / context->options->tensor_parallel_size;
-    return kernels(context, DENSE_KERNELS) + eep_cost_gemm_seconds(context, params, work->rows);
+    double params = 3.0 * m->hidden_size * inter * m->n_shared_experts;
+    return context->options->eplb_config.waterfill
+               ? params
+               : params / context->options->tensor_parallel_size;
+}
+
+/* Under waterfill the rows are those that the busiest rank of all has, so they are counted with its
+ * routed ones (expert_load.h); here is what every rank does. */
+static double shared_expert_seconds(const EepCostContext *context, const EepCostWork *work)
+{
+    if (context->model->n_shared_experts == 0)
+        return 0.0;
+    const double rows = context->options->eplb_config.waterfill ? 0.0 : work->rows;
+    return kernels(context, DENSE_KERNELS) +
+           eep_cost_gemm_seconds(context, eep_cost_shared_params(context), rows);
 }
 
 static double experts_seconds(const EepCostContext *context, const EepCostWork *work)
@@ -110,7 +120,7 @@ const EepCostOps eep_cost_shared_expert = {
     .size = sizeof(EepCostOps),
     .name = "shared_expert",
     .per = "MoE layer",
-    .formula = "as dense_ffn, with the shared experts' width",
+    .formula = "as dense_ffn, with the shared experts' width; waterfill: rows on the busiest rank",
     .source = "roofline, additive as the measured MLA projections are",
     .seconds = shared_expert_seconds,
 };

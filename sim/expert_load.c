@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "core/eplb/replica_choice.h"
 #include "core/inclusion.h"
 #include "core/math.h"
+#include "sim/expert_draw.h"
 #include "sim/max_expectation.h"
 
 #define MAX_HASHED 256 /* local tokens beyond which replicas share evenly */
@@ -24,6 +26,8 @@ typedef struct {
 struct EepExpertLoad {
     guint n_layers, n_experts, top_k, n_points;
     EepSlotCost cost;
+    EepExpertDispatch dispatch;
+    EepExpertDraw *draw;       /* NULL where moments do */
     double *p, *pi, *log_none; /* [L][E]; log_none = log(1 - pi) */
     Layer *layers;
     gboolean popularity_changed;
@@ -39,6 +43,9 @@ struct EepExpertLoad {
     double *none;                       /* [E] P(expert gets none) at the current point */
     EepMoments *expert_cost;            /* [E][2] of an expert with one replica: cost, rest */
     guint32 *replica;                   /* [E] replicas seen so far */
+    double *slot_share;                 /* [n_slots] of its expert's tokens, at the current point */
+    guint32 *slots;                     /* [n_slots] replicas of one expert (static) */
+    guint16 *nearest;                   /* [n_ranks] replica of each source (static) */
     EepMoments *ranks, *rests, *tokens; /* [n_ranks] cost, cost but for weights, tokens */
     double *active;                     /* [n_slots] P(slot gets a token), slots in use only */
     guint32 *n_active;                  /* [n_ranks] slots in use */
@@ -89,6 +96,10 @@ void eep_expert_load_free(EepExpertLoad *self)
     g_free(self->none);
     g_free(self->expert_cost);
     g_free(self->replica);
+    g_free(self->slot_share);
+    g_free(self->slots);
+    g_free(self->nearest);
+    eep_expert_draw_free(self->draw);
     g_free(self->ranks);
     g_free(self->rests);
     g_free(self->active);
@@ -116,6 +127,17 @@ void eep_expert_load_set_popularity(EepExpertLoad *self, guint layer, const doub
     self->popularity_changed = TRUE;
 }
 
+void eep_expert_load_set_dispatch(EepExpertLoad *self, const EepExpertDispatch *dispatch)
+{
+    g_return_if_fail(self->placement == NULL);
+    eep_expert_draw_free(self->draw);
+    self->draw = NULL;
+    self->dispatch = *dispatch;
+    if (eep_expert_draw_is_needed(dispatch))
+        self->draw = eep_expert_draw_new(self->n_layers, self->n_experts, self->top_k, &self->cost,
+                                         dispatch);
+}
+
 /* Shares of the replicas by the hash of local indices below tokens / n_sources. */
 static void fill_shares(EepExpertLoad *self, guint max_count)
 {
@@ -135,9 +157,54 @@ static void fill_shares(EepExpertLoad *self, guint max_count)
                 continue;
             }
             for (guint t = 0; t < whole; t++)
-                share[eep_replica_of_token(t, count)] += 1.0 / (whole + rest);
-            share[eep_replica_of_token(whole, count)] += rest / (whole + rest);
+                share[eep_replica_hash(t, count)] += 1.0 / (whole + rest);
+            share[eep_replica_hash(whole, count)] += rest / (whole + rest);
         }
+    }
+}
+
+/* Of one expert's tokens, the part that comes from sources that always take the replica. */
+static void fill_static_shares(EepExpertLoad *self, const EepPlacement *placement, guint layer)
+{
+    const gint32 *row = eep_placement_layer(placement, layer);
+    const guint node =
+        self->dispatch.ranks_per_node ? self->dispatch.ranks_per_node : self->n_ranks;
+    memset(self->slot_share, 0, self->n_slots * sizeof *self->slot_share);
+    for (guint slot = 0; slot < self->n_slots; slot++) {
+        const gint32 e = row[slot];
+        if (e < 0 || self->slot_share[slot] > 0.0)
+            continue;
+        const guint n = eep_placement_replicas(placement, layer, (guint)e, (gint32 *)self->slots);
+        if (self->slots[0] != slot) /* done with its first one */
+            continue;
+        eep_replica_static(layer, (guint)e, self->slots, n, placement->slots_per_rank,
+                           self->n_ranks, node, self->nearest);
+        for (guint r = 0; r < self->n_ranks; r++)
+            self->slot_share[self->slots[self->nearest[r]]] += 1.0 / self->n_ranks;
+    }
+}
+
+/* At grid point i. What the draws split by themselves needs none. */
+static void fill_slot_shares(EepExpertLoad *self, const EepPlacement *placement, guint layer,
+                             guint i)
+{
+    const gint32 *count = placement->logcnt + (gsize)layer * self->n_experts;
+    const gint32 *row = eep_placement_layer(placement, layer);
+    const double *shares = self->share + i * (gsize)(self->max_count + 1) * self->max_count;
+    if (self->dispatch.choice == EEP_REPLICA_STATIC) {
+        if (i == 0)
+            fill_static_shares(self, placement, layer);
+        return;
+    }
+    memset(self->replica, 0, self->n_experts * sizeof *self->replica);
+    for (guint slot = 0; slot < self->n_slots; slot++) {
+        const gint32 e = row[slot];
+        if (e < 0)
+            self->slot_share[slot] = 0.0;
+        else if (self->dispatch.choice == EEP_REPLICA_HASH)
+            self->slot_share[slot] = shares[(gsize)count[e] * self->max_count + self->replica[e]++];
+        else
+            self->slot_share[slot] = 1.0 / count[e];
     }
 }
 
@@ -150,14 +217,12 @@ static double rank_moments(EepExpertLoad *self, const EepPlacement *placement, g
     const double *log_none = self->log_none + (gsize)layer * self->n_experts;
     const gint32 *count = placement->logcnt + (gsize)layer * self->n_experts;
     const gint32 *row = eep_placement_layer(placement, layer);
-    const double *shares = self->share + i * (gsize)(self->max_count + 1) * self->max_count;
     const gsize bytes = self->n_ranks * sizeof(EepMoments);
 
     for (guint e = 0; e < self->n_experts; e++)
         if (count[e] == 1)
             eep_slot_cost_moments(&self->cost, tokens, pi[e], self->none[e],
                                   &self->expert_cost[2 * e], &self->expert_cost[2 * e + 1]);
-    memset(self->replica, 0, self->n_experts * sizeof *self->replica);
     memset(self->ranks, 0, bytes);
     memset(self->rests, 0, bytes);
     memset(self->tokens, 0, bytes);
@@ -171,7 +236,7 @@ static double rank_moments(EepExpertLoad *self, const EepPlacement *placement, g
             double trials = tokens, none = self->none[e];
             EepMoments replica[2], *moments = &self->expert_cost[2 * e];
             if (count[e] > 1) {
-                trials *= shares[(gsize)count[e] * self->max_count + self->replica[e]++];
+                trials *= self->slot_share[slot];
                 none = eep_exp(trials * log_none[e]);
                 moments = replica;
                 eep_slot_cost_moments(&self->cost, trials, pi[e], none, &replica[0], &replica[1]);
@@ -203,13 +268,29 @@ static double busiest_cost(const EepExpertLoad *self, double undecided)
     return fmin(smooth, weights + eep_max_expectation(self->max, self->rests, self->n_ranks));
 }
 
+static void build_drawn(EepExpertLoad *self, guint i, Layer *table)
+{
+    const guint64 tokens = G_GUINT64_CONSTANT(1) << i;
+    double most;
+    eep_expert_draw_expect(self->draw, tokens, self->n_sources, self->slot_share,
+                           &table->seconds[i], &most);
+    table->busiest[i] = most / ((double)tokens * self->top_k / self->n_ranks);
+}
+
 static void build_layer(EepExpertLoad *self, const EepPlacement *placement, guint layer)
 {
     Layer *table = &self->layers[layer];
     const double *pi = self->pi + (gsize)layer * self->n_experts;
     for (guint e = 0; e < self->n_experts; e++)
         self->none[e] = 1.0 - pi[e];
+    if (self->draw)
+        eep_expert_draw_set_layer(self->draw, placement, layer, pi);
     for (guint i = 0; i < self->n_points; i++) {
+        fill_slot_shares(self, placement, layer, i);
+        if (self->draw) {
+            build_drawn(self, i, table);
+            continue;
+        }
         double undecided = rank_moments(self, placement, layer, i);
         double mean = (double)(G_GUINT64_CONSTANT(1) << i) * self->top_k / self->n_ranks;
         table->seconds[i] = busiest_cost(self, undecided);
@@ -279,12 +360,13 @@ static void sum_layers(EepExpertLoad *self)
     fit_curve(&self->busiest, self->n_points);
 }
 
-/* Whether the layer's inputs are those of the layer before it, whose tables are up to date. */
+/* Whether the layer's inputs are those of the layer before it, whose tables are up to date. Draws
+ * and static choices differ from layer to layer all the same. */
 static gboolean equals_previous(const EepExpertLoad *self, const EepPlacement *placement,
                                 guint layer)
 {
     gsize cell = (gsize)layer * self->n_experts;
-    return layer > 0 &&
+    return layer > 0 && !self->draw && self->dispatch.choice != EEP_REPLICA_STATIC &&
            memcmp(self->p + cell, self->p + cell - self->n_experts,
                   self->n_experts * sizeof(double)) == 0 &&
            memcmp(eep_placement_layer(placement, layer), eep_placement_layer(placement, layer - 1),
@@ -315,6 +397,9 @@ gboolean eep_expert_load_update(EepExpertLoad *self, const EepPlacement *placeme
         self->rests = g_renew(EepMoments, self->rests, self->n_ranks);
         self->tokens = g_renew(EepMoments, self->tokens, self->n_ranks);
         self->active = g_renew(double, self->active, self->n_slots);
+        self->slot_share = g_renew(double, self->slot_share, self->n_slots);
+        self->slots = g_renew(guint32, self->slots, self->n_slots);
+        self->nearest = g_renew(guint16, self->nearest, self->n_ranks);
         self->n_active = g_renew(guint32, self->n_active, self->n_ranks);
         self->pmf = g_renew(double, self->pmf, 2 * placement->slots_per_rank + 2);
         self->rows = g_renew(gint32, self->rows, (gsize)self->n_layers * self->n_slots);

@@ -5,13 +5,18 @@
  * same of its tokens; a step reads the sum over layers, interpolated within an octave. A table
  * depends on the layer's popularity and its row of the placement; only layers where one of them
  * changed are built again, and equal layers are built once. Model: a token picks expert e with its
- * inclusion probability (inclusion.h); its replica by vLLM's hash of the token's local index, so
- * that at one token a rank only the first replica is used. Not the random draw itself
- * (expert_sample.h). Not thread-safe; one owner. */
+ * inclusion probability (inclusion.h); its replica by the dispatch's EepReplicaChoice:
+ *   hash    shares from vLLM's hash of local indices, so that at one token a rank only the first
+ *           replica is used
+ *   random  1/n each, independently
+ *   static  the part of the source ranks that take the replica
+ *   others, and any with waterfill: by few draws of the layer (expert_draw.h)
+ * Not the random draw of whole steps (expert_sample.h). Not thread-safe; one owner. */
 #ifndef EEP_SIM_EXPERT_LOAD_H
 #define EEP_SIM_EXPERT_LOAD_H
 
 #include "core/eplb/placement.h"
+#include "sim/replica_split.h"
 #include "sim/slot_cost.h"
 
 G_BEGIN_DECLS
@@ -26,6 +31,10 @@ EepExpertLoad *eep_expert_load_new(guint n_layers, guint n_experts, guint top_k,
                                    const EepSlotCost *cost, guint64 max_tokens);
 void eep_expert_load_free(EepExpertLoad *self); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepExpertLoad, eep_expert_load_free)
+
+/* How tokens choose replicas, and waterfill, whose shared rows are then part of the cost. Before
+ * the first update; without it vLLM's hash. */
+void eep_expert_load_set_dispatch(EepExpertLoad *self, const EepExpertDispatch *dispatch);
 
 /* p[n_experts] > 0 sums to 1. The tables follow at the next update. */
 void eep_expert_load_set_popularity(EepExpertLoad *self, guint layer, const double *p);
@@ -51,13 +60,6 @@ void eep_expert_load_add(const EepExpertLoad *self, double tokens, double *ret_l
 /* The layer's popularity and inclusion probabilities, [n_experts]. */
 const double *eep_expert_load_popularity(const EepExpertLoad *self, guint layer);
 const double *eep_expert_load_inclusion(const EepExpertLoad *self, guint layer);
-
-/* vLLM's choice among replicas (base_router.py): Knuth's multiplicative hash of the token's index
- * in its rank's batch. */
-static inline guint eep_replica_of_token(guint32 local_index, guint n_replicas)
-{
-    return (guint)(local_index * G_GUINT64_CONSTANT(2654435769) & 0xFFFFFFFF) % n_replicas;
-}
 
 G_END_DECLS
 

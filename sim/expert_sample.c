@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "core/rng.h"
-#include "sim/expert_load.h"
 
 #define MAX_TOP_K 64
 
@@ -15,10 +14,13 @@ struct EepExpertSample {
      */
     double *keep;
     guint32 *other;
-    guint32 *count; /* [E * replicas] tokens of each slot in the layer at hand */
-    gsize n_count;
-    guint32 *slots; /* [E][max count] slots of each expert */
-    gsize n_slots;
+    EepExpertDispatch dispatch;
+    EepReplicaSplit *split;
+    guint32 *picks; /* [tokens][top_k] of the layer at hand */
+    gsize n_picks;
+    guint32 *count;          /* [n_slots] tokens of each slot */
+    double *routed, *shared; /* [n_ranks] rows */
+    guint n_slots, n_ranks;
 };
 
 EepExpertSample *eep_expert_sample_new(guint n_layers, guint n_experts, guint top_k,
@@ -32,6 +34,7 @@ EepExpertSample *eep_expert_sample_new(guint n_layers, guint n_experts, guint to
     self->top_k = top_k;
     self->cost = *cost;
     self->seed = seed;
+    self->split = eep_replica_split_new(&self->dispatch);
     self->keep = g_new(double, cells);
     self->other = g_new(guint32, cells);
     for (gsize i = 0; i < cells; i++) {
@@ -47,9 +50,19 @@ void eep_expert_sample_free(EepExpertSample *self)
         return;
     g_free(self->keep);
     g_free(self->other);
+    eep_replica_split_free(self->split);
+    g_free(self->picks);
     g_free(self->count);
-    g_free(self->slots);
+    g_free(self->routed);
+    g_free(self->shared);
     g_free(self);
+}
+
+void eep_expert_sample_set_dispatch(EepExpertSample *self, const EepExpertDispatch *dispatch)
+{
+    self->dispatch = *dispatch;
+    eep_replica_split_free(self->split);
+    self->split = eep_replica_split_new(dispatch);
 }
 
 /* Vose, "A linear algorithm for generating random numbers with a given distribution", 1991. */
@@ -111,58 +124,60 @@ static inline void draw_token(const EepExpertSample *self, guint layer, EepRng *
     }
 }
 
-/* Slots of each expert of the layer, row e starting at e * stride. */
-static gsize list_slots(EepExpertSample *self, const EepPlacement *placement, guint layer)
+/* Every token's experts in turn, into self->picks. */
+static void draw_batch(EepExpertSample *self, guint layer, guint64 step, gsize tokens)
 {
-    const gint32 *count = placement->logcnt + (gsize)layer * self->n_experts;
-    gsize stride = 1;
-    for (guint e = 0; e < self->n_experts; e++)
-        stride = MAX(stride, (gsize)count[e]);
-    if (stride * self->n_experts > self->n_slots) {
-        self->n_slots = stride * self->n_experts;
-        self->slots = g_renew(guint32, self->slots, self->n_slots);
+    if (tokens * self->top_k > self->n_picks) {
+        self->n_picks = tokens * self->top_k;
+        self->picks = g_renew(guint32, self->picks, self->n_picks);
     }
-    if (self->n_count < MAX(placement->n_slots, self->n_experts)) {
-        self->n_count = MAX(placement->n_slots, self->n_experts);
-        self->count = g_renew(guint32, self->count, self->n_count);
-    }
-    const gint32 *row = eep_placement_layer(placement, layer);
-    memset(self->count, 0, self->n_experts * sizeof *self->count);
-    for (guint slot = 0; slot < placement->n_slots; slot++)
-        if (row[slot] >= 0)
-            self->slots[row[slot] * stride + self->count[row[slot]]++] = slot;
-    return stride;
-}
-
-static void sample_layer(EepExpertSample *self, const EepPlacement *placement, guint layer,
-                         guint64 step, const guint32 *tokens, guint n_sources, double *ret_seconds,
-                         double *ret_max_tokens)
-{
-    const gint32 *replicas = placement->logcnt + (gsize)layer * self->n_experts;
-    gsize stride = list_slots(self, placement, layer);
-    memset(self->count, 0, placement->n_slots * sizeof *self->count);
     EepRng rng;
     init_stream(self, step, layer, &rng);
-    guint32 experts[MAX_TOP_K];
+    for (gsize t = 0; t < tokens; t++)
+        draw_token(self, layer, &rng, self->picks + t * self->top_k);
+}
+
+static void set_shape(EepExpertSample *self, const EepPlacement *placement)
+{
+    if (self->n_slots == placement->n_slots && self->n_ranks == placement->n_ranks)
+        return;
+    self->n_slots = placement->n_slots;
+    self->n_ranks = placement->n_ranks;
+    self->count = g_renew(guint32, self->count, self->n_slots);
+    self->routed = g_renew(double, self->routed, self->n_ranks);
+    self->shared = g_renew(double, self->shared, self->n_ranks);
+}
+
+void eep_expert_sample_layer(EepExpertSample *self, const EepPlacement *placement, guint layer,
+                             guint64 step, const guint32 *tokens, guint n_sources,
+                             double *ret_seconds, double *ret_max_tokens)
+{
+    const guint64 key = eep_replica_key(self->seed, step, layer);
+    gsize total = 0;
     for (guint source = 0; source < n_sources; source++)
-        for (guint32 t = 0; t < tokens[source]; t++) {
-            draw_token(self, layer, &rng, experts);
-            for (guint k = 0; k < self->top_k; k++) {
-                guint32 e = experts[k];
-                if (replicas[e] > 0)
-                    self->count[self->slots[e * stride +
-                                            eep_replica_of_token(t, (guint)replicas[e])]]++;
-            }
-        }
+        total += tokens[source];
+    set_shape(self, placement);
+    draw_batch(self, layer, step, total);
+    eep_replica_split_set_layer(self->split, placement, layer);
+    eep_replica_split_batch(self->split, key, tokens, n_sources, self->top_k, self->picks);
+    memset(self->count, 0, self->n_slots * sizeof *self->count);
+    for (gsize i = 0; i < total * self->top_k; i++)
+        if (self->picks[i] != EEP_REPLICA_NOWHERE)
+            self->count[self->picks[i]]++;
+    memset(self->routed, 0, self->n_ranks * sizeof *self->routed);
+    memset(self->shared, 0, self->n_ranks * sizeof *self->shared);
+    for (guint slot = 0; slot < self->n_slots; slot++)
+        self->routed[slot / placement->slots_per_rank] += self->count[slot];
+    if (self->dispatch.waterfill)
+        eep_replica_split_waterfill(self->split, key, tokens, n_sources, self->top_k, self->picks,
+                                    self->routed, self->shared);
     *ret_seconds = *ret_max_tokens = 0.0;
-    for (guint r = 0, slot = 0; r < placement->n_ranks; r++) {
-        double seconds = 0.0, sum = 0.0;
-        for (guint end = slot + placement->slots_per_rank; slot < end; slot++) {
+    for (guint r = 0, slot = 0; r < self->n_ranks; r++) {
+        double seconds = self->shared[r] * self->dispatch.shared_row_s;
+        for (guint end = slot + placement->slots_per_rank; slot < end; slot++)
             seconds += eep_slot_cost_seconds(&self->cost, self->count[slot]);
-            sum += self->count[slot];
-        }
         *ret_seconds = fmax(*ret_seconds, seconds);
-        *ret_max_tokens = fmax(*ret_max_tokens, sum);
+        *ret_max_tokens = fmax(*ret_max_tokens, self->routed[r]);
     }
 }
 
@@ -178,7 +193,7 @@ void eep_expert_sample_step(EepExpertSample *self, const EepPlacement *placement
     double mean = total * self->top_k / placement->n_ranks;
     for (guint l = 0; l < self->n_layers; l++) {
         double seconds, max_tokens;
-        sample_layer(self, placement, l, step, tokens, n_sources, &seconds, &max_tokens);
+        eep_expert_sample_layer(self, placement, l, step, tokens, n_sources, &seconds, &max_tokens);
         ret_step->seconds += seconds;
         ret_step->imbalance += max_tokens / mean / self->n_layers;
     }

@@ -2,13 +2,15 @@
  *
  * The `sampled` mode, against which expert_load.h is judged. Each token draws top-k distinct
  * experts one after another in proportion to popularity (a pick of an expert taken already is drawn
- * again, which is the same law), and its replica by vLLM's hash; the busiest rank of each layer is
- * what the barrier waits for. A step's draws come from (seed, step, layer) alone, so that the same
- * step drawn twice is the same. Not thread-safe; one owner. */
+ * again, which is the same law), and its replica as the dispatch says (replica_split.h); the
+ * busiest rank of each layer is what the barrier waits for, with waterfill its shared rows
+ * included. A step's draws come from (seed, step, layer) alone, so that the same step drawn twice
+ * is the same. Not thread-safe; one owner. */
 #ifndef EEP_SIM_EXPERT_SAMPLE_H
 #define EEP_SIM_EXPERT_SAMPLE_H
 
 #include "core/eplb/placement.h"
+#include "sim/replica_split.h"
 #include "sim/slot_cost.h"
 
 G_BEGIN_DECLS
@@ -25,6 +27,9 @@ EepExpertSample *eep_expert_sample_new(guint n_layers, guint n_experts, guint to
 void eep_expert_sample_free(EepExpertSample *self); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepExpertSample, eep_expert_sample_free)
 
+/* How tokens choose replicas, and waterfill; before that, vLLM's hash. */
+void eep_expert_sample_set_dispatch(EepExpertSample *self, const EepExpertDispatch *dispatch);
+
 /* p[n_experts] > 0 sums to 1. */
 void eep_expert_sample_set_popularity(EepExpertSample *self, guint layer, const double *p);
 
@@ -32,6 +37,11 @@ void eep_expert_sample_set_popularity(EepExpertSample *self, guint layer, const 
  * top-k). */
 void eep_expert_sample_step(EepExpertSample *self, const EepPlacement *placement, guint64 step,
                             const guint32 *tokens, guint n_sources, EepSampledStep *ret_step);
+
+/* The busiest rank's cost and tokens in one layer of that step. */
+void eep_expert_sample_layer(EepExpertSample *self, const EepPlacement *placement, guint layer,
+                             guint64 step, const guint32 *tokens, guint n_sources,
+                             double *ret_seconds, double *ret_max_tokens);
 
 /* Adds the counts of each logical expert in that step to ret_load[n_layers][n_experts]; they do not
  * depend on the placement, nor on how the tokens lie over the batches. */

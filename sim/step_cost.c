@@ -68,8 +68,12 @@ EepStepModel *eep_step_model_new(const EepModel *model, const EepHardware *hardw
     guint64 max_tokens =
         2 * (guint64)options->max_num_batched_tokens * (guint64)options->data_parallel_size;
     self->load = eep_expert_load_new(self->n_moe_layers, n_experts, top_k, &slot, max_tokens);
-    if (sampled)
+    const EepExpertDispatch dispatch = eep_cost_dispatch(&self->context);
+    eep_expert_load_set_dispatch(self->load, &dispatch);
+    if (sampled) {
         self->sample = eep_expert_sample_new(self->n_moe_layers, n_experts, top_k, &slot, seed);
+        eep_expert_sample_set_dispatch(self->sample, &dispatch);
+    }
     g_autofree double *p = g_new(double, n_experts);
     for (guint l = 0; l < self->n_moe_layers; l++) {
         eep_skew_popularity(skew, 0, 0, l, p);
@@ -282,6 +286,7 @@ static void compute_shared(EepStepModel *self, const EepStepPlan *plan, const Ke
         .received_rows = received * fmax(1.0, ret_shared->imbalance),
     };
     double other = self->n_moe_layers * (eep_cost_router.seconds(context, &work) +
+                                         eep_cost_replica_choice.seconds(context, &work) +
                                          eep_cost_shared_expert.seconds(context, &work)) +
                    eep_cost_head.seconds(context, &work);
     if (self->n_dense_layers > 0)

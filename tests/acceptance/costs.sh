@@ -38,6 +38,8 @@ holds 'two micro-batches' "$halved > 1.15 * $sixty_four"
 is 'below the threshold' "$(step 16 "$(backend deepep_low_latency)" deployment.enable_dbo=true)" \
     "$(step 16 "$(backend deepep_low_latency)")"
 refused 'enable_dbo needs a backend of DeepEP' check decode.yaml --set deployment.enable_dbo=true
+refused 'this model has no shared expert' check decode.yaml --set deployment.eplb_config.waterfill=true \
+    --set model.n_shared_experts=0
 
 # A full graph pads 9 decodes to 16: both cost the same GEMMs, not the same KV reads and experts.
 cpu=deployment.async_scheduling=false

@@ -33,7 +33,7 @@ START_TEST(test_table_is_complete)
         for (guint i = 0; i < n; i++)
             ck_assert_str_ne(ops->name, eep_cost_models[i]->name);
     }
-    ck_assert_uint_eq(n, 10);
+    ck_assert_uint_eq(n, 11);
 }
 END_TEST
 
