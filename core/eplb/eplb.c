@@ -249,7 +249,7 @@ gboolean eep_eplb_begin(EepEplb *eplb, const double *load, guint64 load_version,
         return FALSE;
 
     eplb->target = widen_map(eplb->placement, map, problem.n_replicas);
-    eplb->migration = eep_migration_new(eplb->placement, eplb->target);
+    eplb->migration = eep_migration_new(eplb->placement, eplb->target, NULL);
     eplb->target_ranks = n_ranks_target;
     eplb->target_load_version = load_version;
     eplb->due_at = NEVER;
