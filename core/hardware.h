@@ -37,6 +37,8 @@ typedef struct {
     EepTime kernel_warmup,
         graph_capture_size;     /* warm-up forward and autotune; one captured graph size */
     EepTime group_destroy;      /* tearing one set of groups down, in background */
+    EepTime eplb_layer_overhead; /* a layer's exchange: control collectives, packing, launches */
+    EepTime eplb_plan_slot;      /* planning a placement, for each of its layers' slots */
     double disk_bytes_per_s;    /* loading weights, one node */
     EepTime control_latency;    /* one control-plane message */
     gint64 reserved_bytes;      /* context, NCCL buffers, fragmentation */

@@ -206,6 +206,20 @@ static void assign_expert(Planner *planner, guint layer, gint32 expert)
         share_receivers(planner, layer, expert, first, n_receivers);
 }
 
+static guint most_copies(const Planner *planner, guint first)
+{
+    const guint S = planner->target->slots_per_rank;
+    g_autofree guint *copies = g_new0(guint, planner->migration->n_ranks);
+    guint most = 0;
+    for (guint i = first; i < planner->copies->len; i++) {
+        const EepExpertCopy *copy = &g_array_index(planner->copies, EepExpertCopy, i);
+        const guint rank = (guint)MAX(copy->from_slot, copy->to_slot) / S;
+        copies[rank]++;
+        most = MAX(most, copies[rank]);
+    }
+    return most;
+}
+
 static void schedule_layer(Planner *planner, guint layer, guint first)
 {
     EepMigration *migration = planner->migration;
@@ -221,8 +235,10 @@ static void schedule_layer(Planner *planner, guint layer, guint first)
         .n_transfers = planner->transfers->len - first,
         .staging_rows = migration->staging_rows,
     };
+    const guint first_copy = planner->copies->len;
     guint *staged = migration->staged + (gsize)layer * migration->n_ranks;
     migration->rounds[layer] = eep_exchange_schedule(&exchange, planner->copies, staged);
+    migration->max_copied[layer] = most_copies(planner, first_copy);
     for (guint rank = 0; rank < migration->n_ranks; rank++)
         migration->max_staged[layer] = MAX(migration->max_staged[layer], staged[rank]);
     for (guint slot = 0; slot < migration->n_ranks * S; slot++)
@@ -277,6 +293,7 @@ static EepMigration *new_empty(const EepPlacement *old, const EepPlacement *targ
     migration->rounds = g_new0(guint, migration->n_layers);
     migration->staged = g_new0(guint, (gsize)migration->n_layers * migration->n_ranks);
     migration->max_staged = g_new0(guint, migration->n_layers);
+    migration->max_copied = g_new0(guint, migration->n_layers);
     migration->received = g_new0(guint, migration->n_ranks);
     migration->sent = g_new0(guint, migration->n_ranks);
     migration->received_nic = g_new0(guint, migration->n_ranks);
@@ -357,6 +374,7 @@ void eep_migration_free(EepMigration *migration)
     g_free(migration->rounds);
     g_free(migration->staged);
     g_free(migration->max_staged);
+    g_free(migration->max_copied);
     g_free(migration->received);
     g_free(migration->sent);
     g_free(migration->received_nic);

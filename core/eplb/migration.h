@@ -66,6 +66,7 @@ typedef struct {
     guint *rounds;                /* [L], 0: the layer does not change */
     guint *staged;                /* [L][n_ranks], staging rows in use at once, at most */
     guint *max_staged;            /* [L], highest over ranks */
+    guint *max_copied;            /* [L], copies of a rank, highest over ranks */
     guint *received;              /* [n_ranks], experts in, all layers */
     guint *sent;                  /* [n_ranks], experts out, all layers */
     guint *received_nic;          /* [n_ranks], of these, those from another node */

@@ -375,7 +375,7 @@ START_TEST(test_moves_take_turns)
                     .transfers = &transfer,
                     .bytes_each = 44040192,
                     .n_ranks = N};
-    EepTime one = world.predictor->ops->move(world.predictor, &move);
+    EepTime one = world.predictor->ops->move(world.predictor, &move, NULL);
     world.backend->ops->move(world.backend, &move);
     move.op.id = 2;
     world.backend->ops->move(world.backend, &move);

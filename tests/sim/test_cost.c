@@ -5,6 +5,7 @@
 
 #include "sim/all2all.h"
 #include "sim/graph_mode.h"
+#include "sim/move_cost.h"
 #include "sim/phase_cost.h"
 #include "tests/sim/sim_fixture.h"
 
@@ -446,18 +447,18 @@ START_TEST(test_moves)
                                      {.from_rank = 3, .to_rank = 9}};
     EepMove move = {
         .n_transfers = 2, .transfers = transfers, .bytes_each = 44040192, .n_ranks = 16};
-    ck_assert_int_eq(eep_move_cost(&context, &move),
+    ck_assert_int_eq(eep_move_cost(&context, &move, NULL),
                      eep_time_from_seconds(2 * 44040192.0 / (450e9 * 0.7) + 4 * US));
     move.n_transfers = 4;
-    ck_assert_int_eq(eep_move_cost(&context, &move),
+    ck_assert_int_eq(eep_move_cost(&context, &move, NULL),
                      eep_time_from_seconds(2 * 44040192.0 / (50e9 * 0.9) + 10 * US));
     move.n_transfers = 1; /* KV to another pool's rank 1 */
     move.is_kv = TRUE;
     move.to_pool = 2;
-    ck_assert_int_eq(eep_move_cost(&context, &move),
+    ck_assert_int_eq(eep_move_cost(&context, &move, NULL),
                      eep_time_from_seconds(44040192.0 / (50e9 * 0.9) + 10 * US));
     move.n_transfers = 0;
-    ck_assert_int_eq(eep_move_cost(&context, &move), 0);
+    ck_assert_int_eq(eep_move_cost(&context, &move, NULL), 0);
 }
 END_TEST
 
