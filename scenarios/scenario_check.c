@@ -1,5 +1,6 @@
 #include "scenarios/scenario_check.h"
 
+#include "core/eplb/policy.h"
 #include "core/resize/resize.h"
 #include "core/suggest.h"
 #include "core/timeline.h"
@@ -112,6 +113,31 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
     return TRUE;
 }
 
+/* Only policies that plan moves one by one can stop at a limit, and less than an expert is none. */
+static gboolean check_moves(const EepScenario *scenario, const EepScenarioPool *pool,
+                            GError **error)
+{
+    const EepPoolOptions *options = &pool->options;
+    const EepYaml *node = eep_scenario_where(scenario, pool->name, "eplb_config.max_bytes_moved");
+    gint64 expert = eep_model_expert_bytes(&scenario->model);
+    gint64 limit = options->eplb_config.max_bytes_moved;
+
+    if (limit == 0)
+        return TRUE;
+    if (!eep_eplb_policy_find(options->eplb_config.policy, NULL)->limits_moves)
+        return fail(
+            scenario, node, error,
+            "%s does not limit what it moves: max_bytes_moved needs a policy that does; try "
+            "eplb_config.policy: eep, or max_bytes_moved: 0B",
+            options->eplb_config.policy);
+    if (limit < expert)
+        return fail(scenario, node, error,
+                    "%" D " bytes move no expert of %s: at least %" D ", or 0 for as much as it "
+                    "pays; try max_bytes_moved: 10GB",
+                    limit, scenario->model.name, expert);
+    return TRUE;
+}
+
 /* What an all-to-all backend can span; `node` is the key that asks for so many ranks. */
 static gboolean check_backend_ranks(const EepScenario *scenario, const EepPoolOptions *options,
                                     gint64 ranks, const EepYaml *node, GError **error)
@@ -212,7 +238,7 @@ static gboolean check_pool(EepScenario *scenario, EepScenarioPool *pool, GError 
 
     eep_memory_resolve_limits(&scenario->model, &scenario->hardware, options);
     return check_names(scenario, pool, error) && check_features(scenario, pool, error) &&
-           check_limits(scenario, pool, error) &&
+           check_moves(scenario, pool, error) && check_limits(scenario, pool, error) &&
            check_backend_ranks(scenario, options, ranks,
                                eep_scenario_where(scenario, pool->name, "data_parallel_size"),
                                error) &&
