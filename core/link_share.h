@@ -7,11 +7,11 @@
  *     it takes (1 - a) + a / (1 - s) = 1 + a q,
  *     in which the move gets (1 - a) + a q of its own time done.
  *
- * So a step that overlaps moves for the fraction f of its time is longer by f q times its all-to-all
- * seconds, and at s = 1/2 (fair shares) a move of m seconds lasts m (1 + a) beside steps and costs
- * them m a. The all-to-all's seconds are taken whole: of a small batch much of it is latency, which
- * a move would not lengthen, so the effect on small steps is an upper bound. s = 0 switches it off:
- * neither slows the other. Pure; any thread. */
+ * So a step that overlaps moves for the fraction f of its time is longer by f q times its
+ * all-to-all seconds, and at s = 1/2 (fair shares) a move of m seconds lasts m (1 + a) beside steps
+ * and costs them m a. The all-to-all's seconds are taken whole: of a small batch much of it is
+ * latency, which a move would not lengthen, so the effect on small steps is an upper bound. s = 0
+ * switches it off: neither slows the other. Pure; any thread. */
 #ifndef EEP_CORE_LINK_SHARE_H
 #define EEP_CORE_LINK_SHARE_H
 

@@ -90,8 +90,8 @@ EepTime eep_move_cost(const EepCostContext *context, const EepMove *move, EepTim
         double link_s = 0.0;
         for (guint round = 0; round < ports.n_rounds; round++)
             link_s += round_seconds(&ports, round);
-        double rest_s = disk_seconds(&ports) + move->n_copies * (double)move->bytes_each /
-                                                   ports.rate[LOCAL];
+        double rest_s =
+            disk_seconds(&ports) + move->n_copies * (double)move->bytes_each / ports.rate[LOCAL];
         if (!move->is_kv && (move->n_transfers > 0 || move->n_copies > 0))
             rest_s += eep_time_to_seconds(h->eplb_layer_overhead);
         rest_s += (double)move->n_planned_slots * eep_time_to_seconds(h->eplb_plan_slot);
