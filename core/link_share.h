@@ -41,12 +41,6 @@ static inline double eep_link_share_steps_lose_s(double share, double all2all, d
     return link_s / rates.move * (1.0 - rates.step);
 }
 
-/* Seconds that such transfers last beside steps. */
-static inline double eep_link_share_move_lasts_s(double share, double all2all, double link_s)
-{
-    return link_s / eep_link_share_rates(share, all2all).move;
-}
-
 G_END_DECLS
 
 #endif

@@ -183,8 +183,8 @@ START_TEST(cost_benefit_sync)
 END_TEST
 
 /* The all-to-all is 2 of a step's 10 ns and has half of the links while experts move: a move of 735
- * ns costs a fifth of that, 147, which pays at 650. It arrives at 1385; the look that was due meanwhile comes at
- * once then, at 1390. With 755 ns it costs 151 and pays 200 ns later. */
+ * ns costs a fifth of that, 147, which pays at 650. It arrives at 1385; the look that was due
+ * meanwhile comes at once then, at 1390. With 755 ns it costs 151 and pays 200 ns later. */
 START_TEST(cost_benefit_async)
 {
     static const Look early[] = {{50, "not_worth_it", 1, 0, 147},

@@ -26,7 +26,6 @@ START_TEST(rates_at_the_ends)
         ck_assert_double_eq_tol(rates.move, rows[i].move, 1e-12);
     }
     ck_assert_double_eq_tol(eep_link_share_steps_lose_s(0.5, 0.3, 2.0), 0.6, 1e-12);
-    ck_assert_double_eq_tol(eep_link_share_move_lasts_s(0.5, 0.3, 2.0), 2.6, 1e-12);
     ck_assert_double_eq(eep_link_share_steps_lose_s(0.0, 0.3, 2.0), 0.0);
 }
 END_TEST
