@@ -35,7 +35,7 @@ for variant in imbalance-true-expected imbalance-false-expected cost_benefit-fal
     record_and_replay $variant "$golden/eplb-async.yaml" --set skew.mode="$mode" \
         --set deployment.eplb_config.trigger="$trigger" --set run.end=cut --set run.duration=3s \
         --set deployment.eplb_config.check_interval=40 --set measure.warmup=0s \
-        --set deployment.eplb_config.step_interval=10000 \
+        --set deployment.eplb_config.step_interval=100000 \
         --set deployment.eplb_config.use_async="$use_async"
     for event in eplb_rearranged eplb_kept; do
         # Draws of every window are others, and so is the map that suits them.
