@@ -67,6 +67,7 @@ struct EepRequest {
     guint16 engine;      /* index of its engine while it is in a queue */
     guint8 state;        /* EepRequestState */
     guint8 fate, reason; /* EepFate, EepReason */
+    guint8 request_class; /* of EepSkew; 0 when there is one */
     guint16 n_attempts;
     guint16 pool;
     gint32 priority; /* smaller is more urgent */
