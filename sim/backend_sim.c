@@ -27,7 +27,7 @@ typedef struct {
     guint next;       /* slot of the next step: the older one */
     EepTime step_end; /* of the last step submitted */
     EepTime move_end;
-    EepLoadRuns load;
+    EepLoadRuns load; /* made with the first step */
 } Pool;
 
 /* A completion to come of an operation other than a step. */
@@ -67,6 +67,7 @@ static void pool_free(gpointer data)
         return;
     for (guint i = 0; i < MAX_IN_FLIGHT; i++)
         g_free(pool->steps[i].engines);
+    eep_load_runs_clear(&pool->load);
     g_free(pool);
 }
 
@@ -105,6 +106,20 @@ static void sim_query_caps(const EepBackend *backend, EepBackendCaps *ret_caps)
     };
 }
 
+/* Remembers the step's tokens, `sum` of them. */
+static void add_tokens(Pool *pool, const EepStepPlan *plan, guint64 sum)
+{
+    const EepPopularity *popularity = eep_sim_predictor_popularity(pool->predictor);
+    EepTokenMix tokens;
+    if (pool->load.n_components == 0)
+        eep_load_runs_init(&pool->load, eep_popularity_n_components(popularity));
+    if (pool->load.n_components == 1)
+        tokens.n[0] = sum;
+    else
+        eep_popularity_count(popularity, plan, &tokens);
+    eep_load_runs_add(&pool->load, plan->first_step, &tokens, eep_popularity_version(popularity));
+}
+
 static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
 {
     SimBackend *self = (SimBackend *)backend;
@@ -125,6 +140,7 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
         step->engines[i] = plan->work[i].engine;
     }
     EepStepCost cost;
+    eep_sim_predictor_advance(pool->predictor, now, plan->first_step);
     pool->predictor->ops->step(pool->predictor, plan, &cost);
     pool->step_end = eep_time_after(MAX(now, pool->step_end), cost.step);
     step->op = plan->op;
@@ -135,8 +151,7 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
     step->handle = complete_at(self, step->end, &plan->op, EEP_OP_STEP, EEP_DONE_OK, 0, 1, NULL);
     pool->next = (pool->next + 1) % MAX_IN_FLIGHT;
     if (!plan->is_dummy && tokens > 0)
-        eep_load_runs_add(&pool->load, plan->first_step, tokens,
-                          pool->predictor->ops->popularity_version(pool->predictor));
+        add_tokens(pool, plan, tokens);
 }
 
 /* Forgets completions whose time has passed, now and then. */
@@ -192,21 +207,29 @@ static void sim_move(EepBackend *backend, const EepMove *move)
                 pool->move_end, NULL);
 }
 
-static void add_run(EepPredictor *predictor, const EepLoadRun *run, double *ret_tokens)
+static void add_run(EepPredictor *predictor, const EepLoadRun *run, const EepTokenMix *tokens,
+                    double *ret_tokens)
 {
     if (run->n_steps > 0)
         eep_sim_predictor_add_step_load(predictor, run->version, run->first_step, run->n_steps,
-                                        (double)run->tokens, ret_tokens);
+                                        tokens, ret_tokens);
 }
 
-/* Adds the counts of the steps [from, to). Those of one popularity version whose loads are
- * proportional are multiplied out as one step of all their tokens. Returns the version of the whole
+static void add_mix(EepTokenMix *sum, const EepTokenMix *tokens, guint64 n_steps)
+{
+    for (guint i = 0; i < EEP_MAX_COMPONENTS; i++)
+        sum->n[i] += tokens->n[i] * n_steps;
+}
+
+/* Adds the counts of the steps [from, to). Those of one popularity version are multiplied out as
+ * one step of all their tokens where loads add up. Returns the version of the whole
  * window, 0 where its loads are not proportional. */
 static guint64 add_window(const Pool *pool, guint64 from, guint64 to, double *ret_tokens)
 {
-    const gboolean adds_up = eep_sim_predictor_loads_are_proportional(pool->predictor);
-    gboolean is_mixed = !adds_up;
+    const gboolean adds_up = eep_sim_predictor_loads_add_up(pool->predictor);
+    gboolean is_mixed = !eep_sim_predictor_loads_are_proportional(pool->predictor);
     EepLoadRun sum = {0};
+    EepTokenMix sum_tokens = {{0}}, tokens;
     for (guint64 i = pool->load.begin; i < pool->load.end; i++) {
         EepLoadRun run = pool->load.runs[i % EEP_LOAD_RUNS];
         guint64 end = MIN(run.first_step + run.n_steps, to);
@@ -214,19 +237,21 @@ static guint64 add_window(const Pool *pool, guint64 from, guint64 to, double *re
         if (run.first_step >= end)
             continue;
         run.n_steps = end - run.first_step;
+        eep_load_runs_tokens(&pool->load, i, &tokens);
         if (adds_up && sum.n_steps > 0 && run.version == sum.version) {
-            sum.tokens += run.tokens * run.n_steps;
+            add_mix(&sum_tokens, &tokens, run.n_steps);
             continue;
         }
         is_mixed |= sum.n_steps > 0 && run.version != sum.version;
-        add_run(pool->predictor, &sum, ret_tokens);
+        add_run(pool->predictor, &sum, &sum_tokens, ret_tokens);
         sum = run;
+        sum_tokens = tokens;
         if (adds_up) {
-            sum.tokens *= run.n_steps;
+            add_mix(&sum_tokens, &tokens, run.n_steps - 1);
             sum.n_steps = 1;
         }
     }
-    add_run(pool->predictor, &sum, ret_tokens);
+    add_run(pool->predictor, &sum, &sum_tokens, ret_tokens);
     return is_mixed ? 0 : sum.version;
 }
 

@@ -58,9 +58,9 @@ typedef struct {
     GPtrArray *resumed; /* starved ones that this step gives a token */
     GPtrArray *late; /* requests that the next plan preempted: their last token is in this step */
     guint64 n_decodes, n_prefill_tokens, n_admitted;
-    guint n_classes; /* of requests; kept over resets */
+    guint n_classes;                              /* of requests; kept over resets */
     EepClassTokens classes[EEP_SKEW_MAX_CLASSES]; /* see eep_scheduler_count_classes() */
-    gboolean has_work; /* at least one token is scheduled */
+    gboolean has_work;                            /* at least one token is scheduled */
 } EepPlan;
 
 void eep_plan_init(EepPlan *plan);
