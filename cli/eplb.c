@@ -20,6 +20,14 @@ const EepCommand eep_eplb_commands[] = {
      LOAD_HELP "Sizes may stand in\nthe file: num_replicas, num_groups, num_nodes, num_gpus, "
                "active_ranks, expert_bytes; flags override\nthem. The map is printed as JSON.",
      eep_command_eplb_place},
+    {"eplb compare",
+     LOAD_USAGE " " SIZE_USAGE "\n           [--policies LIST] [--train N] [--from OLDMAP] "
+                "[--expert-bytes N] [--plot DIR] [--json]",
+     "all policies on one sequence of loads",
+     LOAD_HELP
+     "Each policy\nplans on the windows before and is scored on the next one, from the map "
+     "that it made itself.",
+     eep_command_eplb_compare},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -325,3 +325,49 @@ gboolean eep_eplb_input_place(const EepEplbInput *input, const EepEplbProblem *p
     g_error_free(local);
     return FALSE;
 }
+
+gboolean eep_eplb_input_needs_windows(const EepEplbInput *input, guint n_windows, GError **error)
+{
+    if (input->record->n_windows >= n_windows)
+        return TRUE;
+    return fail(error,
+                "%s: %u windows of load: at least %u, [windows][layers][experts], are needed to "
+                "plan on one and look at the next",
+                input->name, input->record->n_windows, n_windows);
+}
+
+const EepEplbPolicy *eep_eplb_flag_policy(const char *flag, const char *name, GError **error)
+{
+    GError *local = NULL;
+    const EepEplbPolicy *policy = eep_eplb_policy_find(name, &local);
+    if (policy != NULL)
+        return policy;
+    fail(error, "%s: %s", flag, local->message);
+    g_error_free(local);
+    return NULL;
+}
+
+GPtrArray *eep_eplb_flag_policies(const char *text, GError **error)
+{
+    g_autoptr(GPtrArray) policies = g_ptr_array_new();
+    if (text == NULL) {
+        guint n;
+        const EepEplbPolicy *const *all = eep_eplb_policy_list(&n);
+        for (guint i = 0; i < n; i++)
+            g_ptr_array_add(policies, (gpointer)all[i]);
+        return g_steal_pointer(&policies);
+    }
+    g_auto(GStrv) names = g_strsplit(text, ",", -1);
+    for (guint i = 0; names[i] != NULL; i++) {
+        const EepEplbPolicy *policy = eep_eplb_flag_policy("--policies", names[i], error);
+        if (policy == NULL)
+            return NULL;
+        if (!g_ptr_array_find(policies, policy, NULL))
+            g_ptr_array_add(policies, (gpointer)policy);
+    }
+    if (policies->len == 0) {
+        fail(error, "--policies: names with commas are needed");
+        return NULL;
+    }
+    return g_steal_pointer(&policies);
+}

@@ -83,6 +83,16 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(EepEplbInput, eep_eplb_input_clear)
 gboolean eep_eplb_input_place(const EepEplbInput *input, const EepEplbProblem *problem,
                               const EepEplbPolicy *policy, gint32 *ret_phy2log, GError **error);
 
+/* TRUE when the loads have at least n_windows windows. */
+gboolean eep_eplb_input_needs_windows(const EepEplbInput *input, guint n_windows, GError **error);
+
+/* The policies of a flag, names with commas; NULL: all. New array of const EepEplbPolicy *; NULL
+ * with an error. */
+GPtrArray *eep_eplb_flag_policies(const char *text, GError **error);
+
+/* The policy of a flag by name or alias; NULL with an error. */
+const EepEplbPolicy *eep_eplb_flag_policy(const char *flag, const char *name, GError **error);
+
 /* The whole number that a flag has, with the bounds in the message. FALSE with an error. */
 gboolean eep_eplb_flag_count(const char *flag, const char *text, gint64 min, gint64 max,
                              gint64 *ret_value, GError **error);

@@ -1,6 +1,7 @@
 /* eep eplb place: from the loads of a file to a map of experts. */
 #include "cli/eplb.h"
 #include "cli/eplb_input.h"
+#include "cli/eplb_picture.h"
 #include "core/eplb/bound.h"
 #include "core/eplb/score.h"
 #include "core/json.h"
@@ -185,20 +186,34 @@ static void add_csv(EepText *text, const Placed *placed)
         }
 }
 
+/* Before: the present map, or where vLLM starts. */
+static gboolean draw(const char *folder, const EepEplbInput *input, const char *policy,
+                     const Placed *placed, GError **error)
+{
+    const EepEplbProblem *p = placed->problem;
+    g_autofree gint32 *naive = NULL;
+    g_autofree char *base = g_path_get_basename(input->name);
+    g_autofree char *title = g_strdup_printf("%s | %s | %u experts, %u slots on %u ranks", base,
+                                             policy, p->n_experts, p->n_replicas, p->n_ranks);
+    if (p->old_phy2log == NULL) {
+        naive = g_new(gint32, (gsize)p->n_layers * p->n_replicas);
+        if (!eep_eplb_policy_naive.place(p, naive, error))
+            return FALSE;
+    }
+    return eep_eplb_picture_maps(folder, title, p, naive != NULL ? "naive" : "present map",
+                                 naive != NULL ? naive : p->old_phy2log, placed->phy2log,
+                                 placed->bound, error);
+}
+
 static gboolean run(const Options *options, EepText *text, GError **error)
 {
     g_auto(EepEplbInput) input = {0};
-    const EepEplbPolicy *policy = NULL;
-    GError *local = NULL;
+    const char *name = options->policy != NULL ? options->policy : "default";
     if (!eep_eplb_input_read(&input, &options->flags, TRUE, error))
         return FALSE;
-    policy = eep_eplb_policy_find(options->policy != NULL ? options->policy : "default", &local);
-    if (policy == NULL) {
-        g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, "--policy: %s",
-                    local->message);
-        g_error_free(local);
+    const EepEplbPolicy *policy = eep_eplb_flag_policy("--policy", name, error);
+    if (policy == NULL)
         return FALSE;
-    }
     if (!read_budget(options->budget, &input, &input.problem.max_moves, error))
         return FALSE;
     g_auto(Placed) placed = {.problem = &input.problem};
@@ -211,7 +226,7 @@ static gboolean run(const Options *options, EepText *text, GError **error)
         if (!eep_eplb_write_file(options->csv, &csv, error))
             return FALSE;
     }
-    return TRUE;
+    return options->plot == NULL || draw(options->plot, &input, policy->name, &placed, error);
 }
 
 int eep_command_eplb_place(int argc, char **argv)
@@ -231,6 +246,8 @@ int eep_command_eplb_place(int argc, char **argv)
         {"csv", 0, 0, G_OPTION_ARG_FILENAME, &options.csv, "write layer,slot,rank,expert", "FILE"},
         {"out", 0, 0, G_OPTION_ARG_FILENAME, &options.out, "write the JSON there, not to stdout",
          "FILE"},
+        {"plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot,
+         "draw expert_rank, layer_imbalance there", "DIR"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &(gboolean){FALSE}, "print JSON, as it does anyway",
          NULL},
         G_OPTION_ENTRY_NULL};

@@ -39,8 +39,8 @@ static char *quoted(const char *text)
 
 /* The script that draws every picture in every format: one gnuplot for all. */
 static gboolean write_script(const char *scripts, const char *tables, const char *out,
-                             const char *const *pictures, guint n_pictures, const char *path,
-                             GError **error)
+                             const char *const *pictures, const char *const *names,
+                             guint n_pictures, const char *path, GError **error)
 {
     g_autofree char *from = quoted(scripts), *data = quoted(tables), *to = quoted(out);
     g_autoptr(GString) script = g_string_new(NULL);
@@ -114,8 +114,11 @@ gboolean eep_gnuplot_add_table(const char *tables, const char *name, EepText *te
 }
 
 gboolean eep_gnuplot_draw(const char *tables, const char *out, const char *const *pictures,
-                          guint n_pictures, GError **error)
+                          const char *const *names, guint n_pictures, GError **error)
 {
+    if (names == NULL)
+        names = pictures;
+
     g_autofree char *scripts = eep_data_find("plots", error);
     g_autofree char *script = g_build_filename(tables, "draw.gp", NULL);
 
@@ -126,6 +129,6 @@ gboolean eep_gnuplot_draw(const char *tables, const char *out, const char *const
                     out, g_strerror(errno));
         return FALSE;
     }
-    return write_script(scripts, tables, out, pictures, n_pictures, script, error) &&
+    return write_script(scripts, tables, out, pictures, names, n_pictures, script, error) &&
            run_gnuplot(script, error);
 }

@@ -27,9 +27,10 @@ gboolean eep_gnuplot_add_table(const char *tables, const char *name, EepText *te
 void eep_gnuplot_add_string(EepText *text, const char *name, const char *value);
 void eep_gnuplot_add_number(EepText *text, const char *name, double value);
 
-/* Draws `pictures` [n_pictures] from `tables` into the folder `out`, which is made. */
+/* Draws `pictures` [n_pictures] from `tables` into the folder `out`, which is made. The files are
+ * called `names` [n_pictures], or as the pictures (NULL). */
 gboolean eep_gnuplot_draw(const char *tables, const char *out, const char *const *pictures,
-                          guint n_pictures, GError **error);
+                          const char *const *names, guint n_pictures, GError **error);
 
 G_END_DECLS
 

@@ -58,7 +58,7 @@ int eep_command_plot(int argc, char **argv)
         return eep_command_fail(error);
     g_autofree char *out = g_build_filename(run, "plots", NULL);
     gboolean drawn = eep_picture_data_write(&data, tables, &error) &&
-                     eep_gnuplot_draw(tables, out, pictures, G_N_ELEMENTS(pictures), &error);
+                     eep_gnuplot_draw(tables, out, pictures, NULL, G_N_ELEMENTS(pictures), &error);
     eep_gnuplot_tables_free(tables);
     return drawn ? report(out, as_json) : eep_command_fail(error);
 }

@@ -83,6 +83,24 @@ eep eplb place --load readme.json --out /nowhere/map.json
 exits 1
 err_has '/nowhere/map.json: cannot be written'
 
+# Pictures of maps before and after.
+if command -v gnuplot >/dev/null; then
+    eep eplb place --load readme.json --plot pictures --out map.json
+    exits 0
+    err_is_empty
+    for name in expert_rank layer_imbalance; do
+        [ "$(head -c 8 pictures/$name.png | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ] || fail "$name.png is no PNG"
+        grep -q '</svg>' pictures/$name.svg || fail "$name.svg is not whole"
+    done
+    grep -q '12 experts, 16 slots on 8 ranks' pictures/expert_rank.svg || fail "no title"
+    eep eplb place --load readme.json --from map.json --plot pictures
+    exits 0
+    grep -q 'before: present map' pictures/layer_imbalance.svg || fail "the map before is not the present one"
+    eep eplb place --load zero.json --plot pictures
+    exits 0
+    err_is_empty
+fi
+
 # From a map, also of another number of ranks: larger, smaller, with empty slots, in three forms.
 eep eplb place --load readme.json --from map.json
 out_has '"experts_moved":0,"bytes_moved":null}'
