@@ -221,13 +221,24 @@ static void add_mix(EepTokenMix *sum, const EepTokenMix *tokens, guint64 n_steps
         sum->n[i] += tokens->n[i] * n_steps;
 }
 
+/* Popularity versions of the runs seen: mixed loads are not proportional. */
+typedef struct {
+    guint64 version; /* of the last run, 0: none yet */
+    gboolean is_mixed;
+} Versions;
+
+static void note_version(Versions *versions, guint64 version)
+{
+    versions->is_mixed |= versions->version != 0 && versions->version != version;
+    versions->version = version;
+}
+
 /* Adds the counts of the steps [from, to). Those of one popularity version are multiplied out as
- * one step of all their tokens where loads add up. Returns the version of the whole
- * window, 0 where its loads are not proportional. */
-static guint64 add_window(const Pool *pool, guint64 from, guint64 to, double *ret_tokens)
+ * one step of all their tokens where loads add up. */
+static void add_window(const Pool *pool, guint64 from, guint64 to, Versions *versions,
+                       double *ret_tokens)
 {
     const gboolean adds_up = eep_sim_predictor_loads_add_up(pool->predictor);
-    gboolean is_mixed = !eep_sim_predictor_loads_are_proportional(pool->predictor);
     EepLoadRun sum = {0};
     EepTokenMix sum_tokens = {{0}}, tokens;
     for (guint64 i = pool->load.begin; i < pool->load.end; i++) {
@@ -238,11 +249,11 @@ static guint64 add_window(const Pool *pool, guint64 from, guint64 to, double *re
             continue;
         run.n_steps = end - run.first_step;
         eep_load_runs_tokens(&pool->load, i, &tokens);
+        note_version(versions, run.version);
         if (adds_up && sum.n_steps > 0 && run.version == sum.version) {
             add_mix(&sum_tokens, &tokens, run.n_steps);
             continue;
         }
-        is_mixed |= sum.n_steps > 0 && run.version != sum.version;
         add_run(pool->predictor, &sum, &sum_tokens, ret_tokens);
         sum = run;
         sum_tokens = tokens;
@@ -252,17 +263,23 @@ static guint64 add_window(const Pool *pool, guint64 from, guint64 to, double *re
         }
     }
     add_run(pool->predictor, &sum, &sum_tokens, ret_tokens);
-    return is_mixed ? 0 : sum.version;
 }
 
-static void sim_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step)
+static void sim_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step,
+                          guint n_windows)
 {
     SimBackend *self = (SimBackend *)backend;
     Pool *pool = pool_of(self, op->pool);
     const gsize cells = eep_sim_predictor_load_cells(pool->predictor);
-    const gsize size = sizeof(EepLoadReport) + cells * sizeof(double);
+    const gsize size = sizeof(EepLoadReport) + n_windows * cells * sizeof(double);
     EepLoadReport *report = g_malloc0(size);
-    report->version = add_window(pool, from_step, to_step, report->tokens);
+    Versions versions = {.is_mixed = !eep_sim_predictor_loads_are_proportional(pool->predictor)};
+    for (guint i = 0; i < n_windows; i++)
+        add_window(pool, eep_load_window_begin(from_step, to_step, n_windows, i),
+                   eep_load_window_begin(from_step, to_step, n_windows, i + 1), &versions,
+                   report->tokens + i * cells);
+    report->version = versions.is_mixed ? 0 : versions.version;
+    report->n_windows = n_windows;
     prune(self);
     add_pending(self, op, EEP_OP_READ_LOAD, 0, eep_loop_now(backend->loop),
                 g_bytes_new_take(report, size));

@@ -2,11 +2,10 @@
 
 #include <string.h>
 
-#include "sim/inclusion.h"
+#include "core/inclusion.h"
 
-#define N_VERSIONS                                                                                 \
-    8192 /* as many as a load window can tell apart (load_runs.h); a power of two                  \
-          */
+/* As many as a load window can tell apart (load_runs.h); a power of two. */
+#define N_VERSIONS 8192
 
 struct EepPopularity {
     EepSkew *skew;

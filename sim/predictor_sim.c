@@ -1,5 +1,6 @@
 #include "sim/predictor_sim.h"
 
+#include "sim/balance_cost.h"
 #include "sim/phase_cost.h"
 #include "sim/step_cost.h"
 
@@ -31,6 +32,16 @@ static EepTime sim_phase(EepPredictor *predictor, const EepPhase *phase, EepTime
 static EepTime sim_move(EepPredictor *predictor, const EepMove *move)
 {
     return eep_move_cost(&((SimPredictor *)predictor)->context, move);
+}
+
+static double sim_experts(EepPredictor *predictor, const EepPlacement *placement,
+                          const double *load, double n_steps)
+{
+    SimPredictor *self = (SimPredictor *)predictor;
+    if (eep_hardware_is_constant(self->context.hardware))
+        return 0.0;
+    const EepSlotCost slot = eep_cost_slot(&self->context);
+    return eep_balance_cost_seconds(&slot, placement, load, n_steps);
 }
 
 static void sim_add_load(EepPredictor *predictor, guint64 version, double tokens, double *ret_load)
@@ -65,6 +76,7 @@ static const EepPredictorOps sim_ops = {
     .step = sim_step,
     .phase = sim_phase,
     .move = sim_move,
+    .experts = sim_experts,
     .add_load = sim_add_load,
     .popularity_version = sim_popularity_version,
     .idle_steps_are_free = sim_idle_steps_are_free,

@@ -84,6 +84,8 @@ void eep_pool_free(EepPool *pool)
     eep_eplb_free(pool->eplb);
     eep_gap_stack_clear(&pool->gaps);
     g_free(pool->reshuffle.load);
+    g_free(pool->reshuffle.is_busy);
+    g_free(pool->reshuffle.windows);
     g_free(pool->engines);
     g_free(pool->name);
     g_free(pool);
@@ -329,6 +331,8 @@ static double imbalance_of(EepPool *pool, const EepPlannedStep *step, EepTime no
     if (pool->imbalance == 0.0 || now - pool->imbalance_at >= 100 * EEP_NS_PER_MS) {
         predictor->ops->step(predictor, &plan, &cost);
         pool->imbalance = cost.imbalance;
+        pool->all2all_share =
+            cost.step > 0 ? MIN(1.0, cost.all2all_s / eep_time_to_seconds(cost.step)) : 0.0;
         pool->imbalance_at = now;
         log_balancedness(pool, now);
     }

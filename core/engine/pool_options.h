@@ -52,9 +52,19 @@ typedef struct {
     } router;
     gboolean enable_eplb;
     struct {
-        char *policy; /* naive | deepseek | vllm */
+        char *policy; /* a name of eplb/policy.h */
         gint64 window_size, step_interval, num_redundant_experts;
         gboolean use_async, log_balancedness;
+        gint trigger; /* EepEplbTriggerKind */
+        double trigger_threshold;
+        gint64 trigger_windows;
+        gint64 check_interval; /* steps; 0: window_size */
+        gint64 window_parts;
+        gint64 max_bytes_moved; /* of one rearrangement; 0: as the policy finds worth it */
+        gint replica_choice;
+        gboolean waterfill;
+        gint senders;
+        gint64 staging_experts; /* of one layer on one rank; 0: its slots */
     } eplb_config;
     struct {
         char *generation;  /* restart | g2.1 (resize/generation.h) */
