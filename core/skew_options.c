@@ -44,7 +44,7 @@ static const EepOption rows[] = {
      "power_law: loads are drawn from a density x^-alpha; 0 is uniform"},
     {"spread", EEP_OPTION_DOUBLE, AT(spread), "200", 1.0, 1e9, NULL, NULL,
      "power_law: largest over smallest load that can be drawn"},
-    {"sigma", EEP_OPTION_DOUBLE, AT(sigma), "0.7", 0.0, 4.0, NULL, NULL,
+    {"sigma", EEP_OPTION_DOUBLE, AT(sigma), "0.8", 0.0, 4.0, NULL, NULL,
      "lognormal: standard deviation of the logarithm of an expert's load"},
     {"layer_correlation", EEP_OPTION_DOUBLE, AT(layer_correlation), "0", 0.0, 1.0, NULL, NULL,
      "how far two layers like the same experts; 1 is layers: same"},
