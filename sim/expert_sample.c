@@ -24,6 +24,8 @@ struct EepExpertSample {
     gsize n_count;
     guint32 *slots; /* [E][max count] slots of each expert */
     gsize n_slots;
+    guint32 *picks; /* [tokens][top_k] of the layer at hand */
+    gsize n_picks;
 };
 
 /* The draws of one component in one layer of one step. */
@@ -82,6 +84,7 @@ void eep_expert_sample_free(EepExpertSample *self)
     g_free(self->other);
     g_free(self->count);
     g_free(self->slots);
+    g_free(self->picks);
     g_free(self);
 }
 
@@ -194,6 +197,26 @@ static inline void next_token(const EepExpertSample *self, Stream *stream)
     stream->n++;
 }
 
+/* Every token's experts, one batch after the other, into self->picks. In a batch decodes stand
+ * first, as components of uneven number. */
+static void draw_batches(EepExpertSample *self, guint layer, guint64 step, const guint32 *tokens,
+                         guint n_sources)
+{
+    const guint n = self->n_components;
+    Stream streams[EEP_MAX_COMPONENTS];
+    for (guint c = 0; c < n; c++)
+        init_stream(self, step, c, layer, &streams[c]);
+    guint32 *picks = self->picks;
+    for (guint i = 0; i < n_sources * n; i++) {
+        const guint place = i % n, source = i / n;
+        const guint c = place < n / 2 ? 2 * place + 1 : 2 * (place - n / 2);
+        for (guint32 t = 0; t < tokens[source * n + c]; t++, picks += self->top_k) {
+            next_token(self, &streams[c]);
+            memcpy(picks, streams[c].experts, self->top_k * sizeof *picks);
+        }
+    }
+}
+
 /* Slots of each expert of the layer, row e starting at e * stride. */
 static gsize list_slots(EepExpertSample *self, const EepPlacement *placement, guint layer)
 {
@@ -224,25 +247,19 @@ static void sample_layer(EepExpertSample *self, const EepPlacement *placement, g
     const gint32 *replicas = placement->logcnt + (gsize)layer * self->n_experts;
     gsize stride = list_slots(self, placement, layer);
     memset(self->count, 0, placement->n_slots * sizeof *self->count);
-    const guint n_components = self->n_components;
-    Stream streams[EEP_MAX_COMPONENTS];
-    for (guint c = 0; c < n_components; c++)
-        init_stream(self, step, c, layer, &streams[c]);
+    draw_batches(self, layer, step, tokens, n_sources);
+    const guint32 *picks = self->picks;
     for (guint source = 0; source < n_sources; source++) {
-        guint32 t = 0; /* in the local batch, where decodes stand first */
-        for (guint i = 0; i < n_components; i++) {
-            const guint c = i < n_components / 2 ? 2 * i + 1 : 2 * (i - n_components / 2);
-            Stream *stream = &streams[c];
-            for (const guint32 end = t + tokens[source * n_components + c]; t < end; t++) {
-                next_token(self, stream);
-                for (guint k = 0; k < self->top_k; k++) {
-                    guint32 e = stream->experts[k];
-                    if (replicas[e] > 0)
-                        self->count[self->slots[e * stride +
-                                                eep_replica_of_token(t, (guint)replicas[e])]]++;
-                }
+        guint32 n_tokens = 0;
+        for (guint c = 0; c < self->n_components; c++)
+            n_tokens += tokens[source * self->n_components + c];
+        for (guint32 t = 0; t < n_tokens; t++, picks += self->top_k)
+            for (guint k = 0; k < self->top_k; k++) {
+                guint32 e = picks[k];
+                if (replicas[e] > 0)
+                    self->count[self->slots[e * stride +
+                                            eep_replica_of_token(t, (guint)replicas[e])]]++;
             }
-        }
     }
     *ret_seconds = *ret_max_tokens = 0.0;
     for (guint r = 0, slot = 0; r < placement->n_ranks; r++) {
@@ -260,12 +277,16 @@ void eep_expert_sample_step(EepExpertSample *self, const EepPlacement *placement
                             const guint32 *tokens, guint n_sources, EepSampledStep *ret_step)
 {
     *ret_step = (EepSampledStep){0};
-    double total = 0.0;
+    gsize total = 0;
     for (guint i = 0; i < n_sources * self->n_components; i++)
         total += tokens[i];
-    if (total == 0.0)
+    if (total == 0)
         return;
-    double mean = total * self->top_k / placement->n_ranks;
+    if (total * self->top_k > self->n_picks) {
+        self->n_picks = total * self->top_k;
+        self->picks = g_renew(guint32, self->picks, self->n_picks);
+    }
+    double mean = (double)total * self->top_k / placement->n_ranks;
     for (guint l = 0; l < self->n_layers; l++) {
         double seconds, max_tokens;
         sample_layer(self, placement, l, step, tokens, n_sources, &seconds, &max_tokens);
