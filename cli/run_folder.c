@@ -76,16 +76,37 @@ static void folder_decision(EepObserver *self, EepTime now, EepPoolId pool, cons
     eep_output_file_added(folder->files[EVENTS]);
 }
 
-static void folder_rearranged(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
-                              guint64 n_experts_moved, double balancedness_before,
-                              double balancedness_after)
+/* The last `n` facts, which say what the plan is worth, are left out where that is not known. */
+static guint n_known(guint n_facts, guint n, const EepEplbWorth *worth)
 {
-    const EepFact facts[] = {EEP_FACT_I("experts_moved", n_experts_moved),
-                             EEP_FACT_I("bytes_moved", bytes_moved),
-                             EEP_FACT_D("balancedness_before", balancedness_before),
-                             EEP_FACT_D("balancedness_after", balancedness_after)};
+    return worth->is_known ? n_facts : n_facts - n;
+}
 
-    folder_decision(self, now, pool, "eplb_rearranged", facts, G_N_ELEMENTS(facts));
+static void folder_rearranged(EepObserver *self, EepTime now, const EepRearrangement *moved)
+{
+    const EepFact facts[] = {EEP_FACT_S("trigger", moved->trigger),
+                             EEP_FACT_I("experts_moved", moved->n_experts_moved),
+                             EEP_FACT_I("bytes_moved", moved->bytes_moved),
+                             EEP_FACT_D("balancedness_before", moved->balancedness_before),
+                             EEP_FACT_D("balancedness_after", moved->balancedness_after),
+                             EEP_FACT_T("stalled_ns", moved->stalled),
+                             EEP_FACT_D("predicted_saved_s", moved->worth.saved_s),
+                             EEP_FACT_D("cost_s", moved->worth.cost_s)};
+
+    folder_decision(self, now, moved->pool, "eplb_rearranged", facts,
+                    n_known(G_N_ELEMENTS(facts), 2, &moved->worth));
+}
+
+static void folder_kept(EepObserver *self, EepTime now, const EepEplbKept *kept)
+{
+    const EepFact facts[] = {EEP_FACT_S("trigger", kept->trigger),
+                             EEP_FACT_S("reason", kept->reason),
+                             EEP_FACT_D("balancedness", kept->balancedness),
+                             EEP_FACT_D("predicted_saved_s", kept->worth.saved_s),
+                             EEP_FACT_D("cost_s", kept->worth.cost_s)};
+
+    folder_decision(self, now, kept->pool, "eplb_kept", facts,
+                    n_known(G_N_ELEMENTS(facts), 2, &kept->worth));
 }
 
 /* -- which folder ------------------------------------------------------------------------------ */
@@ -245,6 +266,7 @@ EepRunFolder *eep_run_folder_open(const char *out, const char *name,
     ops.step = folder_step;
     ops.decision = folder_decision;
     ops.rearranged = folder_rearranged;
+    ops.kept = folder_kept;
     folder->base.ops = &ops;
     folder->options = *options;
     folder->lock = -1;

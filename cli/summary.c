@@ -41,6 +41,10 @@ static void add_identity(EepJson *json, const EepRunFacts *facts)
     eep_json_add_string(json, "trace", facts->trace_sha256);
     eep_json_add_string(json, "model", facts->model_sha256);
     eep_json_add_string(json, "hardware", facts->hardware_sha256);
+    if (facts->load_sha256 != NULL)
+        eep_json_add_string(json, "load", facts->load_sha256);
+    if (facts->drift_load_sha256 != NULL)
+        eep_json_add_string(json, "drift_load", facts->drift_load_sha256);
     eep_json_end_object(json);
 }
 
@@ -179,6 +183,12 @@ static void add_balance(EepJson *json, const EepMetricsReport *report)
     eep_json_begin_object(json, "bytes_moved_by");
     eep_json_add_int(json, "reshuffles", report->reshuffle_bytes);
     eep_json_add_int(json, "resizes", report->resize_bytes);
+    eep_json_end_object(json);
+    eep_json_begin_object(json, "eplb");
+    eep_json_add_uint(json, "looks", report->eplb_looks);
+    eep_json_add_uint(json, "rearrangements", report->eplb_rearrangements);
+    eep_json_add_int(json, "bytes_moved", report->reshuffle_bytes);
+    add_seconds(json, "stalled_s", report->eplb_stalled);
     eep_json_end_object(json);
     eep_json_add_uint(json, "steps", report->steps);
     eep_json_add_uint(json, "dummy_steps", report->dummy_steps);

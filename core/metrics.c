@@ -101,28 +101,30 @@ static void metrics_resize_ended(EepObserver *self, const EepResizeRecord *recor
     metrics->report.migrated += record->n_migrated;
     metrics->report.resize_bytes +=
         record->non_expert_bytes + record->expert_bytes + record->kv_bytes;
-    /* A resize's own rearrangement is in its record as well; EPLB starts none while it runs. */
-    for (guint i = metrics->rearrangements->len; i-- > 0;) {
-        const EepMetricsRearrangement *rearrangement =
-            &g_array_index(metrics->rearrangements, EepMetricsRearrangement, i);
-        if (rearrangement->at < record->accepted || record->accepted == EEP_TIME_NEVER)
-            break;
-        if (rearrangement->pool == record->pool && rearrangement->at <= record->complete)
-            metrics->report.reshuffle_bytes -= rearrangement->bytes;
-    }
 }
 
-static void metrics_rearranged(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
-                               guint64 n_experts_moved, double balancedness_before,
-                               double balancedness_after)
+static void metrics_rearranged(EepObserver *self, EepTime now,
+                               const EepRearrangement *rearrangement)
+{
+    EepMetrics *metrics = (EepMetrics *)self;
+    EepMetricsReport *report = &metrics->report;
+
+    report->reshuffles++;
+    report->experts_moved += rearrangement->n_experts_moved;
+    metrics->now = MAX(metrics->now, now);
+    if (rearrangement->for_resize)
+        return; /* its bytes are in the resize's record */
+    report->eplb_looks++;
+    report->eplb_rearrangements++;
+    report->reshuffle_bytes += rearrangement->bytes_moved;
+    report->eplb_stalled += rearrangement->stalled;
+}
+
+static void metrics_kept(EepObserver *self, EepTime now, const EepEplbKept *kept)
 {
     EepMetrics *metrics = (EepMetrics *)self;
 
-    metrics->report.reshuffles++;
-    metrics->report.reshuffle_bytes += bytes_moved;
-    metrics->report.experts_moved += n_experts_moved;
-    EepMetricsRearrangement rearrangement = {now, pool, bytes_moved};
-    g_array_append_val(metrics->rearrangements, rearrangement);
+    metrics->report.eplb_looks++;
     metrics->now = MAX(metrics->now, now);
 }
 
@@ -137,6 +139,7 @@ static const EepObserverOps ops = {
     .gpu_time = metrics_gpu_time,
     .resize_ended = metrics_resize_ended,
     .rearranged = metrics_rearranged,
+    .kept = metrics_kept,
 };
 
 EepMetrics *eep_metrics_new(const EepSloOptions *slo, const EepMeasureOptions *measure)
@@ -153,7 +156,6 @@ EepMetrics *eep_metrics_new(const EepSloOptions *slo, const EepMeasureOptions *m
     metrics->gpu_hours = eep_gpu_hours_new();
     metrics->resizes = g_array_new(FALSE, FALSE, sizeof(EepResizeRecord));
     metrics->incidents = g_array_new(FALSE, FALSE, sizeof(EepIncident));
-    metrics->rearrangements = g_array_new(FALSE, FALSE, sizeof(EepMetricsRearrangement));
     metrics->rows = g_ptr_array_new_with_free_func(g_free);
     return metrics;
 }
@@ -168,7 +170,6 @@ void eep_metrics_free(EepMetrics *metrics)
     eep_gpu_hours_free(metrics->gpu_hours);
     g_array_free(metrics->resizes, TRUE);
     g_array_free(metrics->incidents, TRUE);
-    g_array_free(metrics->rearrangements, TRUE);
     g_ptr_array_free(metrics->rows, TRUE);
     g_free(metrics);
 }

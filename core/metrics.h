@@ -72,6 +72,8 @@ typedef struct {
     EepWide gpu_window_ns;                           /* [warmup, end of traffic) */
     gint64 reshuffle_bytes, resize_bytes;            /* a resize's own reshuffle is the resize's */
     guint64 reshuffles, experts_moved;               /* all of them */
+    guint64 eplb_looks, eplb_rearrangements;         /* not those of resizes */
+    EepTime eplb_stalled;                            /* by them, synchronous ones */
     double balancedness, worst_minute;               /* NaN without expert work */
     guint64 steps, dummy_steps;
 } EepMetricsReport;

@@ -16,13 +16,6 @@ typedef struct {
     guint16 n_attempts;
 } EepMetricsRequest;
 
-/* A rearrangement when it was complete. */
-typedef struct {
-    EepTime at;
-    EepPoolId pool;
-    gint64 bytes;
-} EepMetricsRearrangement;
-
 #define EEP_METRICS_CHUNK 8192
 
 struct EepMetrics {
@@ -35,10 +28,9 @@ struct EepMetrics {
     EepHistogram gaps;
     EepTimeline *timeline;
     EepGpuHours *gpu_hours;
-    GArray *resizes;        /* EepResizeRecord */
-    guint n_unserved;       /* of them whose 503s no success has followed yet */
-    GArray *incidents;      /* EepIncident */
-    GArray *rearrangements; /* EepMetricsRearrangement */
+    GArray *resizes;   /* EepResizeRecord */
+    guint n_unserved;  /* of them whose 503s no success has followed yet */
+    GArray *incidents; /* EepIncident */
     guint n_pools;
     gboolean is_finished;
     EepMetricsReport report;

@@ -35,9 +35,11 @@ static void none_resize_ended(EepObserver *self, const EepResizeRecord *record)
 {
 }
 
-static void none_rearranged(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
-                            guint64 n_experts_moved, double balancedness_before,
-                            double balancedness_after)
+static void none_rearranged(EepObserver *self, EepTime now, const EepRearrangement *rearrangement)
+{
+}
+
+static void none_kept(EepObserver *self, EepTime now, const EepEplbKept *kept)
 {
 }
 
@@ -52,6 +54,7 @@ const EepObserverOps eep_observer_none = {
     .gpu_time = none_gpu_time,
     .resize_ended = none_resize_ended,
     .rearranged = none_rearranged,
+    .kept = none_kept,
 };
 
 #define FAN_OUT(call, ...)                                                                         \
@@ -100,12 +103,14 @@ static void fan_resize_ended(EepObserver *self, const EepResizeRecord *record)
     FAN_OUT(resize_ended, record);
 }
 
-static void fan_rearranged(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
-                           guint64 n_experts_moved, double balancedness_before,
-                           double balancedness_after)
+static void fan_rearranged(EepObserver *self, EepTime now, const EepRearrangement *rearrangement)
 {
-    FAN_OUT(rearranged, now, pool, bytes_moved, n_experts_moved, balancedness_before,
-            balancedness_after);
+    FAN_OUT(rearranged, now, rearrangement);
+}
+
+static void fan_kept(EepObserver *self, EepTime now, const EepEplbKept *kept)
+{
+    FAN_OUT(kept, now, kept);
 }
 
 static const EepObserverOps fan_ops = {
@@ -119,6 +124,7 @@ static const EepObserverOps fan_ops = {
     .gpu_time = fan_gpu_time,
     .resize_ended = fan_resize_ended,
     .rearranged = fan_rearranged,
+    .kept = fan_kept,
 };
 
 EepObserver *eep_observer_fan_new(void)

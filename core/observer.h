@@ -61,6 +61,33 @@ typedef enum {
     EEP_GPU_USE_COUNT,
 } EepGpuUse;
 
+/* What a plan was found to be worth, where that was asked. */
+typedef struct {
+    gboolean is_known;
+    double saved_s; /* predicted step time saved until the next chance to rearrange */
+    double cost_s;  /* predicted time that serving loses by the moves */
+} EepEplbWorth;
+
+/* A rearrangement of experts, complete. */
+typedef struct {
+    EepPoolId pool;
+    gboolean for_resize;
+    const char *trigger; /* static: what asked for it, "resize" for a resize */
+    gint64 bytes_moved;
+    guint64 n_experts_moved;
+    double balancedness_before, balancedness_after; /* under the load that it was planned on */
+    EepEplbWorth worth;
+    EepTime stalled; /* that no step ran for it, a resize's apart */
+} EepRearrangement;
+
+/* A look at the load after which all stays where it is. */
+typedef struct {
+    EepPoolId pool;
+    const char *trigger, *reason; /* static */
+    double balancedness;          /* of the placement under the load */
+    EepEplbWorth worth;
+} EepEplbKept;
+
 typedef struct EepObserver EepObserver;
 
 typedef struct {
@@ -80,10 +107,8 @@ typedef struct {
     void (*gpu_time)(EepObserver *self, EepPoolId pool, EepGpuUse use, EepTime begin, EepTime end,
                      guint n_gpus);
     void (*resize_ended)(EepObserver *self, const EepResizeRecord *record);
-    /* An EPLB rearrangement was complete. */
-    void (*rearranged)(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
-                       guint64 n_experts_moved, double balancedness_before,
-                       double balancedness_after);
+    void (*rearranged)(EepObserver *self, EepTime now, const EepRearrangement *rearrangement);
+    void (*kept)(EepObserver *self, EepTime now, const EepEplbKept *kept);
 } EepObserverOps;
 
 struct EepObserver {

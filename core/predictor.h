@@ -33,8 +33,16 @@ typedef struct {
     EepTime (*phase)(EepPredictor *self, const EepPhase *phase, EepTime *ret_each);
     /* Duration of a move with nothing else on the links. */
     EepTime (*move)(EepPredictor *self, const EepMove *move);
-    /* Expected tokens of each logical expert, [n_layers][n_experts], for `tokens` routed tokens of
-     * popularity version `version` (0: the current one); adds to ret_load. */
+    /* Seconds of one step's routed experts under the placement: the sum over MoE layers of the
+     * busiest rank's, at the mean of the `load` [n_layers][n_experts] tokens that n_steps > 0 steps
+     * brought, each expert's split evenly over its replicas. To compare placements by, not to add
+     * up a step: the chance by which one rank of a single step is busier is not in it. O(layers *
+     * slots). */
+    double (*experts)(EepPredictor *self, const EepPlacement *placement, const double *load,
+                      double n_steps);
+    /* Expected tokens of each logical expert, [n_layers][n_experts], for `tokens` whole routed
+     * tokens of popularity version `version` (0: the current one), decodes of class 0 where kinds
+     * of tokens differ; adds to ret_load. */
     void (*add_load)(EepPredictor *self, guint64 version, double tokens, double *ret_load);
     guint64 (*popularity_version)(
         const EepPredictor *self); /* changes when popularity does; never 0 */

@@ -1,5 +1,6 @@
 #include "scenarios/scenario_check.h"
 
+#include "core/eplb/policy.h"
 #include "core/resize/resize.h"
 #include "core/suggest.h"
 #include "core/timeline.h"
@@ -49,8 +50,9 @@ static gboolean check_name(const EepScenario *scenario, const char *pool, const 
 
 static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, GError **error)
 {
-    static const char *const policies[] = {"vllm", "deepseek", "naive", NULL};
-    static const char *const later_policies[] = {"eep", "lplb", NULL};
+    static const char *const policies[] = {"vllm",  "deepseek", "deepseek_vec", "elasticity_aware",
+                                           "naive", NULL};
+    static const char *const later_policies[] = {"eep", NULL};
     static const char *const generations[] = {"g2.1", "restart", NULL};
     static const char *const later_generations[] = {"m1", "g1", "g2", "g3", "masked", "eep", NULL};
     EepPoolOptions *options = &pool->options;
@@ -59,6 +61,10 @@ static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, 
         g_free(options->eplb_config.policy);
         options->eplb_config.policy = g_strdup("vllm");
     }
+    if (g_strcmp0(options->eplb_config.policy, "lplb") == 0)
+        return fail(scenario, eep_scenario_where(scenario, pool->name, "eplb_config.policy"), error,
+                    "\"lplb\" places no experts, it splits tokens over the replicas that a policy "
+                    "placed: another policy; try deepseek with eplb_config.replica_choice: lp");
     if (options->role != EEP_ROLE_BOTH)
         return fail(scenario, eep_scenario_where(scenario, pool->name, "role"), error,
                     "not yet: pools of one role are not supported by this version: both");
@@ -116,6 +122,31 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
         if (rules[i].broken)
             return fail(scenario, eep_scenario_where(scenario, pool->name, rules[i].key), error,
                         "%s", rules[i].text);
+    return TRUE;
+}
+
+/* Only policies that plan moves one by one can stop at a limit, and less than an expert is none. */
+static gboolean check_moves(const EepScenario *scenario, const EepScenarioPool *pool,
+                            GError **error)
+{
+    const EepPoolOptions *options = &pool->options;
+    const EepYaml *node = eep_scenario_where(scenario, pool->name, "eplb_config.max_bytes_moved");
+    gint64 expert = eep_model_expert_bytes(&scenario->model);
+    gint64 limit = options->eplb_config.max_bytes_moved;
+
+    if (limit == 0)
+        return TRUE;
+    if (!eep_eplb_policy_find(options->eplb_config.policy, NULL)->limits_moves)
+        return fail(
+            scenario, node, error,
+            "%s does not limit what it moves: max_bytes_moved needs a policy that does; try "
+            "eplb_config.policy: eep, or max_bytes_moved: 0B",
+            options->eplb_config.policy);
+    if (limit < expert)
+        return fail(scenario, node, error,
+                    "%" D " bytes move no expert of %s: at least %" D ", or 0 for as much as it "
+                    "pays; try max_bytes_moved: 10GB",
+                    limit, scenario->model.name, expert);
     return TRUE;
 }
 
@@ -219,7 +250,7 @@ static gboolean check_pool(EepScenario *scenario, EepScenarioPool *pool, GError 
 
     eep_memory_resolve_limits(&scenario->model, &scenario->hardware, options);
     return check_names(scenario, pool, error) && check_features(scenario, pool, error) &&
-           check_limits(scenario, pool, error) &&
+           check_moves(scenario, pool, error) && check_limits(scenario, pool, error) &&
            check_backend_ranks(scenario, options, ranks,
                                eep_scenario_where(scenario, pool->name, "data_parallel_size"),
                                error) &&
@@ -398,6 +429,20 @@ gboolean eep_scenario_check_length(const EepScenario *scenario, EepTime end, GEr
                 eep_time_to_seconds(end), n_rows, width, EEP_TIMELINE_MAX_BUCKETS, tried);
 }
 
+static gboolean check_skew(const EepScenario *scenario, GError **error)
+{
+    const EepYaml *root = scenario->document->root;
+    const char *key;
+    GError *cause = NULL;
+    if (eep_skew_options_check(&scenario->skew, &key, &cause))
+        return TRUE;
+    g_autofree char *path = g_strconcat("skew.", key, NULL);
+    const EepYaml *node = eep_yaml_find_path(root, path);
+    if (node == NULL)
+        node = eep_yaml_find_path(root, "skew");
+    return eep_yaml_fail_with(scenario->document, node, cause, error);
+}
+
 gboolean eep_scenario_check(EepScenario *scenario, GError **error)
 {
     GError *cause = NULL;
@@ -412,5 +457,6 @@ gboolean eep_scenario_check(EepScenario *scenario, GError **error)
     for (guint i = 0; i < scenario->n_events; i++)
         if (!check_event_names(scenario, i, error) || !check_event_size(scenario, i, error))
             return FALSE;
-    return check_nodes(scenario, error) && eep_scenario_check_traffic(scenario, error);
+    return check_nodes(scenario, error) && eep_scenario_check_traffic(scenario, error) &&
+           check_skew(scenario, error);
 }

@@ -27,7 +27,7 @@ typedef struct {
     guint next;       /* slot of the next step: the older one */
     EepTime step_end; /* of the last step submitted */
     EepTime move_end;
-    EepLoadRuns load;
+    EepLoadRuns load; /* made with the first step */
 } Pool;
 
 /* A completion to come of an operation other than a step. */
@@ -67,6 +67,7 @@ static void pool_free(gpointer data)
         return;
     for (guint i = 0; i < MAX_IN_FLIGHT; i++)
         g_free(pool->steps[i].engines);
+    eep_load_runs_clear(&pool->load);
     g_free(pool);
 }
 
@@ -105,6 +106,20 @@ static void sim_query_caps(const EepBackend *backend, EepBackendCaps *ret_caps)
     };
 }
 
+/* Remembers the step's tokens, `sum` of them. */
+static void add_tokens(Pool *pool, const EepStepPlan *plan, guint64 sum)
+{
+    const EepPopularity *popularity = eep_sim_predictor_popularity(pool->predictor);
+    EepTokenMix tokens;
+    if (pool->load.n_components == 0)
+        eep_load_runs_init(&pool->load, eep_popularity_n_components(popularity));
+    if (pool->load.n_components == 1)
+        tokens.n[0] = sum;
+    else
+        eep_popularity_count(popularity, plan, &tokens);
+    eep_load_runs_add(&pool->load, plan->first_step, &tokens, eep_popularity_version(popularity));
+}
+
 static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
 {
     SimBackend *self = (SimBackend *)backend;
@@ -125,6 +140,7 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
         step->engines[i] = plan->work[i].engine;
     }
     EepStepCost cost;
+    eep_sim_predictor_advance(pool->predictor, now, plan->first_step);
     pool->predictor->ops->step(pool->predictor, plan, &cost);
     pool->step_end = eep_time_after(MAX(now, pool->step_end), cost.step);
     step->op = plan->op;
@@ -135,8 +151,7 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
     step->handle = complete_at(self, step->end, &plan->op, EEP_OP_STEP, EEP_DONE_OK, 0, 1, NULL);
     pool->next = (pool->next + 1) % MAX_IN_FLIGHT;
     if (!plan->is_dummy && tokens > 0)
-        eep_load_runs_add(&pool->load, plan->first_step, tokens,
-                          pool->predictor->ops->popularity_version(pool->predictor));
+        add_tokens(pool, plan, tokens);
 }
 
 /* Forgets completions whose time has passed, now and then. */
@@ -192,21 +207,40 @@ static void sim_move(EepBackend *backend, const EepMove *move)
                 pool->move_end, NULL);
 }
 
-static void add_run(EepPredictor *predictor, const EepLoadRun *run, double *ret_tokens)
+static void add_run(EepPredictor *predictor, const EepLoadRun *run, const EepTokenMix *tokens,
+                    double *ret_tokens)
 {
     if (run->n_steps > 0)
         eep_sim_predictor_add_step_load(predictor, run->version, run->first_step, run->n_steps,
-                                        (double)run->tokens, ret_tokens);
+                                        tokens, ret_tokens);
 }
 
-/* Adds the counts of the steps [from, to). Those of one popularity version whose loads are
- * proportional are multiplied out as one step of all their tokens. Returns the version of the whole
- * window, 0 where its loads are not proportional. */
-static guint64 add_window(const Pool *pool, guint64 from, guint64 to, double *ret_tokens)
+static void add_mix(EepTokenMix *sum, const EepTokenMix *tokens, guint64 n_steps)
 {
-    const gboolean adds_up = eep_sim_predictor_loads_are_proportional(pool->predictor);
-    gboolean is_mixed = !adds_up;
+    for (guint i = 0; i < EEP_MAX_COMPONENTS; i++)
+        sum->n[i] += tokens->n[i] * n_steps;
+}
+
+/* Popularity versions of the runs seen: mixed loads are not proportional. */
+typedef struct {
+    guint64 version; /* of the last run, 0: none yet */
+    gboolean is_mixed;
+} Versions;
+
+static void note_version(Versions *versions, guint64 version)
+{
+    versions->is_mixed |= versions->version != 0 && versions->version != version;
+    versions->version = version;
+}
+
+/* Adds the counts of the steps [from, to). Those of one popularity version are multiplied out as
+ * one step of all their tokens where loads add up. */
+static void add_window(const Pool *pool, guint64 from, guint64 to, Versions *versions,
+                       double *ret_tokens)
+{
+    const gboolean adds_up = eep_sim_predictor_loads_add_up(pool->predictor);
     EepLoadRun sum = {0};
+    EepTokenMix sum_tokens = {{0}}, tokens;
     for (guint64 i = pool->load.begin; i < pool->load.end; i++) {
         EepLoadRun run = pool->load.runs[i % EEP_LOAD_RUNS];
         guint64 end = MIN(run.first_step + run.n_steps, to);
@@ -214,30 +248,38 @@ static guint64 add_window(const Pool *pool, guint64 from, guint64 to, double *re
         if (run.first_step >= end)
             continue;
         run.n_steps = end - run.first_step;
+        eep_load_runs_tokens(&pool->load, i, &tokens);
+        note_version(versions, run.version);
         if (adds_up && sum.n_steps > 0 && run.version == sum.version) {
-            sum.tokens += run.tokens * run.n_steps;
+            add_mix(&sum_tokens, &tokens, run.n_steps);
             continue;
         }
-        is_mixed |= sum.n_steps > 0 && run.version != sum.version;
-        add_run(pool->predictor, &sum, ret_tokens);
+        add_run(pool->predictor, &sum, &sum_tokens, ret_tokens);
         sum = run;
+        sum_tokens = tokens;
         if (adds_up) {
-            sum.tokens *= run.n_steps;
+            add_mix(&sum_tokens, &tokens, run.n_steps - 1);
             sum.n_steps = 1;
         }
     }
-    add_run(pool->predictor, &sum, ret_tokens);
-    return is_mixed ? 0 : sum.version;
+    add_run(pool->predictor, &sum, &sum_tokens, ret_tokens);
 }
 
-static void sim_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step)
+static void sim_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step,
+                          guint n_windows)
 {
     SimBackend *self = (SimBackend *)backend;
     Pool *pool = pool_of(self, op->pool);
     const gsize cells = eep_sim_predictor_load_cells(pool->predictor);
-    const gsize size = sizeof(EepLoadReport) + cells * sizeof(double);
+    const gsize size = sizeof(EepLoadReport) + n_windows * cells * sizeof(double);
     EepLoadReport *report = g_malloc0(size);
-    report->version = add_window(pool, from_step, to_step, report->tokens);
+    Versions versions = {.is_mixed = !eep_sim_predictor_loads_are_proportional(pool->predictor)};
+    for (guint i = 0; i < n_windows; i++)
+        add_window(pool, eep_load_window_begin(from_step, to_step, n_windows, i),
+                   eep_load_window_begin(from_step, to_step, n_windows, i + 1), &versions,
+                   report->tokens + i * cells);
+    report->version = versions.is_mixed ? 0 : versions.version;
+    report->n_windows = n_windows;
     prune(self);
     add_pending(self, op, EEP_OP_READ_LOAD, 0, eep_loop_now(backend->loop),
                 g_bytes_new_take(report, size));

@@ -46,8 +46,10 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
     pool->history.gaps = &pool->gaps;
     pool->joining = g_ptr_array_new_with_free_func((GDestroyNotify)eep_engine_free);
     pool->leaving = g_ptr_array_new_with_free_func((GDestroyNotify)eep_engine_free);
-    for (guint i = 0; i < G_N_ELEMENTS(pool->steps); i++)
+    for (guint i = 0; i < G_N_ELEMENTS(pool->steps); i++) {
         eep_plan_init(&pool->steps[i].plan);
+        pool->steps[i].plan.n_classes = shape->n_classes;
+    }
     pool->router = eep_router_new(options, services->seed + id);
     pool->is_idle_free = pool->predictor->ops->idle_steps_are_free(pool->predictor);
     start_engines(pool);
@@ -82,6 +84,8 @@ void eep_pool_free(EepPool *pool)
     eep_eplb_free(pool->eplb);
     eep_gap_stack_clear(&pool->gaps);
     g_free(pool->reshuffle.load);
+    g_free(pool->reshuffle.is_busy);
+    g_free(pool->reshuffle.windows);
     g_free(pool->engines);
     g_free(pool->name);
     g_free(pool);
@@ -212,6 +216,8 @@ static void submit(EepPool *pool, EepPlannedStep *step)
         .max_steps = 1,
         .horizon = EEP_TIME_NEVER,
         .is_dummy = !step->plan.has_work,
+        .n_classes = step->plan.n_classes,
+        .classes = step->plan.n_classes > 1 ? step->plan.classes : NULL,
     };
 
     step->op = plan.op.id;
@@ -240,6 +246,8 @@ static gboolean plan_step(EepPool *pool)
         step->n_waiting += engine->waiting.n;
         n_free += engine->kv.n_free;
     }
+    if (step->plan.n_classes > 1)
+        eep_scheduler_count_classes(pool->engines, &step->plan);
     pool->has_dropped = FALSE;
     if (!step->plan.has_work) {
         if (before != NULL) {
@@ -313,7 +321,9 @@ static double imbalance_of(EepPool *pool, const EepPlannedStep *step, EepTime no
                         .placement = pool->eplb != NULL ? eep_eplb_placement(pool->eplb) : NULL,
                         .first_step = step->plan.step,
                         .max_steps = 1,
-                        .is_dummy = !step->plan.has_work};
+                        .is_dummy = !step->plan.has_work,
+                        .n_classes = step->plan.n_classes,
+                        .classes = step->plan.n_classes > 1 ? step->plan.classes : NULL};
     EepStepCost cost;
 
     if (!step->plan.has_work)
@@ -321,6 +331,8 @@ static double imbalance_of(EepPool *pool, const EepPlannedStep *step, EepTime no
     if (pool->imbalance == 0.0 || now - pool->imbalance_at >= 100 * EEP_NS_PER_MS) {
         predictor->ops->step(predictor, &plan, &cost);
         pool->imbalance = cost.imbalance;
+        pool->all2all_share =
+            cost.step > 0 ? MIN(1.0, cost.all2all_s / eep_time_to_seconds(cost.step)) : 0.0;
         pool->imbalance_at = now;
         log_balancedness(pool, now);
     }

@@ -19,7 +19,7 @@ typedef struct {
     double kv_usage;
 } EepPlannedStep;
 
-/* A rearrangement of experts between its trigger and its last layer. */
+/* A look at the load and the rearrangement that may come of it, until its last layer. */
 typedef enum {
     EEP_RESHUFFLE_NONE,
     EEP_RESHUFFLE_READ,    /* the window's load is being read */
@@ -37,8 +37,14 @@ typedef struct {
     guint n_ranks; /* the target's */
     gint64 bytes;
     guint64 n_moved;
-    double before; /* balancedness, by the load it was planned on */
-    double *load;  /* [L][E] */
+    guint n_windows;   /* that were asked for */
+    guint64 n_steps;   /* of all of them */
+    double before;     /* balancedness, by the load it was planned on */
+    double *load;      /* [L][E] */
+    gboolean *is_busy; /* [L], whether the layer had any load */
+    double *windows;   /* nullable [n_windows][L][E] */
+    EepEplbWorth worth;
+    EepTime stalled_at; /* no step has run for it since; EEP_TIME_NEVER: steps run */
 } EepReshuffle;
 
 struct EepPool {
@@ -73,6 +79,7 @@ struct EepPool {
     EepEplb *eplb;
     EepReshuffle reshuffle;
     double imbalance;
+    double all2all_share; /* of the step then */
     EepTime imbalance_at;
     gboolean is_eplb_suspended;
     /* resize */

@@ -14,7 +14,10 @@ void eep_eplb_options_init(EepEplbOptions *options)
                                 .num_redundant_experts = 0,
                                 .use_async = TRUE,
                                 .log_balancedness = FALSE,
-                                .log_balancedness_interval = 1};
+                                .log_balancedness_interval = 1,
+                                .trigger = EEP_EPLB_TRIGGER_INTERVAL,
+                                .trigger_threshold = 0.9,
+                                .trigger_windows = 2};
 }
 
 static gboolean check_options(const EepEplbOptions *options, const EepEplbShape *shape,
@@ -26,10 +29,13 @@ static gboolean check_options(const EepEplbOptions *options, const EepEplbShape 
                     shape->n_layers, shape->n_experts, shape->n_ranks, shape->n_groups);
         return FALSE;
     }
-    if (options->step_interval == 0 || options->log_balancedness_interval == 0) {
+    if (!options->step_interval || !options->log_balancedness_interval ||
+        !options->trigger_windows) {
         g_set_error(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_SIZES,
-                    "step_interval (%u) and log_balancedness_interval (%u) must be at least 1",
-                    options->step_interval, options->log_balancedness_interval);
+                    "step_interval (%u), log_balancedness_interval (%u) and trigger_windows (%u) "
+                    "must be at least 1",
+                    options->step_interval, options->log_balancedness_interval,
+                    options->trigger_windows);
         return FALSE;
     }
     if (!options->enabled && options->num_redundant_experts > 0) {
@@ -82,6 +88,13 @@ static guint nodes_for(const EepEplb *eplb, guint n_ranks)
     return n_ranks % n_nodes == 0 ? n_nodes : 1;
 }
 
+static guint64 interval_of(const EepEplbOptions *options)
+{
+    if (options->trigger == EEP_EPLB_TRIGGER_INTERVAL)
+        return options->step_interval;
+    return MAX(1, options->check_interval ? options->check_interval : options->window_size);
+}
+
 static EepEplbProblem problem_for(const EepEplb *eplb, guint n_ranks)
 {
     return (EepEplbProblem){.n_layers = eplb->shape.n_layers,
@@ -115,9 +128,12 @@ EepEplb *eep_eplb_new(const EepEplbOptions *options, const EepEplbShape *shape, 
     eplb->placement = eep_placement_new(shape->n_layers, shape->n_experts, shape->n_ranks, S);
     if (!options->enabled)
         place_linear(eplb->placement);
+    eep_eplb_trigger_init(&eplb->trigger, options->trigger, options->trigger_threshold,
+                          options->trigger_windows);
     /* vLLM starts at three quarters, so that the first rearrangement comes early. */
-    eplb->counter = options->step_interval - options->step_interval / 4;
-    eplb->due_at = options->enabled ? options->step_interval : NEVER;
+    eplb->interval = interval_of(options);
+    eplb->counter = eplb->interval - eplb->interval / 4;
+    eplb->due_at = options->enabled ? eplb->interval : NEVER;
     if (!eep_eplb_check_ranks(eplb, shape->n_ranks, error))
         return NULL;
     return g_steal_pointer(&eplb);
@@ -154,8 +170,7 @@ gboolean eep_eplb_recording(const EepEplb *eplb)
 {
     g_return_val_if_fail(eplb != NULL, FALSE);
     return eplb->options.enabled &&
-           (eplb->counter + eplb->options.window_size >= eplb->options.step_interval ||
-            eep_eplb_log_due(eplb));
+           (eplb->counter + eplb->options.window_size >= eplb->interval || eep_eplb_log_due(eplb));
 }
 
 gboolean eep_eplb_log_due(const EepEplb *eplb)
@@ -165,12 +180,31 @@ gboolean eep_eplb_log_due(const EepEplb *eplb)
            eplb->counter % eplb->options.log_balancedness_interval == 0;
 }
 
-static void end_rearrangement(EepEplb *eplb)
+void eep_eplb_note_step(EepEplb *eplb, guint64 step)
+{
+    g_return_if_fail(eplb != NULL && step >= eplb->recorded_to);
+    if (!eep_eplb_recording(eplb))
+        return;
+    if (step != eplb->recorded_to)
+        eplb->recorded_from = step;
+    eplb->recorded_to = step + 1;
+}
+
+void eep_eplb_window(const EepEplb *eplb, guint64 *ret_from, guint64 *ret_to)
+{
+    g_return_if_fail(eplb != NULL && ret_from != NULL && ret_to != NULL);
+    const guint64 to = eplb->recorded_to, window = eplb->options.window_size;
+    *ret_from = MAX(eplb->recorded_from, to > window ? to - window : 0);
+    *ret_to = to;
+}
+
+static void forget_target(EepEplb *eplb)
 {
     g_clear_pointer(&eplb->target, eep_placement_free);
     g_clear_pointer(&eplb->migration, eep_migration_free);
     eplb->next_layer = 0;
-    eplb->due_at = eplb->options.enabled ? eplb->options.step_interval : NEVER;
+    eplb->is_moving = FALSE;
+    eplb->due_at = eplb->options.enabled ? eplb->interval : NEVER;
 }
 
 static void note_made(EepEplb *eplb, guint64 load_version, guint n_ranks)
@@ -180,11 +214,14 @@ static void note_made(EepEplb *eplb, guint64 load_version, guint n_ranks)
     eplb->made_generation = eplb->placement->generation;
 }
 
-static gboolean made_already(const EepEplb *eplb, guint64 load_version, guint n_ranks)
+/* A policy that was stopped by the limit of moves goes on from where it came to. */
+static gboolean made_already(const EepEplb *eplb, const EepEplbRequest *request)
 {
-    return load_version != 0 && load_version == eplb->made_from_load &&
-           n_ranks == eplb->made_for_ranks && n_ranks == eplb->placement->n_ranks &&
-           eplb->placement->generation == eplb->made_generation;
+    return request->load_version != 0 && request->load_version == eplb->made_from_load &&
+           request->n_ranks == eplb->made_for_ranks &&
+           request->n_ranks == eplb->placement->n_ranks &&
+           eplb->placement->generation == eplb->made_generation &&
+           (!eplb->policy->limits_moves || request->max_moves < 0);
 }
 
 /* The first n_slots columns of every layer. */
@@ -213,7 +250,7 @@ static EepPlacement *widen_map(const EepPlacement *present, const gint32 *map, g
 
 static gboolean refuse_while_running(const EepEplb *eplb, GError **error)
 {
-    if (!eep_eplb_running(eplb))
+    if (eplb->target == NULL)
         return TRUE;
     g_set_error(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_BUSY,
                 "an EPLB rearrangement is under way (%u of %u layers done): drain it first",
@@ -221,53 +258,70 @@ static gboolean refuse_while_running(const EepEplb *eplb, GError **error)
     return FALSE;
 }
 
-gboolean eep_eplb_begin(EepEplb *eplb, const double *load, guint64 load_version,
-                        guint n_ranks_target, GError **error)
+gboolean eep_eplb_plan(EepEplb *eplb, const EepEplbRequest *request, GError **error)
 {
-    g_return_val_if_fail(eplb != NULL && load != NULL, FALSE);
+    g_return_val_if_fail(eplb != NULL && request != NULL && request->load != NULL, FALSE);
     if (!refuse_while_running(eplb, error))
         return FALSE;
-    if (made_already(eplb, load_version, n_ranks_target)) {
+    if (made_already(eplb, request)) {
         eplb->counter = 0;
         return TRUE;
     }
-    if (n_ranks_target > eplb->placement->n_ranks) {
+    if (request->n_ranks > eplb->placement->n_ranks) {
         g_set_error(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_RANKS,
                     "cannot place experts on %u ranks: the group has %u, widen it first",
-                    n_ranks_target, eplb->placement->n_ranks);
+                    request->n_ranks, eplb->placement->n_ranks);
         return FALSE;
     }
-    if (!eep_eplb_check_ranks(eplb, n_ranks_target, error))
+    if (!eep_eplb_check_ranks(eplb, request->n_ranks, error))
         return FALSE;
 
-    EepEplbProblem problem = problem_for(eplb, n_ranks_target);
+    EepEplbProblem problem = problem_for(eplb, request->n_ranks);
     g_autofree gint32 *present = copy_columns(eplb->placement, problem.n_replicas);
     g_autofree gint32 *map = g_new(gint32, (gsize)problem.n_layers * problem.n_replicas);
-    problem.weight = load;
+    problem.weight = request->load;
+    problem.n_windows = request->windows ? request->n_windows : 0;
+    problem.windows = request->windows;
     problem.old_phy2log = present;
+    problem.max_moves = request->max_moves;
     if (!eep_eplb_place(eplb->policy, &problem, map, error))
         return FALSE;
 
     eplb->target = widen_map(eplb->placement, map, problem.n_replicas);
     eplb->migration = eep_migration_new(eplb->placement, eplb->target);
-    eplb->target_ranks = n_ranks_target;
-    eplb->target_load_version = load_version;
-    eplb->due_at = NEVER;
+    eplb->target_ranks = request->n_ranks;
+    eplb->target_load_version = request->load_version;
     eplb->counter = 0;
-    if (eplb->migration->n_changed == 0)
-        eep_eplb_commit_all(eplb);
+    if (eplb->migration->n_changed == 0) {
+        note_made(eplb, request->load_version, request->n_ranks);
+        forget_target(eplb);
+    }
     return TRUE;
+}
+
+void eep_eplb_start_moves(EepEplb *eplb)
+{
+    g_return_if_fail(eplb != NULL && eep_eplb_has_plan(eplb));
+    eplb->is_moving = TRUE;
+    eplb->due_at = NEVER;
+    eep_eplb_trigger_reset(&eplb->trigger);
+}
+
+void eep_eplb_drop_plan(EepEplb *eplb)
+{
+    g_return_if_fail(eplb != NULL && eep_eplb_has_plan(eplb));
+    forget_target(eplb);
 }
 
 const EepExpertTransfer *eep_eplb_transfers(const EepEplb *eplb, guint layer, guint *ret_n)
 {
-    g_return_val_if_fail(eplb != NULL && eep_eplb_running(eplb), NULL);
+    g_return_val_if_fail(eplb != NULL && eplb->migration != NULL, NULL);
     return eep_migration_layer(eplb->migration, layer, ret_n);
 }
 
 const EepMigration *eep_eplb_migration(const EepEplb *eplb)
 {
-    g_return_val_if_fail(eplb != NULL && eep_eplb_running(eplb), NULL);
+    g_return_val_if_fail(eplb != NULL && eplb->migration != NULL, NULL);
     return eplb->migration;
 }
 
@@ -279,7 +333,7 @@ void eep_eplb_commit_layer(EepEplb *eplb, guint layer)
     if (eplb->next_layer < eplb->shape.n_layers)
         return;
     note_made(eplb, eplb->target_load_version, eplb->target_ranks);
-    end_rearrangement(eplb);
+    forget_target(eplb);
 }
 
 void eep_eplb_commit_all(EepEplb *eplb)
@@ -295,7 +349,7 @@ guint eep_eplb_drain(EepEplb *eplb)
     if (!eep_eplb_running(eplb))
         return 0;
     const guint dropped = eplb->shape.n_layers - eplb->next_layer;
-    end_rearrangement(eplb);
+    forget_target(eplb);
     return dropped;
 }
 

@@ -1,41 +1,53 @@
-/* EPLB of one pool: vLLM's cadence, its options, the placement and a rearrangement under way.
+/* EPLB of one pool: when to look at the load, the placement, a plan for another and its moves.
  *
- * It decides when a rearrangement is due and what it moves; it does not move anything, keeps no
+ * It decides when a look is due and what a rearrangement moves; it does not move anything, keeps no
  * loads and knows no time but steps. The caller counts every forward, reads the load from the
- * backend when one is due, moves the transfers of one layer after the other and commits each layer
- * at a step boundary:
+ * backend when a look is due, asks the trigger whether it calls for a plan and whether the plan is
+ * worth it, moves the transfers of one layer after the other and commits each layer at a step
+ * boundary:
  *
- *     if (eep_eplb_count_step(eplb))                          every forward, dummy ones too
- *         ... load arrives ... eep_eplb_begin(eplb, load, version, n_ranks, &error);
- *     while (eep_eplb_running(eplb))                          async: one layer per step; sync: all
- * at once move eep_eplb_transfers(eplb, layer), then eep_eplb_commit_layer(eplb, layer);
+ *     eep_eplb_note_step(eplb, step);
+ *     if (eep_eplb_count_step(eplb))                      every forward, dummy ones too
+ *         ... load of eep_eplb_window() arrives ... eep_eplb_plan(eplb, &request, &error);
+ *     if (eep_eplb_has_plan(eplb))
+ *         eep_eplb_start_moves(eplb), or eep_eplb_drop_plan(eplb);
+ *     while (eep_eplb_running(eplb))                      async: a layer per step; sync: all at
+ * once move eep_eplb_transfers(eplb, layer), then eep_eplb_commit_layer(eplb, layer);
  *
- * A resize drains, then: up = widen, begin(new size); down = begin(new size), commit all, shrink.
- * While a resize runs vLLM suppresses EPLB: the caller does not count. Owns the placement. One
- * thread, deterministic, no global state. Cadence: vllm/distributed/eplb/eplb_state.py. */
+ * Looks: with the trigger `interval` every step_interval steps, which is vLLM's cadence; with the
+ * others every check_interval. The counter starts at three quarters, so that the first comes early.
+ * A resize drains, then: up = widen, plan(new size); down = plan(new size), commit all, shrink; no
+ * trigger is asked. While a resize runs vLLM suppresses EPLB: the caller does not count. Owns the
+ * placement. One thread, deterministic, no global state. Cadence and recording:
+ * vllm/distributed/eplb/eplb_state.py. */
 #ifndef EEP_CORE_EPLB_EPLB_H
 #define EEP_CORE_EPLB_EPLB_H
 
 #include "core/eplb/migration.h"
 #include "core/eplb/placement.h"
 #include "core/eplb/policy.h"
+#include "core/eplb/trigger.h"
 
 G_BEGIN_DECLS
 
-/* vLLM's EPLBConfig, with its names and defaults. */
+/* vLLM's EPLBConfig, with its names and defaults; the triggers are ours. */
 typedef struct {
     gboolean enabled;            /* enable_eplb; off: placement is fixed, no redundant experts */
     const char *policy;          /* name or alias, read only by eep_eplb_new() */
-    guint window_size;           /* steps of load that a rearrangement looks at */
+    guint window_size;           /* steps of load that a look takes in */
     guint step_interval;         /* steps between rearrangements, >= 1 */
     guint num_redundant_experts; /* slots beyond one per expert, over all ranks, at launch */
     gboolean use_async;          /* layer by layer between steps; else all while serving stands */
     gboolean log_balancedness;
     guint log_balancedness_interval; /* steps, >= 1 */
+    EepEplbTriggerKind trigger;
+    double trigger_threshold; /* see trigger.h */
+    guint trigger_windows;    /* >= 1 */
+    guint check_interval;     /* steps between looks but of the trigger interval; 0: window_size */
 } EepEplbOptions;
 
 /* enabled off, policy "default", window 1000, interval 3000, no redundant experts, async on,
- * logging off, every 1. */
+ * logging off, every 1; trigger interval, 0.9, 2 windows, check interval 0. */
 void eep_eplb_options_init(EepEplbOptions *options);
 
 /* What model and deployment give. */
@@ -47,17 +59,33 @@ typedef struct {
     guint ranks_per_node; /* GPUs of the EP group on one host, 0 = all on one host */
 } EepEplbShape;
 
+/* What a placement is asked for. Arrays are borrowed for the call. */
+typedef struct {
+    const double *load;    /* [L][E], >= 0 */
+    guint n_windows;       /* pieces of time that the load is also known for; 0: the sum alone */
+    const double *windows; /* nullable [n_windows][L][E], for policies that read them */
+    guint64 load_version;  /* 0, or equal only for loads that are proportional to each other */
+    guint n_ranks;         /* the first ones get the experts: at most the present number; fewer
+                              before ranks leave */
+    gint64 max_moves;      /* EEP_EPLB_MOVES_AUTO, or experts moved at most, for policies that limit
+                              moves */
+} EepEplbRequest;
+
 typedef struct {
     /*< private >*/
-    guint64 counter; /* steps since the last rearrangement was due */
-    guint64 due_at;  /* step_interval, or never while disabled or a rearrangement runs */
+    guint64 counter;  /* steps since the last look was due */
+    guint64 due_at;   /* interval, or never while disabled or a rearrangement runs */
+    guint64 interval; /* steps between looks, >= 1 */
+    guint64 recorded_from, recorded_to; /* the last steps in a row that were recorded */
     EepEplbOptions options;
     EepEplbShape shape;
     const EepEplbPolicy *policy;
+    EepEplbTrigger trigger;
     EepPlacement *placement;
-    EepPlacement *target;    /* of the running rearrangement, in the present numbering; else NULL */
+    EepPlacement *target;    /* planned or being moved to, in the present numbering; else NULL */
     EepMigration *migration; /* likewise */
-    guint next_layer;        /* first layer not committed */
+    gboolean is_moving;
+    guint next_layer; /* first layer not committed */
     guint target_ranks;
     guint64 target_load_version;
     guint64 made_from_load;  /* load version of the present placement, 0 = unknown */
@@ -72,9 +100,9 @@ typedef struct {
 EepEplb *eep_eplb_new(const EepEplbOptions *options, const EepEplbShape *shape, GError **error);
 void eep_eplb_free(EepEplb *eplb); /* NULL is allowed */
 
-/* Counts one forward; TRUE = a rearrangement is due now, and counting starts again from 0. While
- * one still runs nothing is due; counting goes on, so the next is due with the first step after its
- * end. */
+/* Counts one forward; TRUE = a look is due now, and counting starts again from 0. While a
+ * rearrangement still runs nothing is due; counting goes on, so the next is due with the first step
+ * after its end. */
 static inline gboolean eep_eplb_count_step(EepEplb *eplb)
 {
     if (G_LIKELY(++eplb->counter < eplb->due_at))
@@ -90,25 +118,46 @@ guint64 eep_eplb_steps_until_due(const EepEplb *eplb);
 /* n times eep_eplb_count_step(), n <= eep_eplb_steps_until_due(); the last call's result. */
 gboolean eep_eplb_count_steps(EepEplb *eplb, guint64 n);
 
-/* Whether the next forward records expert loads: the next rearrangement is at most window_size
- * steps away, or the balancedness of this forward is to be logged. */
+/* Whether the next forward records expert loads: the next look is at most window_size steps away,
+ * or the balancedness of this forward is to be logged. */
 gboolean eep_eplb_recording(const EepEplb *eplb);
+
+/* The forward that is counted next is this step of the caller's: remembers whether it was recorded.
+ * Steps ascend. */
+void eep_eplb_note_step(EepEplb *eplb, guint64 step);
+
+/* Steps [from, to) whose loads count: the last ones in a row that were recorded, window_size of
+ * them at most. Empty before any was. Like vLLM's ring buffer it outlives a look: a resize between
+ * two looks is planned by the window of the one before. */
+void eep_eplb_window(const EepEplb *eplb, guint64 *ret_from, guint64 *ret_to);
 
 /* Whether the next forward's balancedness is to be logged (an all-reduce of its own in vLLM). */
 gboolean eep_eplb_log_due(const EepEplb *eplb);
 
-/* Computes the placement for the first n_ranks_target ranks (at most the present number; fewer
- * before ranks leave) and the transfers to it. load [L][E], >= 0. load_version: 0, or a number that
- * is equal only for loads that are proportional to each other; when it and the target size are
- * those that made the present placement, nothing is computed. TRUE: eep_eplb_running() tells
- * whether there is anything to do; when no layer changes, it is over already. The counter is 0
- * afterwards. FALSE leaves everything as it was. */
-gboolean eep_eplb_begin(EepEplb *eplb, const double *load, guint64 load_version,
-                        guint n_ranks_target, GError **error);
+/* Computes a placement and the transfers to it. When version and size are those that made the
+ * present placement, nothing is computed. TRUE: eep_eplb_has_plan() tells whether there is anything
+ * to do. The counter is 0 afterwards. FALSE leaves everything as it was. */
+gboolean eep_eplb_plan(EepEplb *eplb, const EepEplbRequest *request, GError **error);
+
+/* A plan waits for one of the two: its moves begin, or it is forgotten, which changes nothing but
+ * the trigger's and the cadence's counters. */
+static inline gboolean eep_eplb_has_plan(const EepEplb *eplb)
+{
+    return eplb->target != NULL && !eplb->is_moving;
+}
+
+void eep_eplb_start_moves(EepEplb *eplb);
+void eep_eplb_drop_plan(EepEplb *eplb);
 
 static inline gboolean eep_eplb_running(const EepEplb *eplb)
 {
-    return eplb->target != NULL;
+    return eplb->is_moving;
+}
+
+/* The placement that is planned or being moved to; slots of ranks that leave are empty. */
+static inline const EepPlacement *eep_eplb_target(const EepEplb *eplb)
+{
+    return eplb->target;
 }
 
 /* The layer to move and commit next; only while running. */
@@ -117,8 +166,8 @@ static inline guint eep_eplb_next_layer(const EepEplb *eplb)
     return eplb->next_layer;
 }
 
-/* Transfers of one layer; the whole migration for totals. Valid until the rearrangement ends; only
- * while running. */
+/* Transfers of one layer; the whole migration for totals. Valid until the plan is dropped or the
+ * rearrangement ends; only with a plan or while running. */
 const EepExpertTransfer *eep_eplb_transfers(const EepEplb *eplb, guint layer, guint *ret_n);
 const EepMigration *eep_eplb_migration(const EepEplb *eplb);
 
@@ -142,7 +191,14 @@ gboolean eep_eplb_widen(EepEplb *eplb, guint new_ranks, GError **error);
  * refuses, and when an expert would be lost because nothing was moved off the leaving ranks. */
 gboolean eep_eplb_shrink(EepEplb *eplb, guint new_ranks, GError **error);
 
-/* Changing it (dead ranks: eep_placement_map_ranks()) is allowed while no rearrangement runs. */
+/* To be asked at a look; starting moves resets it. */
+static inline EepEplbTrigger *eep_eplb_trigger(EepEplb *eplb)
+{
+    return &eplb->trigger;
+}
+
+/* Changing it (dead ranks: eep_placement_map_ranks()) is allowed without a plan and
+ * while no rearrangement runs. */
 static inline EepPlacement *eep_eplb_placement(EepEplb *eplb)
 {
     return eplb->placement;
@@ -156,6 +212,11 @@ static inline const EepEplbOptions *eep_eplb_options(const EepEplb *eplb)
 
 /* Redundant experts at the present size: S * ranks - E. */
 guint eep_eplb_num_redundant(const EepEplb *eplb);
+
+static inline const EepEplbPolicy *eep_eplb_policy(const EepEplb *eplb)
+{
+    return eplb->policy;
+}
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepEplb, eep_eplb_free)
 

@@ -1,5 +1,7 @@
 #include "core/eplb/packing.h"
 
+#include "core/eplb/float_sum.h"
+
 #include <string.h>
 
 #define INSERTION_RUN 8
@@ -102,6 +104,22 @@ static const Item *sort_items(EepEplbPacker *packer, guint n)
     return from;
 }
 
+static const Item *sort_falling(EepEplbPacker *packer, const double *weight, guint n)
+{
+    for (guint i = 0; i < n; i++)
+        packer->items[i] = (Item){-weight[i], (gint32)i};
+    return sort_items(packer, n);
+}
+
+void eep_eplb_packer_order(EepEplbPacker *packer, const double *weight, guint n_items,
+                           gint32 *ret_order)
+{
+    g_return_if_fail(packer != NULL && n_items <= packer->max_items);
+    const Item *order = sort_falling(packer, weight, n_items);
+    for (guint i = 0; i < n_items; i++)
+        ret_order[i] = order[i].index;
+}
+
 void eep_eplb_packer_pack(EepEplbPacker *packer, const double *weight, guint n_items, guint n_packs,
                           gint32 *ret_position)
 {
@@ -113,9 +131,7 @@ void eep_eplb_packer_pack(EepEplbPacker *packer, const double *weight, guint n_i
             ret_position[i] = (gint32)i;
         return;
     }
-    for (guint i = 0; i < n_items; i++)
-        packer->items[i] = (Item){-weight[i], (gint32)i};
-    const Item *order = sort_items(packer, n_items);
+    const Item *order = sort_falling(packer, weight, n_items);
 
     Item *heap =
         packer->heap; /* the packs that are not full, by sum; ascending indices are a heap */
@@ -166,7 +182,7 @@ void eep_eplb_packer_replicate(EepEplbPacker *packer, const double *weight, guin
 typedef struct {
     guint n_experts, n_groups, n_nodes, n_ranks, n_replicas;
     EepEplbPacker *packer;
-    double *weight;     /* [E], rounded to float32 */
+    float *weight;      /* [E] */
     double *group_load; /* [G] */
     gint32 *group_at;   /* [G], node * G/N + place within the node */
     gint32 *mlog2log;   /* [E] */
@@ -180,14 +196,11 @@ typedef struct {
 static void pack_groups(Balance *b)
 {
     const guint size = b->n_experts / b->n_groups;
+    const gboolean is_torch = b->packer->precision == EEP_EPLB_FLOAT32;
     for (guint group = 0; group < b->n_groups; group++) {
-        /* torch and numpy add in orders of their own; the correctly rounded sum differs from
-         * neither while sums stay below 2^24, and by less than they differ from each other above
-         * it. */
-        double sum = 0.0;
-        for (guint i = 0; i < size; i++)
-            sum += b->weight[group * size + i];
-        b->group_load[group] = (double)(float)sum;
+        const float *load = b->weight + (gsize)group * size;
+        b->group_load[group] =
+            is_torch ? eep_float_sum_torch(load, size) : eep_float_sum_numpy(load, size);
     }
     eep_eplb_packer_pack(b->packer, b->group_load, b->n_groups, b->n_nodes, b->group_at);
     for (guint group = 0; group < b->n_groups; group++)
@@ -213,22 +226,18 @@ static void place_node(Balance *b, const gint32 *mlog2log, gint32 *ret_phy2log)
 static void place_layer(Balance *b, const double *weight, gint32 *ret_phy2log)
 {
     for (guint i = 0; i < b->n_experts; i++)
-        b->weight[i] = (double)(float)weight[i];
+        b->weight[i] = (float)weight[i];
     pack_groups(b);
     for (guint node = 0; node < b->n_nodes; node++)
         place_node(b, b->mlog2log + node * (b->n_experts / b->n_nodes),
                    ret_phy2log + node * (b->n_replicas / b->n_nodes));
 }
 
-static gboolean choose_hierarchy(const EepEplbProblem *p, Balance *ret_balance, GError **error)
+gboolean eep_eplb_choose_hierarchy(const EepEplbProblem *p, guint *ret_n_groups, guint *ret_n_nodes,
+                                   GError **error)
 {
-    *ret_balance = (Balance){.n_experts = p->n_experts,
-                             .n_groups = p->n_groups,
-                             .n_nodes = p->n_nodes,
-                             .n_ranks = p->n_ranks,
-                             .n_replicas = p->n_replicas};
     if (p->n_groups % p->n_nodes != 0) {
-        ret_balance->n_groups = ret_balance->n_nodes = 1;
+        *ret_n_groups = *ret_n_nodes = 1;
         return TRUE;
     }
     if (p->n_experts % p->n_groups != 0) {
@@ -241,25 +250,30 @@ static gboolean choose_hierarchy(const EepEplbProblem *p, Balance *ret_balance, 
                     "%u ranks do not divide evenly over %u nodes", p->n_ranks, p->n_nodes);
         return FALSE;
     }
+    *ret_n_groups = p->n_groups;
+    *ret_n_nodes = p->n_nodes;
     return TRUE;
 }
 
 gboolean eep_eplb_place_balanced(const EepEplbProblem *problem, EepEplbPrecision precision,
                                  gint32 *ret_phy2log, GError **error)
 {
-    Balance b;
-    if (!choose_hierarchy(problem, &b, error))
+    Balance b = {.n_experts = problem->n_experts,
+                 .n_ranks = problem->n_ranks,
+                 .n_replicas = problem->n_replicas};
+    if (!eep_eplb_choose_hierarchy(problem, &b.n_groups, &b.n_nodes, error))
         return FALSE;
 
     const guint E = b.n_experts, slots = b.n_replicas / b.n_nodes;
     g_autoptr(EepEplbPacker) packer = eep_eplb_packer_new(b.n_replicas, precision);
-    g_autofree double *loads = g_new(double, (gsize)2 * E + b.n_groups + slots);
+    g_autofree float *weight = g_new(float, E);
+    g_autofree double *loads = g_new(double, (gsize)E + b.n_groups + slots);
     g_autofree gint32 *maps = g_new(gint32, (gsize)2 * E + b.n_groups + 2 * slots);
     b.packer = packer;
-    b.weight = loads;
-    b.node_load = loads + E;
-    b.group_load = loads + 2 * E;
-    b.slot_load = loads + 2 * E + b.n_groups;
+    b.weight = weight;
+    b.node_load = loads;
+    b.group_load = loads + E;
+    b.slot_load = loads + E + b.n_groups;
     b.mlog2log = maps;
     b.count = maps + E;
     b.group_at = maps + 2 * E;

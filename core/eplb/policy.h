@@ -58,6 +58,8 @@ typedef struct {
 
 extern const EepEplbPolicy eep_eplb_policy_naive;
 extern const EepEplbPolicy eep_eplb_policy_deepseek;
+extern const EepEplbPolicy eep_eplb_policy_deepseek_vec;
+extern const EepEplbPolicy eep_eplb_policy_elasticity_aware;
 extern const EepEplbPolicy eep_eplb_policy_vllm;
 
 /* By name or alias ("default" is vllm, as in vLLM's own configuration); NULL with the known names
@@ -68,8 +70,7 @@ const EepEplbPolicy *eep_eplb_policy_find(const char *name, GError **error);
 const EepEplbPolicy *const *eep_eplb_policy_list(guint *ret_n);
 
 /* What every policy demands: sizes > 0, R a multiple of D, slots of active ranks >= E, loads
- * finite,
- * >= 0 and in float32's range, old_phy2log in [-1, E). */
+ * finite, >= 0 and in float32's range, old_phy2log in [-1, E). */
 gboolean eep_eplb_problem_check(const EepEplbProblem *problem, GError **error);
 
 /* Ranks that serve, and the slots on them. */

@@ -68,7 +68,8 @@ void eep_backend_no_move(EepBackend *self, const EepMove *move)
                     EEP_DONE_REFUSED);
 }
 
-void eep_backend_no_read_load(EepBackend *self, const EepOp *op, guint64 from_step, guint64 to_step)
+void eep_backend_no_read_load(EepBackend *self, const EepOp *op, guint64 from_step, guint64 to_step,
+                              guint n_windows)
 {
     eep_backend_end(self, op, EEP_OP_READ_LOAD, EEP_DONE_REFUSED);
 }

@@ -63,6 +63,11 @@ typedef struct {
         prefill_query_key_pairs; /* sum over chunks of q*c + q(q+1)/2; c = tokens computed before */
 } EepEngineWork;
 
+/* Tokens of one request class (core/skew.h) in a step, all engines. */
+typedef struct {
+    guint32 n_decodes, n_prefill_tokens;
+} EepClassTokens;
+
 typedef struct {
     EepOp op;
     guint n_engines;
@@ -72,6 +77,8 @@ typedef struct {
     guint32 max_steps; /* >= 1; more: the same batch with decodes growing by one a step */
     EepTime horizon;   /* stop at the first boundary at or after it */
     gboolean is_dummy; /* no engine has work (end of a wave, pause) */
+    guint n_classes;   /* request classes; of one (or 0) `work` says all */
+    const EepClassTokens *classes; /* [n_classes], sums over `work`; NULL with one class */
 } EepStepPlan;
 
 /* A piece of a resize, a start or a recovery that takes time on workers; its kinds are listed in
@@ -113,9 +120,18 @@ typedef struct {
 
 /* What a read_load that ended OK brings, as the event's blob. */
 typedef struct {
-    guint64 version; /* equal for loads that are proportional to each other; 0: unknown */
-    double tokens[]; /* [n_layers][n_experts], of the window */
+    guint64 version;   /* equal for loads that are proportional to each other, in the sum of the
+                          windows and in each that has any; 0: unknown */
+    guint64 n_windows; /* as asked for */
+    double tokens[];   /* [n_windows][n_layers][n_experts], in order of time */
 } EepLoadReport;
+
+/* Begin of window i of n, and the end of window i - 1, for the steps [from, to): all of
+ * (to - from) / n steps, rounded down, but the last, which takes the rest. */
+static inline guint64 eep_load_window_begin(guint64 from_step, guint64 to_step, guint n, guint i)
+{
+    return i < n ? from_step + (to_step - from_step) / n * i : to_step;
+}
 
 /* Payload of EEP_EVENT_OP_DONE: a = id, b = kind | done << 8 | worker << 32, c = epoch | n_steps
  * << 32. blob: for a read_load that ended OK, an EepLoadReport; for a
@@ -153,7 +169,10 @@ typedef struct {
                         const EepStepPlan *plan); /* in order; begins when the one before ended */
     void (*start_phase)(EepBackend *self, const EepPhase *phase);
     void (*move)(EepBackend *self, const EepMove *move);
-    void (*read_load)(EepBackend *self, const EepOp *op, guint64 from_step, guint64 to_step);
+    /* Tokens of each expert in the steps [from_step, to_step), cut into n_windows >= 1 pieces of
+     * time (eep_load_window_begin()). Steps that were not recorded count as none. */
+    void (*read_load)(EepBackend *self, const EepOp *op, guint64 from_step, guint64 to_step,
+                      guint n_windows);
     /* stop */
     void (*abort)(EepBackend *self, const EepOp *op, const EepScope *scope);
 } EepBackendOps;
@@ -167,8 +186,8 @@ struct EepBackend {
  */
 void eep_backend_no_start_phase(EepBackend *self, const EepPhase *phase);
 void eep_backend_no_move(EepBackend *self, const EepMove *move);
-void eep_backend_no_read_load(EepBackend *self, const EepOp *op, guint64 from_step,
-                              guint64 to_step);
+void eep_backend_no_read_load(EepBackend *self, const EepOp *op, guint64 from_step, guint64 to_step,
+                              guint n_windows);
 void eep_backend_no_abort(EepBackend *self, const EepOp *op, const EepScope *scope);
 
 /* For backends: ends the whole operation at `now` with no steps and no blob, in the calling order.

@@ -19,7 +19,8 @@ typedef struct {
 
     guint32 max_steps;
     EepTime horizon;
-    EepScope scope; /* aborts */
+    guint n_windows; /* load reads */
+    EepScope scope;  /* aborts */
 } Checked;
 
 typedef struct {
@@ -166,13 +167,31 @@ static void check_step(Check *self, const Checked *checked, const EepCompletion 
         check_leap(self, checked, completion, event);
 }
 
+static void check_load(Check *self, const Checked *checked, GBytes *blob, gsize n_bytes)
+{
+    const gsize header = sizeof(EepLoadReport),
+                window = MAX(1, checked->n_windows) * sizeof(double);
+    const EepLoadReport *load = blob != NULL ? g_bytes_get_data(blob, NULL) : NULL;
+    if (n_bytes <= header || (n_bytes - header) % window != 0)
+        report(self, checked, "ends ok with %" G_GSIZE_FORMAT " bytes for %u windows of counts",
+               n_bytes, checked->n_windows);
+    else if (load->n_windows != checked->n_windows)
+        report(self, checked, "brings %" G_GUINT64_FORMAT " windows instead of %u", load->n_windows,
+               checked->n_windows);
+    else
+        for (gsize i = 0; i < (n_bytes - header) / sizeof(double); i++)
+            if (!(load->tokens[i] >= 0.0 && load->tokens[i] <= G_MAXDOUBLE)) { /* true for NaN */
+                report(self, checked, "count %" G_GSIZE_FORMAT " is %g", i, load->tokens[i]);
+                return;
+            }
+}
+
 static void check_blob(Check *self, const Checked *checked, const EepCompletion *completion,
                        const EepEvent *event)
 {
     gsize n_bytes = event->blob != NULL ? g_bytes_get_size(event->blob) : 0;
     if (completion->kind == EEP_OP_READ_LOAD && completion->done == EEP_DONE_OK) {
-        if (n_bytes == 0 || n_bytes % sizeof(double) != 0)
-            report(self, checked, "ends ok with %" G_GSIZE_FORMAT " bytes of counts", n_bytes);
+        check_load(self, checked, event->blob, n_bytes);
     } else if (completion->done != EEP_DONE_OK && n_bytes % sizeof(EepWorkerId) != 0) {
         report(self, checked, "%" G_GSIZE_FORMAT " bytes are no list of suspects", n_bytes);
     }
@@ -338,11 +357,15 @@ static void check_move(EepBackend *backend, const EepMove *move)
 }
 
 static void check_read_load(EepBackend *backend, const EepOp *op, guint64 from_step,
-                            guint64 to_step)
+                            guint64 to_step, guint n_windows)
 {
     Check *self = (Check *)backend;
-    begin(self, op, EEP_OP_READ_LOAD);
-    self->inner->ops->read_load(self->inner, op, from_step, to_step);
+    begin(self, op, EEP_OP_READ_LOAD)->n_windows = n_windows;
+    if (n_windows == 0 || from_step > to_step)
+        report(self, NULL,
+               "load of steps %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " read in %u windows",
+               from_step, to_step, n_windows);
+    self->inner->ops->read_load(self->inner, op, from_step, to_step, n_windows);
 }
 
 static void check_abort_op(EepBackend *backend, const EepOp *op, const EepScope *scope)

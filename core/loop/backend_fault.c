@@ -156,11 +156,11 @@ static void fault_move(EepBackend *backend, const EepMove *move)
 }
 
 static void fault_read_load(EepBackend *backend, const EepOp *op, guint64 from_step,
-                            guint64 to_step)
+                            guint64 to_step, guint n_windows)
 {
     Fault *self = (Fault *)backend;
     if (!begin(self, op, EEP_OP_READ_LOAD))
-        self->inner->ops->read_load(self->inner, op, from_step, to_step);
+        self->inner->ops->read_load(self->inner, op, from_step, to_step, n_windows);
 }
 
 static void fault_abort(EepBackend *backend, const EepOp *op, const EepScope *scope)

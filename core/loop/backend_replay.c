@@ -33,7 +33,7 @@ static void replay_move(EepBackend *backend, const EepMove *move)
 }
 
 static void replay_read_load(EepBackend *backend, const EepOp *op, guint64 from_step,
-                             guint64 to_step)
+                             guint64 to_step, guint n_windows)
 {
 }
 

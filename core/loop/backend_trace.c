@@ -112,11 +112,11 @@ static void trace_move(EepBackend *backend, const EepMove *move)
 }
 
 static void trace_read_load(EepBackend *backend, const EepOp *op, guint64 from_step,
-                            guint64 to_step)
+                            guint64 to_step, guint n_windows)
 {
     Trace *self = (Trace *)backend;
     begin_span(self, op, EEP_OP_READ_LOAD, 0);
-    self->inner->ops->read_load(self->inner, op, from_step, to_step);
+    self->inner->ops->read_load(self->inner, op, from_step, to_step, n_windows);
 }
 
 static void trace_abort(EepBackend *backend, const EepOp *op, const EepScope *scope)

@@ -81,6 +81,20 @@ static gboolean bench_policy(guint config, const EepEplbPolicy *policy)
     return TRUE;
 }
 
+static gboolean plan_and_commit(EepEplb *eplb, const double *load, guint64 version)
+{
+    const EepEplbRequest request = {.load = load,
+                                    .load_version = version,
+                                    .n_ranks = eep_eplb_placement(eplb)->n_ranks,
+                                    .max_moves = EEP_EPLB_MOVES_AUTO};
+    if (!eep_eplb_plan(eplb, &request, NULL))
+        return FALSE;
+    if (eep_eplb_has_plan(eplb))
+        eep_eplb_start_moves(eplb);
+    eep_eplb_commit_all(eplb);
+    return TRUE;
+}
+
 /* What a due rearrangement costs: when popularity stands still, and when it has changed (plan and
  * commit). */
 static gboolean bench_rearrangement(gboolean stationary)
@@ -94,15 +108,13 @@ static gboolean bench_rearrangement(gboolean stationary)
     g_autoptr(EepEplb) eplb = eep_eplb_new(&options, &shape, NULL);
     g_autofree double *load = zipf_loads(shape.n_layers, shape.n_experts + 1);
     double ms[N_RUNS];
-    if (!eplb || !eep_eplb_begin(eplb, load, 1, shape.n_ranks, NULL))
+    if (!eplb || !plan_and_commit(eplb, load, 1))
         return FALSE;
-    eep_eplb_commit_all(eplb);
     for (guint run = 0; run < N_RUNS; run++) {
         const gint64 start_us = g_get_monotonic_time();
         const guint shift = stationary ? 0 : (run + 1) % shape.n_layers;
-        if (!eep_eplb_begin(eplb, load + shift, 1 + shift, shape.n_ranks, NULL))
+        if (!plan_and_commit(eplb, load + shift, 1 + shift))
             return FALSE;
-        eep_eplb_commit_all(eplb);
         ms[run] = elapsed_ms(start_us);
     }
     report(stationary ? "rearrange_stationary" : "rearrange_drifted",

@@ -290,12 +290,14 @@ static void read_after_step(World *world, const EepCompletion *completion)
     if (completion->kind != EEP_OP_STEP)
         return;
     EepOp op = new_op(world, EEP_OP_READ_LOAD, 0);
-    world->backend->ops->read_load(world->backend, &op, 0, 1);
+    world->backend->ops->read_load(world->backend, &op, 0, 1, 1);
+    op = new_op(world, EEP_OP_READ_LOAD, 0);
+    world->backend->ops->read_load(world->backend, &op, 0, 1, 3);
 }
 
 static void finish_read(World *world)
 {
-    expect_ok_or_refused(world, EEP_OP_READ_LOAD, 1);
+    expect_ok_or_refused(world, EEP_OP_READ_LOAD, 2);
 }
 
 static void begin_abort_nothing(World *world)

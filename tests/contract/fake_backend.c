@@ -45,6 +45,9 @@ const char *const fake_defect_names[FAKE_DEFECT_COUNT] = {
     NAME(FAKE_WRONG_ID),
     NAME(FAKE_MOVES_KV_ANYWAY),
     NAME(FAKE_READS_NOTHING),
+    NAME(FAKE_READS_ONE_WINDOW),
+    NAME(FAKE_MISCOUNTS_WINDOWS),
+    NAME(FAKE_READS_NEGATIVE),
     NAME(FAKE_COMPLETES_AFTER_ABORT),
     NAME(FAKE_ABORT_FORGETS),
     NAME(FAKE_ABORT_TAKES_ALL),
@@ -230,11 +233,22 @@ static void fake_move(EepBackend *backend, const EepMove *move)
     complete_workers(self, work);
 }
 
-static void fake_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step)
+static void fake_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step,
+                           guint n_windows)
 {
     static const double counts[] = {3, 1, 0, 4};
     Fake *self = (Fake *)backend;
-    GBytes *blob = self->defect == FAKE_READS_NOTHING ? NULL : g_bytes_new(counts, sizeof counts);
+    guint n = self->defect == FAKE_READS_ONE_WINDOW ? 1 : n_windows;
+    gsize size = sizeof(EepLoadReport) + n * sizeof counts;
+    EepLoadReport *report = g_malloc0(size);
+    GBytes *blob = g_bytes_new_take(report, size);
+    report->n_windows = n + (self->defect == FAKE_MISCOUNTS_WINDOWS);
+    for (guint i = 0; i < n; i++)
+        memcpy(report->tokens + i * G_N_ELEMENTS(counts), counts, sizeof counts);
+    if (self->defect == FAKE_READS_NEGATIVE)
+        report->tokens[3] = -1.0;
+    if (self->defect == FAKE_READS_NOTHING)
+        g_clear_pointer(&blob, g_bytes_unref);
     complete(self, add_work(self, op, EEP_OP_READ_LOAD), now(self) + FAKE_READ, EEP_DONE_OK, 0, 0,
              blob);
 }

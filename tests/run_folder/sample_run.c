@@ -98,7 +98,13 @@ static void tell_resize(EepObserver *observer)
     record.peak_extra_bytes = (gint64)3 << 30;
     record.first_503 = 41 * S;
     record.first_success_after = 45500 * MS;
-    observer->ops->rearranged(observer, 46500 * MS, 0, G_GINT64_CONSTANT(8000000000), 12, 0.7, 0.9);
+    const EepRearrangement own = {.for_resize = TRUE,
+                                  .trigger = "resize",
+                                  .bytes_moved = G_GINT64_CONSTANT(8000000000),
+                                  .n_experts_moved = 12,
+                                  .balancedness_before = 0.7,
+                                  .balancedness_after = 0.9};
+    observer->ops->rearranged(observer, 46500 * MS, &own);
     observer->ops->resize_ended(observer, &record);
 }
 
@@ -137,7 +143,19 @@ void sample_run_tell(EepObserver *observer)
         for (; next < 240 && next + 1 <= step; next++)
             tell_request(observer, next);
     }
-    observer->ops->rearranged(observer, 60 * S, 0, G_GINT64_CONSTANT(5000000000), 7, 0.8, 0.95);
+    const EepEplbKept kept = {.trigger = "cost_benefit",
+                              .reason = "not_worth_it",
+                              .balancedness = 0.75,
+                              .worth = {TRUE, 0.5, 0.625}};
+    const EepRearrangement rearrangement = {.trigger = "cost_benefit",
+                                            .bytes_moved = G_GINT64_CONSTANT(5000000000),
+                                            .n_experts_moved = 7,
+                                            .balancedness_before = 0.8,
+                                            .balancedness_after = 0.95,
+                                            .worth = {TRUE, 2.5, 0.125},
+                                            .stalled = 125 * MS};
+    observer->ops->kept(observer, 55 * S, &kept);
+    observer->ops->rearranged(observer, 60 * S, &rearrangement);
     tell_gpus(observer);
 }
 

@@ -295,11 +295,17 @@ START_TEST(tables)
                      "\"id\":\"grow\",\"from\":16,\"to\":20,\"commit_ns\":41000000000,"
                      "\"share\":0.25}\n"
                      "{\"t_ns\":46500000000,\"pool\":\"main\",\"event\":\"eplb_rearranged\","
-                     "\"experts_moved\":12,\"bytes_moved\":8000000000,"
-                     "\"balancedness_before\":0.7,\"balancedness_after\":0.9}\n"
+                     "\"trigger\":\"resize\",\"experts_moved\":12,\"bytes_moved\":8000000000,"
+                     "\"balancedness_before\":0.7,\"balancedness_after\":0.9,"
+                     "\"stalled_ns\":0}\n"
+                     "{\"t_ns\":55000000000,\"pool\":\"main\",\"event\":\"eplb_kept\","
+                     "\"trigger\":\"cost_benefit\",\"reason\":\"not_worth_it\","
+                     "\"balancedness\":0.75,\"predicted_saved_s\":0.5,\"cost_s\":0.625}\n"
                      "{\"t_ns\":60000000000,\"pool\":\"main\",\"event\":\"eplb_rearranged\","
-                     "\"experts_moved\":7,\"bytes_moved\":5000000000,"
-                     "\"balancedness_before\":0.8,\"balancedness_after\":0.95}\n");
+                     "\"trigger\":\"cost_benefit\",\"experts_moved\":7,"
+                     "\"bytes_moved\":5000000000,\"balancedness_before\":0.8,"
+                     "\"balancedness_after\":0.95,\"stalled_ns\":125000000,"
+                     "\"predicted_saved_s\":2.5,\"cost_s\":0.125}\n");
     g_autofree char *scenario = read_file("out", "scenario.yaml");
     ck_assert_str_eq(scenario, "eep: 1\nname: sample\n");
 }
@@ -321,7 +327,7 @@ START_TEST(schemas)
         json_decref(line);
         n_lines++;
     }
-    ck_assert_uint_eq(n_lines, 3 + 240 + 236); /* decisions, requests, steps */
+    ck_assert_uint_eq(n_lines, 4 + 240 + 236); /* decisions, requests, steps */
     g_autofree char *text = read_file("out", "wallclock.json");
     json_t *wallclock = json_loads(text, 0, NULL);
     g_autofree char *fault = schema_check(clock_schema, wallclock);

@@ -32,67 +32,73 @@ static double get(json_t *root, const char *path)
     return json_number_value(root);
 }
 
+/* What the sample must come to. */
+static const struct {
+    const char *key;
+    double value;
+} figures[] = {
+    {"duration", 122},
+    {"window_s", 110},
+    {"submitted", 220},
+    {"completed", 218},
+    {"rejected.total", 1},
+    {"rejected.scaling_503", 1},
+    {"aborted.scale_down", 1},
+    {"unfinished", 0},
+    {"outside_window.completed", 20},
+    {"attempts", 222}, /* the rejected one tried three times */
+    {"retried", 1},
+    {"preempted", 1},
+    {"preemptions", 2},
+    {"good", 204},
+    {"slo_missed.ttft", 10},
+    {"slo_missed.tpot", 4}, /* 57, 107, 157, 207; 7 came in the warm-up */
+    {"slo_attainment", 204.0 / 220.0},
+    {"request_throughput", 218.0 / 110.0},
+    {"request_goodput", 204.0 / 110.0},
+    {"total_input_tokens", 218000},
+    {"total_output_tokens", 2398},
+    {"wasted_tokens", 4},
+    {"recomputed_tokens", 900},
+    {"cached_tokens", 64 * 55},
+    {"n_ttft", 218},
+    {"max_ttft_ms", 5000},
+    {"max_tpot_ms", 60},
+    {"max_itl_ms", 4200},
+    {"max_e2el_ms", 5300},
+    {"gpu_hours_by_use.stalled", 64.0 / 3600.0},
+    {"gpu_hours_by_use.preparing", 20.0 / 3600.0},
+    {"gpu_hours_by_use.serving", (41 * 16 + 75 * 20) / 3600.0},
+    {"gpu_hours", (41 * 16 + 75 * 20 + 64 + 20) / 3600.0},
+    {"gpu_hours_tail", 40.0 / 3600.0},
+    {"reshuffles", 2},
+    {"bytes_moved_by.reshuffles", 5e9},
+    {"bytes_moved_by.resizes", 495e9},
+    {"eplb.looks", 2},
+    {"eplb.rearrangements", 1},
+    {"eplb.bytes_moved", 5e9},
+    {"eplb.stalled_s", 0.125},
+    {"resizes.0.at_s", 40},
+    {"resizes.0.prepare_s", 1},
+    {"resizes.0.commit_s", 4},
+    {"resizes.0.settle_s", 1.5},
+    {"resizes.0.total_s", 6.5},
+    {"resizes.0.stall_s", 4},
+    {"resizes.0.downtime_s", 4},
+    {"resizes.0.experts_ready_s", 6.5},
+    {"resizes.0.client_downtime_s", 4.5},
+    {"resizes.0.max_itl_ms", 4200},
+    {"resizes.0.phases.3.start_s", 41.6},
+    {"incidents.0.recovery_s", 12},
+    {"incidents.0.lost", 2},
+};
+
 START_TEST(sample_figures)
 {
     const char *const expect[] = {"completed == 218", NULL};
     EepRunFacts facts = sample_run_facts(expect);
     g_autoptr(EepMetrics) metrics = sample_run_metrics(TRUE);
     json_t *root = write_summary(metrics, &facts);
-    const struct {
-        const char *key;
-        double value;
-    } figures[] = {
-        {"duration", 122},
-        {"window_s", 110},
-        {"submitted", 220},
-        {"completed", 218},
-        {"rejected.total", 1},
-        {"rejected.scaling_503", 1},
-        {"aborted.scale_down", 1},
-        {"unfinished", 0},
-        {"outside_window.completed", 20},
-        {"attempts", 222}, /* the rejected one tried three times */
-        {"retried", 1},
-        {"preempted", 1},
-        {"preemptions", 2},
-        {"good", 204},
-        {"slo_missed.ttft", 10},
-        {"slo_missed.tpot", 4}, /* 57, 107, 157, 207; 7 came in the warm-up */
-        {"slo_attainment", 204.0 / 220.0},
-        {"request_throughput", 218.0 / 110.0},
-        {"request_goodput", 204.0 / 110.0},
-        {"total_input_tokens", 218000},
-        {"total_output_tokens", 2398},
-        {"wasted_tokens", 4},
-        {"recomputed_tokens", 900},
-        {"cached_tokens", 64 * 55},
-        {"n_ttft", 218},
-        {"max_ttft_ms", 5000},
-        {"max_tpot_ms", 60},
-        {"max_itl_ms", 4200},
-        {"max_e2el_ms", 5300},
-        {"gpu_hours_by_use.stalled", 64.0 / 3600.0},
-        {"gpu_hours_by_use.preparing", 20.0 / 3600.0},
-        {"gpu_hours_by_use.serving", (41 * 16 + 75 * 20) / 3600.0},
-        {"gpu_hours", (41 * 16 + 75 * 20 + 64 + 20) / 3600.0},
-        {"gpu_hours_tail", 40.0 / 3600.0},
-        {"reshuffles", 2},
-        {"bytes_moved_by.reshuffles", 5e9},
-        {"bytes_moved_by.resizes", 495e9},
-        {"resizes.0.at_s", 40},
-        {"resizes.0.prepare_s", 1},
-        {"resizes.0.commit_s", 4},
-        {"resizes.0.settle_s", 1.5},
-        {"resizes.0.total_s", 6.5},
-        {"resizes.0.stall_s", 4},
-        {"resizes.0.downtime_s", 4},
-        {"resizes.0.experts_ready_s", 6.5},
-        {"resizes.0.client_downtime_s", 4.5},
-        {"resizes.0.max_itl_ms", 4200},
-        {"resizes.0.phases.3.start_s", 41.6},
-        {"incidents.0.recovery_s", 12},
-        {"incidents.0.lost", 2},
-    };
 
     for (guint i = 0; i < G_N_ELEMENTS(figures); i++)
         ck_assert_msg(

@@ -176,6 +176,13 @@ static const struct {
      "                       ^"},
     {"enable_eplb: true",
      "enable_eplb: true\n"
+     "  eplb_config: {max_bytes_moved: 10GB}",
+     "kit.yaml:9:34: vllm does not limit what it moves: max_bytes_moved needs a policy that does; "
+     "try eplb_config.policy: eep, or max_bytes_moved: 0B\n"
+     "    eplb_config: {max_bytes_moved: 10GB}\n"
+     "                                   ^"},
+    {"enable_eplb: true",
+     "enable_eplb: true\n"
      "  enable_dbo: true",
      "kit.yaml:9:15: enable_dbo does not work with enable_elastic_ep, in vLLM neither: one of the "
      "two; try enable_dbo: false\n"
@@ -198,8 +205,17 @@ static const struct {
     {"enable_eplb: true",
      "enable_eplb: true\n"
      "  eplb_config: {policy: vlm}",
-     "kit.yaml:9:25: \"vlm\" is unknown: vllm, deepseek, naive; try vllm\n"
+     "kit.yaml:9:25: \"vlm\" is unknown: vllm, deepseek, deepseek_vec, elasticity_aware, naive; "
+     "try "
+     "vllm\n"
      "    eplb_config: {policy: vlm}\n"
+     "                          ^"},
+    {"enable_eplb: true",
+     "enable_eplb: true\n"
+     "  eplb_config: {policy: lplb}",
+     "kit.yaml:9:25: \"lplb\" places no experts, it splits tokens over the replicas that a policy "
+     "placed: another policy; try deepseek with eplb_config.replica_choice: lp\n"
+     "    eplb_config: {policy: lplb}\n"
      "                          ^"},
     {"enable_eplb: true",
      "enable_eplb: true\n"

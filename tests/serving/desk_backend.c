@@ -1,5 +1,7 @@
 #include "tests/serving/desk_backend.h"
 
+#include "core/eplb/placement.h"
+
 #define MAX_IN_FLIGHT 2
 
 typedef struct {
@@ -38,6 +40,7 @@ static EepTime step_time(const DeskCosts *costs, const EepStepPlan *plan)
 static void predict_step(EepPredictor *self, const EepStepPlan *plan, EepStepCost *ret_cost)
 {
     *ret_cost = (EepStepCost){.step = step_time(((Predictor *)self)->costs, plan),
+                              .all2all_s = eep_time_to_seconds(((Predictor *)self)->costs->all2all),
                               .imbalance = plan->is_dummy ? 0.0 : 1.0};
 }
 
@@ -53,6 +56,21 @@ static EepTime predict_phase(EepPredictor *self, const EepPhase *phase, EepTime 
 static EepTime predict_move(EepPredictor *self, const EepMove *move)
 {
     return ((Predictor *)self)->costs->move;
+}
+
+/* As long as the tokens of the busiest rank take, layer by layer. */
+static double predict_experts(EepPredictor *self, const EepPlacement *placement, const double *load,
+                              double n_steps)
+{
+    const DeskCosts *costs = ((Predictor *)self)->costs;
+    double tokens = 0.0, most;
+
+    for (guint layer = 0; layer < placement->n_layers; layer++) {
+        eep_placement_layer_balancedness(placement, layer, load + layer * placement->n_experts,
+                                         NULL, &most);
+        tokens += most / n_steps;
+    }
+    return tokens * eep_time_to_seconds(costs->per_expert_token);
 }
 
 static void predict_load(EepPredictor *self, guint64 version, double tokens, double *ret_load)
@@ -84,6 +102,7 @@ static const EepPredictorOps predictor_ops = {
     .step = predict_step,
     .phase = predict_phase,
     .move = predict_move,
+    .experts = predict_experts,
     .add_load = predict_load,
     .popularity_version = predict_version,
     .idle_steps_are_free = predict_idle,
@@ -187,19 +206,30 @@ static void desk_move(EepBackend *backend, const EepMove *move)
              eep_loop_now(backend->loop) + self->costs->move, NULL);
 }
 
-static void desk_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step)
+static const double *step_load(const DeskCosts *costs, guint64 step)
+{
+    return costs->later_load != NULL && step >= costs->later_step ? costs->later_load : costs->load;
+}
+
+static void desk_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step,
+                           guint n_windows)
 {
     Backend *self = (Backend *)backend;
-    gsize size = sizeof(EepLoadReport) + self->costs->n_cells * sizeof(double);
+    const guint n_cells = self->costs->n_cells;
+    gsize size = sizeof(EepLoadReport) + n_windows * n_cells * sizeof(double);
     EepLoadReport *report;
 
-    if (self->costs->n_cells == 0) {
-        eep_backend_no_read_load(backend, op, from_step, to_step);
+    if (n_cells == 0) {
+        eep_backend_no_read_load(backend, op, from_step, to_step, n_windows);
         return;
     }
     report = g_malloc0(size);
-    for (guint i = 0; i < self->costs->n_cells; i++)
-        report->tokens[i] = self->costs->load[i] * (double)(to_step - from_step);
+    report->n_windows = n_windows;
+    for (guint w = 0; w < n_windows; w++)
+        for (guint64 step = eep_load_window_begin(from_step, to_step, n_windows, w);
+             step < eep_load_window_begin(from_step, to_step, n_windows, w + 1); step++)
+            for (guint i = 0; i < n_cells; i++)
+                report->tokens[w * n_cells + i] += step_load(self->costs, step)[i];
     complete(self, op, EEP_OP_READ_LOAD, 0, eep_loop_now(backend->loop),
              g_bytes_new_take(report, size));
 }

@@ -14,11 +14,15 @@ G_BEGIN_DECLS
 
 typedef struct {
     EepTime step, per_prefill_token, per_decode; /* the last two of the busiest engine */
+    EepTime all2all;                             /* of `step` */
+    EepTime per_expert_token; /* predicted for the busiest rank of a layer; steps do not feel it */
     EepTime phase[EEP_PHASE_COUNT];
     EepTime move; /* of one layer */
     gboolean idle_steps_are_free;
-    guint n_cells;      /* MoE layers * experts; 0: loads are refused */
-    const double *load; /* [n_cells] what every read of the load brings; borrowed */
+    guint n_cells;            /* MoE layers * experts; 0: loads are refused */
+    const double *load;       /* [n_cells] tokens of each step, dummy ones too; borrowed */
+    const double *later_load; /* nullable [n_cells]; of the steps from later_step on */
+    guint64 later_step;
 } DeskCosts;
 
 /* Both borrow `costs`. */

@@ -88,13 +88,19 @@ static void on_resize(EepObserver *self, const EepResizeRecord *record)
     g_array_append_val(kit_of(self)->run->resizes, *record);
 }
 
-static void on_rearranged(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
-                          guint64 n_experts_moved, double before, double after)
+static void on_rearranged(EepObserver *self, EepTime now, const EepRearrangement *rearrangement)
 {
     KitRun *run = kit_of(self)->run;
-    KitRearranged rearranged = {now, run->n_steps, n_experts_moved};
+    KitRearranged rearranged = {now, run->n_steps, rearrangement->n_experts_moved, *rearrangement};
 
     g_array_append_val(run->rearranged, rearranged);
+}
+
+static void on_kept(EepObserver *self, EepTime now, const EepEplbKept *eplb_kept)
+{
+    KitKept kept = {now, *eplb_kept};
+
+    g_array_append_val(kit_of(self)->run->kept, kept);
 }
 
 /* -- driving -- */
@@ -181,6 +187,7 @@ static void set_observers(Kit *kit)
     kit->ops.gpu_time = on_gpu_time;
     kit->ops.resize_ended = on_resize;
     kit->ops.rearranged = on_rearranged;
+    kit->ops.kept = on_kept;
     kit->base.ops = &kit->ops;
 }
 
@@ -194,6 +201,7 @@ static KitRun *run_new(guint n_requests)
     run->sizes = g_array_new(FALSE, FALSE, sizeof(KitSize));
     run->resizes = g_array_new(FALSE, FALSE, sizeof(EepResizeRecord));
     run->rearranged = g_array_new(FALSE, FALSE, sizeof(KitRearranged));
+    run->kept = g_array_new(FALSE, FALSE, sizeof(KitKept));
     return run;
 }
 
@@ -206,6 +214,7 @@ void kit_run_free(KitRun *run)
     g_array_free(run->sizes, TRUE);
     g_array_free(run->resizes, TRUE);
     g_array_free(run->rearranged, TRUE);
+    g_array_free(run->kept, TRUE);
     g_free(run);
 }
 

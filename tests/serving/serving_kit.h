@@ -34,7 +34,13 @@ typedef struct {
     EepTime at;
     guint64 n_steps; /* ended by then */
     guint64 n_experts_moved;
+    EepRearrangement all;
 } KitRearranged;
+
+typedef struct {
+    EepTime at;
+    EepEplbKept all;
+} KitKept;
 
 typedef struct {
     guint64 n_steps, n_dummies;
@@ -46,6 +52,7 @@ typedef struct {
     GArray *sizes;      /* KitSize */
     GArray *resizes;    /* EepResizeRecord, ended */
     GArray *rearranged; /* KitRearranged */
+    GArray *kept;       /* KitKept */
     EepTime gpu_time[EEP_GPU_USE_COUNT];
     EepPoolCounts counts;
     EepTime end;

@@ -67,7 +67,8 @@ typedef struct {
     EepCompletion completion;
     EepTime at;
     guint64 version;
-    double *load;
+    guint n_windows;
+    double *load; /* [n_windows][58][256] */
 } Ended;
 
 typedef struct {
@@ -88,8 +89,9 @@ static gboolean note(gpointer self, const EepEvent *event, GError **error)
     if (event->blob) {
         gsize size;
         const EepLoadReport *report = g_bytes_get_data(event->blob, &size);
-        ck_assert_uint_eq(size, sizeof *report + 58 * 256 * sizeof(double));
+        ck_assert_uint_eq(size, sizeof *report + report->n_windows * 58 * 256 * sizeof(double));
         ended.version = report->version;
+        ended.n_windows = (guint)report->n_windows;
         ended.load = g_memdup2(report->tokens, size - sizeof *report);
     }
     g_array_append_val(world->ended, ended);
@@ -204,7 +206,7 @@ START_TEST(test_abort_ends_steps_and_their_load)
     run(&world);
     ck_assert_int_eq(nth(&world, 4)->at, 2 * STEP);
     EepOp read = {.id = 6, .pool = 1, .epoch = 1};
-    world.backend->ops->read_load(world.backend, &read, 0, 1);
+    world.backend->ops->read_load(world.backend, &read, 0, 1, 1);
     run(&world);
     double sum = 0.0;
     for (guint i = 0; i < 58 * 256; i++)
@@ -226,7 +228,7 @@ START_TEST(test_load_window)
         run(&world);
     }
     EepOp read = {.id = 9, .pool = 1, .epoch = 1};
-    world.backend->ops->read_load(world.backend, &read, 1, 5);
+    world.backend->ops->read_load(world.backend, &read, 1, 5, 1);
     run(&world);
     /* Steps 1 and 3 of 16 tokens, 4 of 20; 2 is a dummy. */
     double sum = 0.0;
@@ -239,6 +241,67 @@ START_TEST(test_load_window)
     else
         ck_assert_uint_eq(nth(&world, 6)->version,
                           world.predictor->ops->popularity_version(world.predictor));
+    world_clear(&world);
+}
+END_TEST
+
+/* Seven steps in three pieces: two steps, two and the rest; each is what a read of its own steps
+ * brings, the third being of steps of two sizes. */
+START_TEST(test_load_in_pieces)
+{
+    static const guint64 begin[] = {1, 3, 5, 8};
+    hardware.constant_step = STEP;
+    World world;
+    world_init(&world, _i == 1);
+    for (guint step = 0; step < 9; step++) {
+        world.work[0].n_decodes = step < 6 ? 4 : 8;
+        submit(&world, step + 1, step);
+        run(&world);
+    }
+    EepOp read = {.id = 20, .pool = 1, .epoch = 1};
+    world.backend->ops->read_load(world.backend, &read, 1, 8, 3);
+    run(&world);
+    const Ended *whole = nth(&world, 9);
+    ck_assert_uint_eq(whole->n_windows, 3);
+    ck_assert(_i == 1 || whole->version != 0);
+    double sum = 0.0;
+    for (guint piece = 0; piece < 3; piece++) {
+        read.id++;
+        world.backend->ops->read_load(world.backend, &read, begin[piece], begin[piece + 1], 1);
+        run(&world);
+        whole = nth(&world, 9);
+        const Ended *part = nth(&world, 10 + piece);
+        ck_assert_uint_eq(part->n_windows, 1);
+        for (guint i = 0; i < 58 * 256; i++) {
+            ck_assert_double_eq(whole->load[piece * 58 * 256 + i], part->load[i]);
+            sum += part->load[i];
+        }
+    }
+    ck_assert_double_eq_tol(sum, 58.0 * 8 * (5 * 16 + 2 * 20), 1e-5);
+    world_clear(&world);
+}
+END_TEST
+
+/* More pieces than steps: those without any are empty and spoil nothing. */
+START_TEST(test_load_in_more_pieces_than_steps)
+{
+    hardware.constant_step = STEP;
+    World world;
+    world_init(&world, FALSE);
+    submit(&world, 1, 0);
+    run(&world);
+    EepOp read = {.id = 20, .pool = 1, .epoch = 1};
+    world.backend->ops->read_load(world.backend, &read, 0, 1, 4);
+    run(&world);
+    const Ended *ended = nth(&world, 1);
+    ck_assert_uint_eq(ended->n_windows, 4);
+    ck_assert_uint_ne(ended->version, 0);
+    double sum[4] = {0};
+    for (guint i = 0; i < 4 * 58 * 256; i++)
+        sum[i / (58 * 256)] += ended->load[i];
+    for (guint piece = 0; piece < 3; piece++)
+        ck_assert_double_eq(sum[piece], 0.0);
+    ck_assert_double_eq_tol(sum[3], 58.0 * 8 * 16, 1e-6);
     world_clear(&world);
 }
 END_TEST
@@ -333,6 +396,8 @@ int main(void)
     tcase_add_test(tcase, test_step_time_is_the_predictor_s);
     tcase_add_test(tcase, test_abort_ends_steps_and_their_load);
     tcase_add_loop_test(tcase, test_load_window, 0, 2);
+    tcase_add_loop_test(tcase, test_load_in_pieces, 0, 2);
+    tcase_add_test(tcase, test_load_in_more_pieces_than_steps);
     tcase_add_test(tcase, test_phase_ends_on_each_worker_then_whole);
     tcase_add_test(tcase, test_abort_of_a_worker);
     tcase_add_test(tcase, test_moves_take_turns);

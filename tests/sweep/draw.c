@@ -63,7 +63,8 @@ static Shape draw_shape(EepRng *rng, const Model *model)
 
 static void add_eplb(GString *text, EepRng *rng, const Model *model, const Shape *shape)
 {
-    static const char *const policies[] = {"vllm", "deepseek", "naive", "default", NULL};
+    static const char *const policies[] = {
+        "vllm", "deepseek", "deepseek_vec", "elasticity_aware", "naive", "default", NULL};
     guint redundant = shape->slots * shape->engines * shape->tp - model->n_experts;
 
     if (redundant == 0 && !shape->is_elastic && chance(rng, 40))

@@ -23,6 +23,21 @@ static EepEplb *eplb_of(const EepEplbShape *shape, guint redundant)
     return eplb;
 }
 
+/* A plan whose moves begin. */
+static gboolean begin(EepEplb *eplb, const double *load, guint64 version, guint n_ranks,
+                      GError **error)
+{
+    const EepEplbRequest request = {.load = load,
+                                    .load_version = version,
+                                    .n_ranks = n_ranks,
+                                    .max_moves = EEP_EPLB_MOVES_AUTO};
+    if (!eep_eplb_plan(eplb, &request, error))
+        return FALSE;
+    if (eep_eplb_has_plan(eplb))
+        eep_eplb_start_moves(eplb);
+    return TRUE;
+}
+
 static guint steps_to_due(EepEplb *eplb)
 {
     for (guint step = 1; step <= 100000; step++)
@@ -184,7 +199,7 @@ START_TEST(begin_plans_and_commits_layer_by_layer)
     EepPlacement *placement = eep_eplb_placement(eplb);
     const gint32 initial[] = {0, 1, 2, 3, 0, 1};
     const guint32 version = placement->version[1];
-    ck_assert(eep_eplb_begin(eplb, small_load, 0, 2, NULL));
+    ck_assert(begin(eplb, small_load, 0, 2, NULL));
     ck_assert(eep_eplb_running(eplb));
     ck_assert_uint_eq(eep_eplb_next_layer(eplb), 0);
     ck_assert_int_eq(memcmp(eep_placement_layer(placement, 0), initial, sizeof initial), 0);
@@ -215,7 +230,7 @@ START_TEST(nothing_is_due_while_a_rearrangement_runs)
 {
     g_autoptr(EepEplb) eplb = eplb_of(&small_shape, 2);
     ck_assert_uint_eq(steps_to_due(eplb), 750);
-    ck_assert(eep_eplb_begin(eplb, small_load, 0, 2, NULL));
+    ck_assert(begin(eplb, small_load, 0, 2, NULL));
     ck_assert_uint_eq(eep_eplb_steps_until_due(eplb), G_MAXUINT64);
     for (guint step = 0; step < 3500; step++)
         ck_assert(!eep_eplb_count_step(eplb));
@@ -230,7 +245,7 @@ START_TEST(counting_goes_on_through_a_short_rearrangement)
 {
     g_autoptr(EepEplb) eplb = eplb_of(&small_shape, 2);
     steps_to_due(eplb);
-    ck_assert(eep_eplb_begin(eplb, small_load, 0, 2, NULL));
+    ck_assert(begin(eplb, small_load, 0, 2, NULL));
     for (guint layer = 0; layer < 2; layer++) {
         ck_assert(!eep_eplb_count_step(eplb));
         eep_eplb_commit_layer(eplb, layer);
@@ -243,9 +258,9 @@ START_TEST(a_second_begin_is_refused)
 {
     g_autoptr(EepEplb) eplb = eplb_of(&small_shape, 2);
     g_autoptr(GError) error = NULL;
-    ck_assert(eep_eplb_begin(eplb, small_load, 0, 2, NULL));
+    ck_assert(begin(eplb, small_load, 0, 2, NULL));
     eep_eplb_commit_layer(eplb, 0);
-    ck_assert(!eep_eplb_begin(eplb, small_load, 0, 2, &error));
+    ck_assert(!begin(eplb, small_load, 0, 2, &error));
     ck_assert(g_error_matches(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_BUSY));
     ck_assert(strstr(error->message, "1 of 2 layers done") != NULL);
     ck_assert(!eep_eplb_widen(eplb, 3, NULL));
@@ -259,7 +274,7 @@ START_TEST(drain_keeps_committed_layers_only)
     EepPlacement *placement = eep_eplb_placement(eplb);
     const gint32 initial[] = {0, 1, 2, 3, 0, 1};
     ck_assert_uint_eq(eep_eplb_drain(eplb), 0);
-    ck_assert(eep_eplb_begin(eplb, small_load, 5, 2, NULL));
+    ck_assert(begin(eplb, small_load, 5, 2, NULL));
     eep_eplb_commit_layer(eplb, 0);
     ck_assert_uint_eq(eep_eplb_drain(eplb), 1);
     ck_assert(!eep_eplb_running(eplb));
@@ -267,7 +282,7 @@ START_TEST(drain_keeps_committed_layers_only)
                      0);
     ck_assert_int_eq(memcmp(eep_placement_layer(placement, 1), initial, sizeof initial), 0);
     /* the half-made placement does not pass for the one that load version 5 makes */
-    ck_assert(eep_eplb_begin(eplb, small_load, 5, 2, NULL));
+    ck_assert(begin(eplb, small_load, 5, 2, NULL));
     ck_assert(eep_eplb_running(eplb));
     ck_assert_uint_eq(eep_eplb_migration(eplb)->n_changed, 1);
 }
@@ -276,20 +291,20 @@ END_TEST
 START_TEST(the_same_load_moves_nothing_and_runs_no_policy)
 {
     g_autoptr(EepEplb) eplb = eplb_of(&small_shape, 2);
-    ck_assert(eep_eplb_begin(eplb, small_load, 5, 2, NULL));
+    ck_assert(begin(eplb, small_load, 5, 2, NULL));
     eep_eplb_commit_all(eplb);
     const guint64 generation = eep_eplb_placement(eplb)->generation;
     const double bad[] = {-1, 0, 0, 0, 0, 0, 0, 0}; /* the policy would refuse it */
     eep_eplb_count_steps(eplb, 10);
-    ck_assert(eep_eplb_begin(eplb, bad, 5, 2, NULL));
+    ck_assert(begin(eplb, bad, 5, 2, NULL));
     ck_assert(!eep_eplb_running(eplb));
     ck_assert_uint_eq(eep_eplb_steps_until_due(eplb), 3000);
     ck_assert_uint_eq(eep_eplb_placement(eplb)->generation, generation);
 
     g_autoptr(GError) error = NULL;
-    ck_assert(!eep_eplb_begin(eplb, bad, 6, 2, &error));
+    ck_assert(!begin(eplb, bad, 6, 2, &error));
     ck_assert(g_error_matches(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_LOAD));
-    ck_assert(!eep_eplb_begin(eplb, bad, 0, 2, NULL));
+    ck_assert(!begin(eplb, bad, 0, 2, NULL));
     ck_assert(!eep_eplb_running(eplb));
 }
 END_TEST
@@ -297,10 +312,9 @@ END_TEST
 START_TEST(an_unchanged_placement_ends_at_once)
 {
     g_autoptr(EepEplb) eplb = eplb_of(&small_shape, 2);
-    ck_assert(eep_eplb_begin(eplb, small_load, 5, 2, NULL));
+    ck_assert(begin(eplb, small_load, 5, 2, NULL));
     eep_eplb_commit_all(eplb);
-    ck_assert(
-        eep_eplb_begin(eplb, small_load, 6, 2, NULL)); /* slots are kept, so nothing changes */
+    ck_assert(begin(eplb, small_load, 6, 2, NULL)); /* slots are kept, so nothing changes */
     ck_assert(!eep_eplb_running(eplb));
     ck_assert_uint_eq(eep_eplb_steps_until_due(eplb), 3000);
 }
@@ -310,10 +324,10 @@ START_TEST(a_placement_changed_from_outside_is_made_anew)
 {
     g_autoptr(EepEplb) eplb = eplb_of(&small_shape, 2);
     const gint32 dead[] = {0, -1};
-    ck_assert(eep_eplb_begin(eplb, small_load, 5, 2, NULL));
+    ck_assert(begin(eplb, small_load, 5, 2, NULL));
     eep_eplb_commit_all(eplb);
     eep_placement_map_ranks(eep_eplb_placement(eplb), dead, 2);
-    ck_assert(eep_eplb_begin(eplb, small_load, 5, 2, NULL));
+    ck_assert(begin(eplb, small_load, 5, 2, NULL));
     ck_assert(eep_eplb_running(eplb));
     ck_assert_uint_gt(eep_eplb_migration(eplb)->n_lost, 0); /* rank 0 lacks expert 2 */
     eep_eplb_commit_all(eplb);
@@ -330,7 +344,7 @@ START_TEST(grow_two_to_three_ranks)
     ck_assert(eep_eplb_widen(eplb, 3, NULL));
     ck_assert_uint_eq(eep_eplb_num_redundant(eplb), 2);
     ck_assert(eep_placement_check(placement, NULL));
-    ck_assert(eep_eplb_begin(eplb, small_load, 1, 3, NULL));
+    ck_assert(begin(eplb, small_load, 1, 3, NULL));
     ck_assert_uint_gt(eep_eplb_migration(eplb)->received[2], 0);
     ck_assert_uint_eq(eep_eplb_migration(eplb)->max_received[0], 2);
     eep_eplb_commit_all(eplb);
@@ -350,10 +364,10 @@ START_TEST(shrink_three_to_two_ranks)
     EepPlacement *placement = eep_eplb_placement(eplb);
     const guint S = placement->slots_per_rank;
     ck_assert_uint_eq(S, 2);
-    ck_assert(eep_eplb_begin(eplb, small_load, 8, 3, NULL));
+    ck_assert(begin(eplb, small_load, 8, 3, NULL));
     eep_eplb_commit_all(eplb);
 
-    ck_assert(eep_eplb_begin(eplb, small_load, 8, 2, NULL));
+    ck_assert(begin(eplb, small_load, 8, 2, NULL));
     ck_assert(eep_eplb_running(eplb));
     ck_assert_uint_eq(eep_eplb_migration(eplb)->received[2], 0);
     eep_eplb_commit_all(eplb);
@@ -367,7 +381,7 @@ START_TEST(shrink_three_to_two_ranks)
     ck_assert_uint_eq(placement->n_ranks, 2);
     ck_assert_uint_eq(eep_eplb_num_redundant(eplb), 0);
     /* the placement is the one that this load makes for two ranks */
-    ck_assert(eep_eplb_begin(eplb, small_load, 8, 2, NULL));
+    ck_assert(begin(eplb, small_load, 8, 2, NULL));
     ck_assert(!eep_eplb_running(eplb));
 }
 END_TEST
@@ -415,9 +429,9 @@ START_TEST(begin_needs_the_ranks_to_be_there)
 {
     g_autoptr(EepEplb) eplb = eplb_of(&small_shape, 2);
     g_autoptr(GError) error = NULL;
-    ck_assert(!eep_eplb_begin(eplb, small_load, 0, 3, &error));
+    ck_assert(!begin(eplb, small_load, 0, 3, &error));
     ck_assert(strstr(error->message, "widen it first") != NULL);
-    ck_assert(!eep_eplb_begin(eplb, small_load, 0, 1, NULL)); /* S = 3 < 4 experts */
+    ck_assert(!begin(eplb, small_load, 0, 1, NULL)); /* S = 3 < 4 experts */
 }
 END_TEST
 
@@ -429,13 +443,13 @@ START_TEST(nodes_shape_the_placement)
         .n_layers = 1, .n_experts = 4, .n_ranks = 2, .n_groups = 2, .ranks_per_node = 1};
     const double load[] = {1, 1, 2, 2};
     g_autoptr(EepEplb) eplb = eplb_of(&shape, 0);
-    ck_assert(eep_eplb_begin(eplb, load, 0, 2, NULL));
+    ck_assert(begin(eplb, load, 0, 2, NULL));
     ck_assert(!eep_eplb_running(eplb));
     ck_assert_double_eq(eep_placement_balancedness(eep_eplb_placement(eplb), load), 0.75);
 
     const EepEplbShape flat = {.n_layers = 1, .n_experts = 4, .n_ranks = 2, .n_groups = 1};
     g_autoptr(EepEplb) other = eplb_of(&flat, 0);
-    ck_assert(eep_eplb_begin(other, load, 0, 2, NULL));
+    ck_assert(begin(other, load, 0, 2, NULL));
     eep_eplb_commit_all(other);
     ck_assert_double_eq(eep_placement_balancedness(eep_eplb_placement(other), load), 1.0);
 }
@@ -476,6 +490,133 @@ static void add_resize_tests(TCase *tcase)
     tcase_add_test(tcase, begin_needs_the_ranks_to_be_there);
 }
 
+/* -- looks that are not vLLM's -- */
+
+static EepEplb *looking_eplb(EepEplbTriggerKind kind, guint window_size, guint check_interval)
+{
+    EepEplbOptions options;
+    eep_eplb_options_init(&options);
+    options.enabled = TRUE;
+    options.trigger = kind;
+    options.window_size = window_size;
+    options.check_interval = check_interval;
+    EepEplb *eplb = eep_eplb_new(&options, &small_shape, NULL);
+    ck_assert_ptr_nonnull(eplb);
+    return eplb;
+}
+
+/* The first after a quarter, as vLLM's; 0 is the window. step_interval plays no part. */
+START_TEST(looks_have_an_interval_of_their_own)
+{
+    static const struct {
+        EepEplbTriggerKind kind;
+        guint window, check, first, next;
+    } rows[] = {{EEP_EPLB_TRIGGER_INTERVAL, 100, 40, 750, 3000},
+                {EEP_EPLB_TRIGGER_IMBALANCE, 100, 0, 25, 100},
+                {EEP_EPLB_TRIGGER_IMBALANCE, 100, 40, 10, 40},
+                {EEP_EPLB_TRIGGER_COST_BENEFIT, 100, 400, 100, 400},
+                {EEP_EPLB_TRIGGER_COST_BENEFIT, 3, 0, 1, 3},
+                {EEP_EPLB_TRIGGER_COST_BENEFIT, 0, 0, 1, 1}};
+    g_autoptr(EepEplb) eplb = looking_eplb(rows[_i].kind, rows[_i].window, rows[_i].check);
+    ck_assert_uint_eq(eep_eplb_steps_until_due(eplb), rows[_i].first);
+    for (guint i = 0; i < 3; i++)
+        ck_assert_uint_eq(steps_to_due(eplb), i == 0 ? rows[_i].first : rows[_i].next);
+}
+END_TEST
+
+/* Steps 0 to 99 and then, a resize in between having kept some from being counted, those from 160
+ * on; against a list of what was recorded. */
+START_TEST(the_window_is_what_was_recorded)
+{
+    static const struct {
+        guint window, check;
+    } rows[] = {{10, 30}, {30, 30}, {50, 30}, {1, 8}, {7, 8}, {8, 8}, {1000, 20}};
+    gboolean is_recorded[400] = {FALSE};
+    g_autoptr(EepEplb) eplb =
+        looking_eplb(EEP_EPLB_TRIGGER_IMBALANCE, rows[_i].window, rows[_i].check);
+    guint64 from = 1, to = 1;
+
+    eep_eplb_window(eplb, &from, &to);
+    ck_assert(from == 0 && to == 0);
+    for (guint step = 0; step < G_N_ELEMENTS(is_recorded); step++) {
+        if (step >= 100 && step < 160)
+            continue;
+        const guint64 left = eep_eplb_steps_until_due(eplb);
+        is_recorded[step] = left <= rows[_i].window;
+        ck_assert(eep_eplb_recording(eplb) == is_recorded[step]);
+        eep_eplb_note_step(eplb, step);
+        eep_eplb_count_step(eplb);
+
+        guint end = step + 1, begin;
+        while (end > 0 && !is_recorded[end - 1])
+            end--;
+        for (begin = end; begin > 0 && is_recorded[begin - 1] && end - begin < rows[_i].window;)
+            begin--;
+        eep_eplb_window(eplb, &from, &to);
+        ck_assert_uint_eq(to, end);
+        ck_assert_msg(from == begin || end == 0, "step %u: from %u", step, (guint)from);
+    }
+}
+END_TEST
+
+/* A plan that is dropped has touched nothing but the counter; the next may be another, and its
+ * moves are those of a plan that never waited. */
+START_TEST(a_dropped_plan_leaves_no_trace)
+{
+    const EepEplbRequest request = {
+        .load = small_load, .load_version = 5, .n_ranks = 2, .max_moves = EEP_EPLB_MOVES_AUTO};
+    g_autoptr(EepEplb) eplb = looking_eplb(EEP_EPLB_TRIGGER_COST_BENEFIT, 100, 0);
+    g_autoptr(EepPlacement) before = eep_placement_copy(eep_eplb_placement(eplb));
+    g_autoptr(EepEplb) straight = eplb_of(&small_shape, 0);
+    guint n, n_straight;
+
+    for (guint i = 0; i < 2; i++) {
+        ck_assert(eep_eplb_plan(eplb, &request, NULL));
+        ck_assert(eep_eplb_has_plan(eplb) && !eep_eplb_running(eplb));
+        ck_assert_uint_gt(eep_eplb_migration(eplb)->n_transfers, 0);
+        ck_assert(eep_placement_check(eep_eplb_target(eplb), NULL));
+        ck_assert(!eep_eplb_plan(eplb, &request, NULL)); /* one at a time */
+        eep_eplb_drop_plan(eplb);
+        ck_assert(!eep_eplb_has_plan(eplb) && !eep_eplb_running(eplb));
+        ck_assert_ptr_null(eep_eplb_target(eplb));
+        ck_assert_uint_eq(eep_placement_hash(eep_eplb_placement(eplb)), eep_placement_hash(before));
+        ck_assert_uint_eq(eep_eplb_placement(eplb)->generation, before->generation);
+        ck_assert_uint_eq(eep_eplb_steps_until_due(eplb), 100);
+    }
+    ck_assert(eep_eplb_plan(eplb, &request, NULL));
+    eep_eplb_start_moves(eplb);
+    ck_assert(eep_eplb_running(eplb) && !eep_eplb_has_plan(eplb));
+    ck_assert_uint_eq(eep_eplb_steps_until_due(eplb), G_MAXUINT64);
+    ck_assert(begin(straight, small_load, 5, 2, NULL));
+    for (guint layer = 0; layer < 2; layer++) {
+        const EepExpertTransfer *a = eep_eplb_transfers(eplb, layer, &n);
+        const EepExpertTransfer *b = eep_eplb_transfers(straight, layer, &n_straight);
+        ck_assert_uint_eq(n, n_straight);
+        ck_assert_int_eq(memcmp(a, b, n * sizeof *a), 0);
+    }
+    eep_eplb_commit_all(eplb);
+    ck_assert_uint_eq(eep_eplb_steps_until_due(eplb), 100);
+}
+END_TEST
+
+/* Low windows count from 0 again when moves begin, not when a plan is dropped. */
+START_TEST(starting_moves_resets_the_trigger)
+{
+    const EepEplbRequest request = {
+        .load = small_load, .n_ranks = 2, .max_moves = EEP_EPLB_MOVES_AUTO};
+    g_autoptr(EepEplb) eplb = looking_eplb(EEP_EPLB_TRIGGER_IMBALANCE, 100, 0);
+    ck_assert(!eep_eplb_trigger_wants_plan(eep_eplb_trigger(eplb), 0.1));
+    ck_assert(eep_eplb_trigger_wants_plan(eep_eplb_trigger(eplb), 0.1));
+    ck_assert(eep_eplb_plan(eplb, &request, NULL));
+    eep_eplb_drop_plan(eplb);
+    ck_assert(eep_eplb_trigger_wants_plan(eep_eplb_trigger(eplb), 0.1));
+    ck_assert(eep_eplb_plan(eplb, &request, NULL));
+    eep_eplb_start_moves(eplb);
+    eep_eplb_commit_all(eplb);
+    ck_assert(!eep_eplb_trigger_wants_plan(eep_eplb_trigger(eplb), 0.1));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("eplb");
@@ -484,6 +625,12 @@ int main(void)
     add_cadence_tests(cadence);
     add_rearrangement_tests(rearrangement);
     add_resize_tests(resize);
+    TCase *looks = tcase_create("looks");
+    tcase_add_loop_test(looks, looks_have_an_interval_of_their_own, 0, 6);
+    tcase_add_loop_test(looks, the_window_is_what_was_recorded, 0, 7);
+    tcase_add_test(looks, a_dropped_plan_leaves_no_trace);
+    tcase_add_test(looks, starting_moves_resets_the_trigger);
+    suite_add_tcase(suite, looks);
     suite_add_tcase(suite, cadence);
     suite_add_tcase(suite, rearrangement);
     suite_add_tcase(suite, resize);

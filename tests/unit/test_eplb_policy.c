@@ -40,10 +40,17 @@ START_TEST(find_knows_names_and_the_alias)
     ck_assert_ptr_eq(eep_eplb_policy_find("deepseek", NULL), &eep_eplb_policy_deepseek);
     ck_assert_ptr_eq(eep_eplb_policy_find("vllm", NULL), &eep_eplb_policy_vllm);
     ck_assert_ptr_eq(eep_eplb_policy_find("default", NULL), &eep_eplb_policy_vllm);
+    ck_assert_ptr_eq(eep_eplb_policy_find("deepseek_vec", NULL), &eep_eplb_policy_deepseek_vec);
+    ck_assert_ptr_eq(eep_eplb_policy_find("elasticity_aware", NULL),
+                     &eep_eplb_policy_elasticity_aware);
     g_autoptr(GError) error = NULL;
     ck_assert_ptr_null(eep_eplb_policy_find("Naive", &error));
-    ck_assert_str_eq(error->message,
-                     "no EPLB policy is called \"Naive\": known are vllm, deepseek, naive");
+    ck_assert(
+        g_str_has_prefix(error->message, "no EPLB policy is called \"Naive\": known are vllm, "));
+    guint n = 0;
+    const EepEplbPolicy *const *list = eep_eplb_policy_list(&n);
+    for (guint i = 0; i < n; i++)
+        ck_assert_ptr_nonnull(strstr(error->message, list[i]->name));
 }
 END_TEST
 
@@ -51,7 +58,7 @@ START_TEST(list_holds_each_policy_once)
 {
     guint n = 0;
     const EepEplbPolicy *const *list = eep_eplb_policy_list(&n);
-    ck_assert_uint_ge(n, 3);
+    ck_assert_uint_ge(n, 5);
     for (guint i = 0; i < n; i++) {
         ck_assert_ptr_eq(eep_eplb_policy_find(list[i]->name, NULL), list[i]);
         ck_assert_ptr_null(strchr(list[i]->help, '\n'));
@@ -81,6 +88,12 @@ START_TEST(hierarchy_refuses_what_does_not_divide)
                    "15 experts do not divide evenly into 4 groups");
     assert_refused(&eep_eplb_policy_vllm, problem_of(16, 20, 4, 2, 5), EEP_EPLB_ERROR_SIZES,
                    "5 ranks do not divide evenly over 2 nodes");
+    assert_refused(&eep_eplb_policy_deepseek_vec, problem_of(15, 16, 4, 2, 4), EEP_EPLB_ERROR_SIZES,
+                   "15 experts do not divide evenly into 4 groups");
+    assert_refused(&eep_eplb_policy_deepseek_vec, problem_of(16, 20, 4, 2, 5), EEP_EPLB_ERROR_SIZES,
+                   "5 ranks do not divide evenly over 2 nodes");
+    assert_refused(&eep_eplb_policy_elasticity_aware, problem_of(16, 20, 4, 2, 5),
+                   EEP_EPLB_ERROR_SIZES, "5 ranks do not divide evenly over 2 nodes");
 }
 END_TEST
 
@@ -91,6 +104,7 @@ START_TEST(global_form_ignores_groups_and_nodes)
     EepEplbProblem problem = problem_of(16, 20, 3, 2, 5);
     ck_assert(eep_eplb_policy_deepseek.place(&problem, phy2log, NULL));
     ck_assert(eep_eplb_policy_vllm.place(&problem, phy2log, NULL));
+    ck_assert(eep_eplb_policy_deepseek_vec.place(&problem, phy2log, NULL));
 }
 END_TEST
 

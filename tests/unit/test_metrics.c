@@ -312,9 +312,15 @@ START_TEST(bytes_count_once)
     g_autoptr(EepMetrics) metrics = new_metrics(&observer);
     EepResizeRecord record;
 
-    observer->ops->rearranged(observer, 15 * S, 0, 1000, 1, 0.5, 0.9);
-    observer->ops->rearranged(observer, 25 * S, 1, 30, 1, 0.5, 0.9); /* another pool's */
-    observer->ops->rearranged(observer, 25 * S, 0, 200, 1, 0.5, 0.9);
+    const EepRearrangement first = {.bytes_moved = 1000, .n_experts_moved = 1, .stalled = 300};
+    const EepRearrangement other = {
+        .pool = 1, .bytes_moved = 30, .n_experts_moved = 2, .stalled = 4};
+    const EepRearrangement own = {.for_resize = TRUE, .bytes_moved = 200, .n_experts_moved = 5};
+    const EepEplbKept kept = {.reason = "balanced"};
+    observer->ops->rearranged(observer, 15 * S, &first);
+    observer->ops->rearranged(observer, 25 * S, &other); /* while another pool resizes */
+    observer->ops->rearranged(observer, 25 * S, &own);
+    observer->ops->kept(observer, 25 * S, &kept);
     eep_resize_record_init(&record, 0, "r", "scenario", 20 * S);
     record.accepted = 20 * S;
     record.complete = 25 * S;
@@ -326,6 +332,10 @@ START_TEST(bytes_count_once)
     ck_assert_int_eq(eep_metrics_report(metrics)->reshuffle_bytes, 1030);
     ck_assert_int_eq(eep_metrics_report(metrics)->resize_bytes, 207);
     ck_assert_uint_eq(eep_metrics_report(metrics)->reshuffles, 3);
+    ck_assert_uint_eq(eep_metrics_report(metrics)->experts_moved, 8);
+    ck_assert_uint_eq(eep_metrics_report(metrics)->eplb_looks, 3);
+    ck_assert_uint_eq(eep_metrics_report(metrics)->eplb_rearrangements, 2);
+    ck_assert_int_eq(eep_metrics_report(metrics)->eplb_stalled, 304);
     ck_assert_uint_eq(eep_metrics_report(metrics)->migrated, 4);
     ck_assert_uint_eq(eep_metrics_n_resizes(metrics), 1);
 }

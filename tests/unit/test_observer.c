@@ -67,11 +67,19 @@ static void on_resize(EepObserver *self, const EepResizeRecord *record)
     LOG(":resize %u>%u ", record->from, record->to);
 }
 
-static void on_rearranged(EepObserver *self, EepTime now, EepPoolId pool, gint64 bytes_moved,
-                          guint64 n_experts_moved, double before, double after)
+static const EepRearrangement a_rearrangement = {.pool = 1, .bytes_moved = 1000};
+static const EepEplbKept a_kept = {.pool = 2, .reason = "balanced"};
+
+static void on_rearranged(EepObserver *self, EepTime now, const EepRearrangement *rearrangement)
 {
-    LOG(":moved %d %d %d %d %g %g ", (int)now, (int)pool, (int)bytes_moved, (int)n_experts_moved,
-        before, after);
+    ck_assert_ptr_eq(rearrangement, &a_rearrangement);
+    LOG(":moved %d ", (int)now);
+}
+
+static void on_kept(EepObserver *self, EepTime now, const EepEplbKept *kept)
+{
+    ck_assert_ptr_eq(kept, &a_kept);
+    LOG(":kept %d ", (int)now);
 }
 
 static const EepObserverOps recorder_ops = {.size = sizeof(EepObserverOps),
@@ -83,7 +91,8 @@ static const EepObserverOps recorder_ops = {.size = sizeof(EepObserverOps),
                                             .size_changed = on_size,
                                             .gpu_time = on_gpu,
                                             .resize_ended = on_resize,
-                                            .rearranged = on_rearranged};
+                                            .rearranged = on_rearranged,
+                                            .kept = on_kept};
 
 static void call_everything(EepObserver *observer)
 {
@@ -98,7 +107,8 @@ static void call_everything(EepObserver *observer)
     observer->ops->size_changed(observer, 8, 1, 16);
     observer->ops->gpu_time(observer, 1, EEP_GPU_STALLED, 10, 12, 8);
     observer->ops->resize_ended(observer, &a_record);
-    observer->ops->rearranged(observer, 9, 1, 1000, 3, 0.5, 0.75);
+    observer->ops->rearranged(observer, 9, &a_rearrangement);
+    observer->ops->kept(observer, 11, &a_kept);
 }
 
 /* Every call reaches every observer, in the order in which they were added, with its values. */
@@ -114,7 +124,7 @@ START_TEST(a_fan_passes_everything_on)
     ck_assert_str_eq(log->str, "a:end 17@3 b:end 17@3 a:gaps 1 20 4 b:gaps 1 20 4 a:step 8 "
                                "b:step 8 a:what@7 2 b:what@7 2 a:size 8 1 16 b:size 8 1 16 "
                                "a:gpu 1 2 10-12 8 b:gpu 1 2 10-12 8 a:resize 4>6 b:resize 4>6 "
-                               "a:moved 9 1 1000 3 0.5 0.75 b:moved 9 1 1000 3 0.5 0.75 ");
+                               "a:moved 9 b:moved 9 a:kept 11 b:kept 11 ");
     eep_observer_fan_free(fan);
 }
 END_TEST
