@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "cli/data.h"
 #include "cli/human.h"
+#include "cli/skew_records.h"
 #include "cli/traffic.h"
 #include "core/json.h"
 #include "scenarios/scenario_check.h"
@@ -102,6 +103,16 @@ static gboolean measure_traffic(const EepScenario *scenario, TrafficSize *ret_si
     size.format = eep_trace_format_name(trace);
     *ret_size = size;
     return TRUE;
+}
+
+static gboolean check_skew(const EepScenario *scenario, GError **error)
+{
+    g_autoptr(EepSkewRecords) records = NULL;
+
+    if (!eep_scenario_check_files(scenario, error))
+        return FALSE;
+    records = eep_skew_records_read(scenario, error);
+    return records != NULL;
 }
 
 /* The last that is known beforehand to happen, were the run not cut. */
@@ -315,7 +326,7 @@ int eep_command_check(int argc, char **argv)
     g_autoptr(EepScenario) scenario =
         eep_scenario_load(path, eep_data_scenario_folders(), (const char *const *)sets, -1, &error);
     if (scenario == NULL || !check_events(scenario, &error) ||
-        !measure_traffic(scenario, &traffic, &error) ||
+        !measure_traffic(scenario, &traffic, &error) || !check_skew(scenario, &error) ||
         !eep_scenario_check_length(
             scenario, MIN(run_length(scenario, &traffic), last_event(scenario, &traffic)), &error))
         return eep_command_fail(error);

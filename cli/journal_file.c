@@ -29,6 +29,10 @@ static char *header_of(const EepRunFacts *facts)
     eep_json_add_string(&json, "traffic_sha256", facts->traffic_sha256);
     eep_json_add_string(&json, "model_sha256", facts->model_sha256);
     eep_json_add_string(&json, "hardware_sha256", facts->hardware_sha256);
+    if (facts->load_sha256 != NULL)
+        eep_json_add_string(&json, "load_sha256", facts->load_sha256);
+    if (facts->drift_load_sha256 != NULL)
+        eep_json_add_string(&json, "drift_load_sha256", facts->drift_load_sha256);
     eep_json_add_string(&json, "scenario", facts->scenario);
     eep_json_end_object(&json);
     return eep_text_steal(&text);

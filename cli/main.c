@@ -52,11 +52,18 @@ static const EepCommand commands[] = {
     {"compare", "RUN RUN... [--force] [--json]", "put runs side by side",
      "The first RUN is the base. Runs of other traffic or another seed need --force.",
      eep_command_compare},
+    {"eplb", "place|compare|replay|fit ... [--json]", "place experts by recorded loads",
+     "  place    a map of experts for the loads of a file\n"
+     "  compare  all policies on one sequence of loads\n"
+     "  replay   recorded loads through policies and triggers: step time saved minus cost\n"
+     "  fit      the skew of a scenario that recorded loads have\n"
+     "`eep eplb place --help` says more of one of them.",
+     eep_command_eplb},
 };
 
 /* Commands of the format's description that this version does not have yet. */
-static const char *const later[] = {"report", "trace",     "eplb",  "cost",   "validate", "explore",
-                                    "sweep",  "calibrate", "serve", "import", "worker",   NULL};
+static const char *const later[] = {"report",    "trace", "cost",   "validate", "explore", "sweep",
+                                    "calibrate", "serve", "import", "worker",   NULL};
 
 G_DEFINE_QUARK(eep - command - error - quark, eep_command_error)
 
@@ -65,6 +72,9 @@ static const EepCommand *find_command(const char *name)
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
+    for (const EepCommand *command = eep_eplb_commands; command->name != NULL; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
     return NULL;
 }
 

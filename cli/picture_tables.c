@@ -1,4 +1,5 @@
 /* EepPictureData's tables: windows, percentiles and distributions as gnuplot reads them. */
+#include "cli/gnuplot.h"
 #include "cli/picture_data.h"
 #include "core/percentile.h"
 #include "core/text.h"
@@ -6,14 +7,6 @@
 #include <math.h>
 
 #define CDF_POINTS 400
-
-static gboolean write_text(EepText *text, const char *folder, const char *name, GError **error)
-{
-    g_autofree char *path = g_build_filename(folder, name, NULL);
-    const char *string = eep_text_string(text);
-
-    return g_file_set_contents(path, string, (gssize)text->length, error);
-}
 
 static void add_field(EepText *text, double value)
 {
@@ -82,7 +75,7 @@ static gboolean write_windows(const EepPictureData *data, const char *folder, GE
         add_field(&text, n_known > 0 ? waiting : (double)NAN);
         eep_text_add_char(&text, '\n');
     }
-    return write_text(&text, folder, "windows.dat", error);
+    return eep_gnuplot_add_table(folder, "windows.dat", &text, error);
 }
 
 /* Of one pool: size_N.dat (time, engines, where they change) and imbalance_N.dat (time, mean
@@ -131,8 +124,8 @@ static gboolean write_pool(const EepPictureData *data, guint pool, const char *f
     eep_text_add_char(&sizes, '\n');
     g_autofree char *sizes_name = g_strdup_printf("size_%u.dat", pool + 1);
     g_autofree char *imbalance_name = g_strdup_printf("imbalance_%u.dat", pool + 1);
-    return write_text(&sizes, folder, sizes_name, error) &&
-           write_text(&imbalance, folder, imbalance_name, error);
+    return eep_gnuplot_add_table(folder, sizes_name, &sizes, error) &&
+           eep_gnuplot_add_table(folder, imbalance_name, &imbalance, error);
 }
 
 typedef struct {
@@ -184,7 +177,7 @@ static gboolean write_latency(const EepPictureData *data, const Latency *latency
         g_array_unref(windows[i]);
     }
     g_autofree char *name = g_strconcat(latency->name, ".dat", NULL);
-    return write_text(&text, folder, name, error);
+    return eep_gnuplot_add_table(folder, name, &text, error);
 }
 
 static int compare_values(gconstpointer a, gconstpointer b)
@@ -220,31 +213,7 @@ static gboolean write_cdf(const EepPictureData *data, const Latency *latency, co
         eep_text_add_char(&text, '\n');
     }
     g_autofree char *name = g_strconcat(latency->name, "_cdf.dat", NULL);
-    return write_text(&text, folder, name, error);
-}
-
-/* Single quotes, which gnuplot doubles inside; what enhanced text would read as markup and line
- * breaks are left out. */
-static void add_string(EepText *text, const char *name, const char *value)
-{
-    eep_text_add_string(text, name);
-    eep_text_add_string(text, " = '");
-    for (; *value != '\0'; value++) {
-        if (g_ascii_iscntrl(*value))
-            continue;
-        if (*value == '\'')
-            eep_text_add_char(text, '\'');
-        eep_text_add_char(text, *value);
-    }
-    eep_text_add_string(text, "'\n");
-}
-
-static void add_number(EepText *text, const char *name, double value)
-{
-    eep_text_add_string(text, name);
-    eep_text_add_string(text, " = ");
-    eep_text_add_double(text, value, 9);
-    eep_text_add_char(text, '\n');
+    return eep_gnuplot_add_table(folder, name, &text, error);
 }
 
 /* gnuplot has no empty arrays: one element more than there are. */
@@ -258,7 +227,7 @@ static void add_arrays(EepText *text, const EepPictureData *data)
     eep_text_add_string(text, arrays);
     for (guint i = 0; i < data->pools->len; i++) {
         g_autofree char *name = g_strdup_printf("pool_name[%u]", i + 1);
-        add_string(text, name, (const char *)data->pools->pdata[i]);
+        eep_gnuplot_add_string(text, name, (const char *)data->pools->pdata[i]);
     }
     for (guint i = 0; i < data->resizes->len; i++) {
         const EepPictureResize *resize = &g_array_index(data->resizes, EepPictureResize, i);
@@ -271,7 +240,7 @@ static void add_arrays(EepText *text, const EepPictureData *data)
                      {"resize_end", resize->complete_s}};
         for (guint k = 0; k < G_N_ELEMENTS(parts); k++) {
             g_autofree char *name = g_strdup_printf("%s[%u]", parts[k].name, i + 1);
-            add_number(text, name, parts[k].value);
+            eep_gnuplot_add_number(text, name, parts[k].value);
         }
     }
 }
@@ -287,24 +256,24 @@ gboolean eep_picture_data_write(const EepPictureData *data, const char *folder, 
     for (guint i = 0; i < data->pools->len; i++)
         if (!write_pool(data, i, folder, &n_imbalance, error))
             return FALSE;
-    add_string(&text, "title", data->title);
-    add_number(&text, "end_s", data->end_s);
-    add_number(&text, "window_s", data->window_s);
-    add_number(&text, "latency_window_s", data->latency_window_s);
-    add_number(&text, "ttft_limit_ms", data->ttft_limit_ms);
-    add_number(&text, "tpot_limit_ms", data->tpot_limit_ms);
-    add_number(&text, "n_requests", data->requests->len);
-    add_number(&text, "n_imbalance", n_imbalance);
+    eep_gnuplot_add_string(&text, "title", data->title);
+    eep_gnuplot_add_number(&text, "end_s", data->end_s);
+    eep_gnuplot_add_number(&text, "window_s", data->window_s);
+    eep_gnuplot_add_number(&text, "latency_window_s", data->latency_window_s);
+    eep_gnuplot_add_number(&text, "ttft_limit_ms", data->ttft_limit_ms);
+    eep_gnuplot_add_number(&text, "tpot_limit_ms", data->tpot_limit_ms);
+    eep_gnuplot_add_number(&text, "n_requests", data->requests->len);
+    eep_gnuplot_add_number(&text, "n_imbalance", n_imbalance);
     for (guint i = 0; i < data->intervals->len; i++)
         largest = fmax(largest, g_array_index(data->intervals, EepPictureInterval, i).engines);
-    add_number(&text, "largest_size", largest);
+    eep_gnuplot_add_number(&text, "largest_size", largest);
     for (guint i = 0; i < G_N_ELEMENTS(latencies); i++) {
         if (!write_latency(data, &latencies[i], folder, error) ||
             !write_cdf(data, &latencies[i], folder, &n, error))
             return FALSE;
         g_autofree char *name = g_strconcat("n_", latencies[i].name, NULL);
-        add_number(&text, name, n);
+        eep_gnuplot_add_number(&text, name, n);
     }
     add_arrays(&text, data);
-    return write_text(&text, folder, "run.gp", error);
+    return eep_gnuplot_add_table(folder, "run.gp", &text, error);
 }

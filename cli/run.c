@@ -25,6 +25,7 @@ typedef struct {
 typedef struct {
     EepScenario *scenario;
     EepScenarioFacts *scenario_facts;
+    EepSkewRecords *skew_records;
     EepTrace *trace;
     EepRunFolder *folder;
     EepMetrics *metrics;
@@ -118,6 +119,9 @@ static gboolean open_run(Run *run, const Options *options, const char *argument,
     run->trace = eep_traffic_open(run->scenario, error);
     if (run->trace == NULL)
         return FALSE;
+    run->skew_records = eep_skew_records_read(run->scenario, error);
+    if (run->skew_records == NULL)
+        return FALSE;
     run->scenario_facts = eep_scenario_facts_new(run->scenario, error);
     if (run->scenario_facts == NULL)
         return FALSE;
@@ -143,7 +147,7 @@ static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
     eep_observer_fan_add(run->fan, eep_metrics_observer(run->metrics));
     eep_observer_fan_add(run->fan, eep_run_folder_observer(run->folder));
     run->simulation = eep_simulation_new(
-        run->scenario, run->trace, run->fan,
+        run->scenario, run->skew_records, run->trace, run->fan,
         run->journal != NULL ? eep_journal_file_journal(run->journal) : NULL, error);
     if (run->simulation == NULL)
         return FALSE;
@@ -228,6 +232,7 @@ static void clear(Run *run)
     eep_metrics_free(run->metrics);
     eep_trace_free(run->trace);
     eep_scenario_facts_free(run->scenario_facts);
+    eep_skew_records_free(run->skew_records);
     eep_scenario_free(run->scenario);
 }
 

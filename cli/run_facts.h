@@ -40,6 +40,7 @@ typedef struct {
     const char *scenario;                         /* text of scenario.yaml */
     const char *scenario_sha256, *traffic_sha256; /* of the effective scenario; of its traffic */
     const char *trace_sha256, *model_sha256, *hardware_sha256; /* nullable */
+    const char *load_sha256, *drift_load_sha256;               /* of skew's files; nullable */
     const char *const *pools;                                  /* names by pool id */
     guint n_pools;
     const EepRunBasis *basis;

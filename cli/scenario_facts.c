@@ -9,7 +9,7 @@
 struct EepScenarioFacts {
     const EepScenario *scenario;
     char *text; /* of scenario.yaml */
-    char *sha256, *traffic_sha256, *trace_sha256;
+    char *sha256, *traffic_sha256, *trace_sha256, *load_sha256, *drift_load_sha256;
     char *machines, *deployment, *elastic;
     const char **pools;
     GArray *basis; /* EepRunBasis */
@@ -31,6 +31,15 @@ static char *digest_of_file(const char *path, GError **error)
         g_checksum_update(checksum, bytes, (gssize)n);
     fclose(file);
     return g_strdup(g_checksum_get_string(checksum));
+}
+
+/* TRUE without a digest where there is no path. */
+static gboolean digest_if_any(const char *path, char **ret_digest, GError **error)
+{
+    if (path == NULL)
+        return TRUE;
+    *ret_digest = digest_of_file(path, error);
+    return *ret_digest != NULL;
 }
 
 /* Two runs with this digest in common have met the same requests: the trace's bytes, what is taken
@@ -134,12 +143,11 @@ EepScenarioFacts *eep_scenario_facts_new(const EepScenario *scenario, GError **e
     facts->pools = g_new0(const char *, scenario->n_pools);
     for (guint i = 0; i < scenario->n_pools; i++)
         facts->pools[i] = scenario->pools[i].name;
-    if (scenario->traffic.trace.path != NULL) {
-        facts->trace_sha256 = digest_of_file(scenario->traffic.trace.path, error);
-        if (facts->trace_sha256 == NULL) {
-            eep_scenario_facts_free(facts);
-            return NULL;
-        }
+    if (!digest_if_any(scenario->traffic.trace.path, &facts->trace_sha256, error) ||
+        !digest_if_any(scenario->skew.load.path, &facts->load_sha256, error) ||
+        !digest_if_any(scenario->skew.drift.load.path, &facts->drift_load_sha256, error)) {
+        eep_scenario_facts_free(facts);
+        return NULL;
     }
     facts->text = eep_scenario_write(scenario);
     facts->sha256 = g_compute_checksum_for_string(G_CHECKSUM_SHA256, facts->text, -1);
@@ -163,6 +171,8 @@ void eep_scenario_facts_free(EepScenarioFacts *facts)
     g_free(facts->sha256);
     g_free(facts->traffic_sha256);
     g_free(facts->trace_sha256);
+    g_free(facts->load_sha256);
+    g_free(facts->drift_load_sha256);
     g_free(facts->machines);
     g_free(facts->deployment);
     g_free(facts->elastic);
@@ -188,6 +198,8 @@ void eep_scenario_facts_fill(const EepScenarioFacts *facts, EepRunFacts *ret_fac
     ret_facts->scenario_sha256 = facts->sha256;
     ret_facts->traffic_sha256 = facts->traffic_sha256;
     ret_facts->trace_sha256 = facts->trace_sha256;
+    ret_facts->load_sha256 = facts->load_sha256;
+    ret_facts->drift_load_sha256 = facts->drift_load_sha256;
     ret_facts->model_sha256 = scenario->model_profile->sha256;
     ret_facts->hardware_sha256 = scenario->hardware_profile->sha256;
     ret_facts->pools = facts->pools;

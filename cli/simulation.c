@@ -11,6 +11,8 @@
 struct EepSimulation {
     const EepScenario *scenario;
     EepTrace *trace;
+    EepSkew *skew;   /* for the classes of requests */
+    guint n_classes; /* that cost differently; 1: nobody asks */
     gboolean is_replay, is_interrupted;
     EepClock *clock;
     GPtrArray *predictors; /* EepPredictor, one a pool */
@@ -22,9 +24,10 @@ struct EepSimulation {
 
 static EepWorkloadStatus next_arrival(gpointer self, EepArrival *ret_arrival, GError **error)
 {
+    EepSimulation *simulation = self;
     EepTraceRow row;
 
-    switch (eep_trace_next(self, &row, error)) {
+    switch (eep_trace_next(simulation->trace, &row, error)) {
     case EEP_TRACE_ROW:
         *ret_arrival = (EepArrival){.arrival = row.arrival,
                                     .id = row.row,
@@ -33,6 +36,9 @@ static EepWorkloadStatus next_arrival(gpointer self, EepArrival *ret_arrival, GE
                                     .priority = row.priority,
                                     .n_hashes = row.n_hashes,
                                     .hashes = row.hashes};
+        if (simulation->n_classes > 1)
+            ret_arrival->request_class =
+                (guint8)eep_skew_class_of(simulation->skew, row.row, row.arrival);
         return EEP_WORKLOAD_ARRIVAL;
     case EEP_TRACE_END:
         return EEP_WORKLOAD_END;
@@ -56,9 +62,10 @@ static guint max_engines(const EepScenario *scenario, const EepScenarioPool *poo
     return (guint)MIN(gpus / pool->options.tensor_parallel_size, MAX_ENGINES);
 }
 
-static EepPoolShape shape_of(const EepScenario *scenario, const EepScenarioPool *pool,
-                             EepTrace *trace, EepPredictor *predictor)
+static EepPoolShape shape_of(const EepSimulation *simulation, const EepScenarioPool *pool,
+                             EepPredictor *predictor)
 {
+    const EepScenario *scenario = simulation->scenario;
     const EepModel *model = &scenario->model;
     const EepHardware *hardware = &scenario->hardware;
     const EepPoolOptions *options = &pool->options;
@@ -69,10 +76,11 @@ static EepPoolShape shape_of(const EepScenario *scenario, const EepScenarioPool 
         .n_moe_layers = has_experts ? (guint)eep_model_n_moe_layers(model) : 0,
         .n_experts = (guint)model->n_routed_experts,
         .n_groups = (guint)model->n_group,
+        .n_classes = simulation->n_classes,
         .gpus_per_node = (guint)hardware->gpus_per_node,
         .max_engines = MAX(max_engines(scenario, pool), (guint)options->data_parallel_size),
         .n_blocks = (guint64)pool->memory.num_gpu_blocks,
-        .hash_tokens = eep_trace_hash_tokens(trace),
+        .hash_tokens = eep_trace_hash_tokens(simulation->trace),
         .max_model_len = options->max_model_len,
         .expert_bytes = eep_model_expert_bytes(model),
         .non_expert_bytes = eep_model_non_expert_bytes(model, options->tensor_parallel_size),
@@ -85,13 +93,6 @@ static EepPoolShape shape_of(const EepScenario *scenario, const EepScenarioPool 
     };
 }
 
-static EepSkew *skew_of(const EepScenario *scenario)
-{
-    return eep_skew_new(&scenario->skew, (guint64)scenario->seed,
-                        (guint)eep_model_n_moe_layers(&scenario->model),
-                        (guint)scenario->model.n_routed_experts, NULL, NULL, NULL);
-}
-
 static gboolean add_pools(EepSimulation *simulation, GError **error)
 {
     const EepScenario *scenario = simulation->scenario;
@@ -99,7 +100,7 @@ static gboolean add_pools(EepSimulation *simulation, GError **error)
     for (guint i = 0; i < scenario->n_pools; i++) {
         const EepScenarioPool *pool = &scenario->pools[i];
         EepPredictor *predictor = g_ptr_array_index(simulation->predictors, i);
-        EepPoolShape shape = shape_of(scenario, pool, simulation->trace, predictor);
+        EepPoolShape shape = shape_of(simulation, pool, predictor);
 
         eep_sim_backend_set_predictor(simulation->backend, i, predictor);
         if (!eep_deployment_add_pool(simulation->deployment, pool->name, &pool->options, &shape,
@@ -126,8 +127,9 @@ static void make_events(EepSimulation *simulation)
     }
 }
 
-EepSimulation *eep_simulation_new(const EepScenario *scenario, EepTrace *trace,
-                                  EepObserver *observer, EepJournal *journal, GError **error)
+EepSimulation *eep_simulation_new(const EepScenario *scenario, const EepSkewRecords *records,
+                                  EepTrace *trace, EepObserver *observer, EepJournal *journal,
+                                  GError **error)
 {
     EepSimulation *simulation = g_new0(EepSimulation, 1);
     EepDeploymentOptions options = {.seed = (guint64)scenario->seed,
@@ -135,16 +137,22 @@ EepSimulation *eep_simulation_new(const EepScenario *scenario, EepTrace *trace,
                                     .retry_backoff = scenario->traffic.retry.backoff,
                                     .retry_jitter = scenario->traffic.retry.jitter,
                                     .n_events = scenario->n_events};
-    EepWorkload workload = {next_arrival, trace};
+    EepWorkload workload = {next_arrival, simulation};
 
     simulation->scenario = scenario;
     simulation->trace = trace;
+    simulation->skew = eep_skew_records_make_skew(records, scenario);
+    simulation->n_classes = eep_skew_is_one_component(simulation->skew) ||
+                                    eep_hardware_is_constant(&scenario->hardware)
+                                ? 1
+                                : eep_skew_n_classes(simulation->skew);
     simulation->is_replay = journal != NULL && eep_journal_is_replay(journal);
     simulation->predictors = g_ptr_array_new_with_free_func((GDestroyNotify)eep_predictor_free);
     for (guint i = 0; i < scenario->n_pools; i++)
         g_ptr_array_add(simulation->predictors,
                         eep_sim_predictor_new(&scenario->model, &scenario->hardware,
-                                              &scenario->pools[i].options, skew_of(scenario),
+                                              &scenario->pools[i].options,
+                                              eep_skew_records_make_skew(records, scenario),
                                               scenario->skew.mode == EEP_SKEW_SAMPLED,
                                               (guint64)scenario->seed));
     simulation->backend = eep_sim_backend_new(g_ptr_array_index(simulation->predictors, 0));
@@ -174,6 +182,7 @@ void eep_simulation_free(EepSimulation *simulation)
     eep_backend_free(simulation->backend);
     g_ptr_array_free(simulation->predictors, TRUE);
     eep_clock_free(simulation->clock);
+    eep_skew_free(simulation->skew);
     g_free(simulation->events);
     g_free(simulation);
 }

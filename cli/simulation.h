@@ -7,6 +7,7 @@
 #ifndef EEP_CLI_SIMULATION_H
 #define EEP_CLI_SIMULATION_H
 
+#include "cli/skew_records.h"
 #include "core/deployment.h"
 #include "core/loop/journal.h"
 #include "scenarios/scenario.h"
@@ -16,9 +17,11 @@ G_BEGIN_DECLS
 
 typedef struct EepSimulation EepSimulation;
 
-/* `journal` NULL: none; else borrowed, a recording or a replay. */
-EepSimulation *eep_simulation_new(const EepScenario *scenario, EepTrace *trace,
-                                  EepObserver *observer, EepJournal *journal, GError **error);
+/* `journal` NULL: none; else borrowed, a recording or a replay. `records` are not looked at
+ * afterwards. */
+EepSimulation *eep_simulation_new(const EepScenario *scenario, const EepSkewRecords *records,
+                                  EepTrace *trace, EepObserver *observer, EepJournal *journal,
+                                  GError **error);
 void eep_simulation_free(EepSimulation *simulation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepSimulation, eep_simulation_free)
 

@@ -41,6 +41,10 @@ static void add_identity(EepJson *json, const EepRunFacts *facts)
     eep_json_add_string(json, "trace", facts->trace_sha256);
     eep_json_add_string(json, "model", facts->model_sha256);
     eep_json_add_string(json, "hardware", facts->hardware_sha256);
+    if (facts->load_sha256 != NULL)
+        eep_json_add_string(json, "load", facts->load_sha256);
+    if (facts->drift_load_sha256 != NULL)
+        eep_json_add_string(json, "drift_load", facts->drift_load_sha256);
     eep_json_end_object(json);
 }
 

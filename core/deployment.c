@@ -150,7 +150,9 @@ static gboolean on_arrival(EepDeployment *deployment, const EepEvent *event, GEr
         eep_request_new(deployment->requests, arrival->id, event->time, arrival->prompt_tokens,
                         arrival->output_tokens, arrival->hashes, arrival->n_hashes);
 
+    g_assert(arrival->request_class < EEP_SKEW_MAX_CLASSES);
     request->priority = arrival->priority;
+    request->request_class = arrival->request_class;
     deployment->n_submitted++;
     deployment->last_arrival = event->time;
     attempt(deployment, request);

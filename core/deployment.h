@@ -8,6 +8,7 @@
 #define EEP_CORE_DEPLOYMENT_H
 
 #include "core/engine/pool.h"
+#include "core/skew.h"
 
 G_BEGIN_DECLS
 
@@ -20,6 +21,7 @@ typedef struct {
     guint64 id;                           /* the row of the trace */
     guint32 prompt_tokens, output_tokens; /* >= 1 */
     gint32 priority;
+    guint8 request_class; /* below EEP_SKEW_MAX_CLASSES */
     guint n_hashes;
     const guint64 *hashes; /* valid until the next call */
 } EepArrival;

@@ -41,8 +41,9 @@ typedef struct {
      * slots). */
     double (*experts)(EepPredictor *self, const EepPlacement *placement, const double *load,
                       double n_steps);
-    /* Expected tokens of each logical expert, [n_layers][n_experts], for `tokens` routed tokens of
-     * popularity version `version` (0: the current one); adds to ret_load. */
+    /* Expected tokens of each logical expert, [n_layers][n_experts], for `tokens` whole routed
+     * tokens of popularity version `version` (0: the current one), decodes of class 0 where kinds
+     * of tokens differ; adds to ret_load. */
     void (*add_load)(EepPredictor *self, guint64 version, double tokens, double *ret_load);
     guint64 (*popularity_version)(
         const EepPredictor *self); /* changes when popularity does; never 0 */

@@ -31,7 +31,7 @@ typedef struct {
     EepTime step_end; /* of the last step submitted */
     EepTime move_end;
     EepTime settled; /* when `left` of steps and moves was brought up to date */
-    EepLoadRuns load;
+    EepLoadRuns load; /* made with the first step */
 } Pool;
 
 /* A completion to come of an operation other than a step. */
@@ -72,6 +72,7 @@ static void pool_free(gpointer data)
         return;
     for (guint i = 0; i < MAX_IN_FLIGHT; i++)
         g_free(pool->steps[i].engines);
+    eep_load_runs_clear(&pool->load);
     g_free(pool);
 }
 
@@ -223,6 +224,20 @@ static double all2all_fraction(const Pool *pool, const EepStepPlan *plan, const 
     return CLAMP(cost->all2all_s / eep_time_to_seconds(cost->step), 0.0, 1.0);
 }
 
+/* Remembers the step's tokens, `sum` of them. */
+static void add_tokens(Pool *pool, const EepStepPlan *plan, guint64 sum)
+{
+    const EepPopularity *popularity = eep_sim_predictor_popularity(pool->predictor);
+    EepTokenMix tokens;
+    if (pool->load.n_components == 0)
+        eep_load_runs_init(&pool->load, eep_popularity_n_components(popularity));
+    if (pool->load.n_components == 1)
+        tokens.n[0] = sum;
+    else
+        eep_popularity_count(popularity, plan, &tokens);
+    eep_load_runs_add(&pool->load, plan->first_step, &tokens, eep_popularity_version(popularity));
+}
+
 static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
 {
     SimBackend *self = (SimBackend *)backend;
@@ -246,6 +261,7 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
         step->engines[i] = plan->work[i].engine;
     }
     EepStepCost cost;
+    eep_sim_predictor_advance(pool->predictor, now, plan->first_step);
     pool->predictor->ops->step(pool->predictor, plan, &cost);
     step->begin = MAX(now, pool->step_end);
     step->left = cost.step;
@@ -261,8 +277,7 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
     if (is_shared)
         project_links(self, plan->op.pool);
     if (!plan->is_dummy && tokens > 0)
-        eep_load_runs_add(&pool->load, plan->first_step, tokens,
-                          pool->predictor->ops->popularity_version(pool->predictor));
+        add_tokens(pool, plan, tokens);
 }
 
 /* Forgets completions whose time has passed, now and then. */
@@ -325,11 +340,18 @@ static void sim_move(EepBackend *backend, const EepMove *move)
         project_links(self, move->op.pool);
 }
 
-static void add_run(EepPredictor *predictor, const EepLoadRun *run, double *ret_tokens)
+static void add_run(EepPredictor *predictor, const EepLoadRun *run, const EepTokenMix *tokens,
+                    double *ret_tokens)
 {
     if (run->n_steps > 0)
         eep_sim_predictor_add_step_load(predictor, run->version, run->first_step, run->n_steps,
-                                        (double)run->tokens, ret_tokens);
+                                        tokens, ret_tokens);
+}
+
+static void add_mix(EepTokenMix *sum, const EepTokenMix *tokens, guint64 n_steps)
+{
+    for (guint i = 0; i < EEP_MAX_COMPONENTS; i++)
+        sum->n[i] += tokens->n[i] * n_steps;
 }
 
 /* Popularity versions of the runs seen: mixed loads are not proportional. */
@@ -344,13 +366,14 @@ static void note_version(Versions *versions, guint64 version)
     versions->version = version;
 }
 
-/* Adds the counts of the steps [from, to). Those of one popularity version whose loads are
- * proportional are multiplied out as one step of all their tokens. */
+/* Adds the counts of the steps [from, to). Those of one popularity version are multiplied out as
+ * one step of all their tokens where loads add up. */
 static void add_window(const Pool *pool, guint64 from, guint64 to, Versions *versions,
                        double *ret_tokens)
 {
-    const gboolean adds_up = eep_sim_predictor_loads_are_proportional(pool->predictor);
+    const gboolean adds_up = eep_sim_predictor_loads_add_up(pool->predictor);
     EepLoadRun sum = {0};
+    EepTokenMix sum_tokens = {{0}}, tokens;
     for (guint64 i = pool->load.begin; i < pool->load.end; i++) {
         EepLoadRun run = pool->load.runs[i % EEP_LOAD_RUNS];
         guint64 end = MIN(run.first_step + run.n_steps, to);
@@ -358,19 +381,21 @@ static void add_window(const Pool *pool, guint64 from, guint64 to, Versions *ver
         if (run.first_step >= end)
             continue;
         run.n_steps = end - run.first_step;
+        eep_load_runs_tokens(&pool->load, i, &tokens);
         note_version(versions, run.version);
         if (adds_up && sum.n_steps > 0 && run.version == sum.version) {
-            sum.tokens += run.tokens * run.n_steps;
+            add_mix(&sum_tokens, &tokens, run.n_steps);
             continue;
         }
-        add_run(pool->predictor, &sum, ret_tokens);
+        add_run(pool->predictor, &sum, &sum_tokens, ret_tokens);
         sum = run;
+        sum_tokens = tokens;
         if (adds_up) {
-            sum.tokens *= run.n_steps;
+            add_mix(&sum_tokens, &tokens, run.n_steps - 1);
             sum.n_steps = 1;
         }
     }
-    add_run(pool->predictor, &sum, ret_tokens);
+    add_run(pool->predictor, &sum, &sum_tokens, ret_tokens);
 }
 
 static void sim_read_load(EepBackend *backend, const EepOp *op, guint64 from_step, guint64 to_step,

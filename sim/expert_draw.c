@@ -24,7 +24,7 @@ struct EepExpertDraw {
     /* The layer at hand. */
     const EepPlacement *placement;
     guint layer;
-    const double *pi;
+    const EepPick *picks;
     double excess[2]; /* least_loaded over lp, relative, at the last two sizes of whole batches */
     /* Of the placement's shape. */
     guint n_slots, n_ranks;
@@ -108,17 +108,17 @@ static void set_shape(EepExpertDraw *self, const EepPlacement *placement)
 }
 
 void eep_expert_draw_set_layer(EepExpertDraw *self, const EepPlacement *placement, guint layer,
-                               const double *pi)
+                               const EepPick *picks)
 {
     set_shape(self, placement);
     self->placement = placement;
     self->layer = layer;
-    self->pi = pi;
+    self->picks = picks;
     self->excess[0] = self->excess[1] = 0.0;
-    /* inclusion.h the other way round: pi = 1 - exp(-tau p). */
+    /* inclusion.h the other way round: none = exp(-tau p). */
     double *p = self->left, sum = 0.0;
     for (guint e = 0; e < self->n_experts; e++)
-        sum += p[e] = -eep_log(fmax(1.0 - pi[e], 1e-12));
+        sum += p[e] = -eep_log(fmin(fmax(picks[e].none, 1e-12), 1.0 - 1e-15));
     for (guint e = 0; e < self->n_experts; e++)
         p[e] /= sum;
     eep_expert_sample_set_popularity(self->sample, layer, p);
@@ -134,13 +134,14 @@ void eep_expert_draw_set_layer(EepExpertDraw *self, const EepPlacement *placemen
             self->normal[d * n + i] = d & 1 ? -self->normal[(d - 1) * n + i] : eep_rng_normal(&rng);
 }
 
-/* Binomial by the normal distribution with its skew (Cornish and Fisher), in whole tokens. */
-static double binomial(double trials, double p, double normal)
+/* Picks by so many tokens, by the normal distribution with the picks' skew (Cornish and Fisher), in
+ * whole tokens. */
+static double count_picks(double tokens, const EepPick *pick, double normal)
 {
-    double mean = trials * p;
+    double mean = tokens * pick->mean;
     double x =
-        mean + normal * sqrt(mean * (1.0 - p)) + (normal * normal - 1.0) * (1.0 - 2.0 * p) / 6.0;
-    return fmin(trials, fmax(0.0, floor(x + 0.5)));
+        mean + normal * sqrt(mean * pick->spread) + (normal * normal - 1.0) * pick->skew / 6.0;
+    return fmax(0.0, floor(x + 0.5));
 }
 
 /* Tokens of each slot in one draw. */
@@ -165,8 +166,11 @@ static void split_counts(EepExpertDraw *self, const double *shares, const double
         if (e < 0 || shares[slot] <= 0.0)
             continue;
         double part = shares[slot] / self->left_share[e];
+        const EepPick pick = eep_pick_of(part);
         self->load[slot] =
-            part > 1.0 - 1e-9 ? self->left[e] : binomial(self->left[e], part, normal[slot]);
+            part > 1.0 - 1e-9
+                ? self->left[e]
+                : fmin(self->left[e], count_picks(self->left[e], &pick, normal[slot]));
         self->left[e] -= self->load[slot];
         self->left_share[e] -= shares[slot];
     }
@@ -198,7 +202,7 @@ static void draw_counts(EepExpertDraw *self, guint draw, double tokens, const do
     const gsize n = self->n_experts + self->n_slots + self->n_ranks;
     const double *normal = self->normal + draw * n;
     for (guint e = 0; e < self->n_experts; e++)
-        self->counts[e] = (guint32)binomial(tokens, self->pi[e], normal[e]);
+        self->counts[e] = (guint32)count_picks(tokens, &self->picks[e], normal[e]);
     split_counts(self, shares, normal + self->n_experts);
     memset(self->routed, 0, self->n_ranks * sizeof *self->routed);
     memset(self->rows, 0, self->n_ranks * sizeof *self->rows);

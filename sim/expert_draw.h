@@ -15,8 +15,7 @@
 #define EEP_SIM_EXPERT_DRAW_H
 
 #include "core/eplb/placement.h"
-#include "sim/replica_split.h"
-#include "sim/slot_cost.h"
+#include "sim/expert_load.h"
 
 G_BEGIN_DECLS
 
@@ -34,10 +33,10 @@ EepExpertDraw *eep_expert_draw_new(guint n_layers, guint n_experts, guint top_k,
 void eep_expert_draw_free(EepExpertDraw *self); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepExpertDraw, eep_expert_draw_free)
 
-/* The layer that follows and its inclusion probabilities pi[n_experts]; borrows both until the next
- * one. */
+/* The layer that follows and how often its experts are picked, [n_experts]; borrows both until the
+ * next one. Whole batches are drawn as of independent tokens that pick as often. */
 void eep_expert_draw_set_layer(EepExpertDraw *self, const EepPlacement *placement, guint layer,
-                               const double *pi);
+                               const EepPick *picks);
 
 /* Expected cost and routed tokens of the busiest rank for `tokens` from n_sources equal batches;
  * shares[n_slots] of each expert's tokens (for hash, random and static). A layer's points are to be

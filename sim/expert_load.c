@@ -20,17 +20,18 @@ typedef struct {
 typedef struct {
     double seconds[EEP_EXPERT_LOAD_MAX_POINTS];
     double busiest[EEP_EXPERT_LOAD_MAX_POINTS]; /* max/mean tokens over ranks */
-    gboolean popularity_changed;
+    gboolean picks_changed;
 } Layer;
 
 struct EepExpertLoad {
     guint n_layers, n_experts, top_k, n_points;
     EepSlotCost cost;
     EepExpertDispatch dispatch;
-    EepExpertDraw *draw;       /* NULL where moments do */
-    double *p, *pi, *log_none; /* [L][E]; log_none = log(1 - pi) */
+    EepExpertDraw *draw; /* NULL where moments do */
+    EepPick *picks;      /* [L][E] */
+    double *log_none;    /* [L][E] of the picks */
     Layer *layers;
-    gboolean popularity_changed;
+    gboolean picks_changed;
     EepMaxExpectation *max;
     /* The placement last seen. */
     const EepPlacement *placement;
@@ -68,18 +69,18 @@ EepExpertLoad *eep_expert_load_new(guint n_layers, guint n_experts, guint top_k,
     while (self->n_points < EEP_EXPERT_LOAD_MAX_POINTS &&
            (G_GUINT64_CONSTANT(1) << (self->n_points - 1)) < max_tokens)
         self->n_points++;
-    self->p = g_new(double, cells);
-    self->pi = g_new(double, cells);
+    self->picks = g_new0(EepPick, cells);
     self->log_none = g_new(double, cells);
     self->layers = g_new0(Layer, n_layers);
     self->max = eep_max_expectation_new();
     self->none = g_new(double, n_experts);
     self->expert_cost = g_new(EepMoments, 2 * n_experts);
     self->replica = g_new(guint32, n_experts);
-    for (gsize i = 0; i < n_experts; i++)
-        self->none[i] = 1.0 / n_experts;
+    g_autofree EepPick *uniform = g_new(EepPick, n_experts);
+    for (guint e = 0; e < n_experts; e++)
+        uniform[e] = eep_pick_of((double)top_k / n_experts);
     for (guint l = 0; l < n_layers; l++)
-        eep_expert_load_set_popularity(self, l, self->none);
+        eep_expert_load_set_picks(self, l, uniform);
     return self;
 }
 
@@ -87,8 +88,7 @@ void eep_expert_load_free(EepExpertLoad *self)
 {
     if (!self)
         return;
-    g_free(self->p);
-    g_free(self->pi);
+    g_free(self->picks);
     g_free(self->log_none);
     g_free(self->layers);
     eep_max_expectation_free(self->max);
@@ -110,21 +110,38 @@ void eep_expert_load_free(EepExpertLoad *self)
     g_free(self);
 }
 
-void eep_expert_load_set_popularity(EepExpertLoad *self, guint layer, const double *p)
+void eep_expert_load_set_picks(EepExpertLoad *self, guint layer, const EepPick *picks)
 {
     g_return_if_fail(layer < self->n_layers);
-    const gsize row = (gsize)layer * self->n_experts, bytes = self->n_experts * sizeof(double);
-    memcpy(self->p + row, p, bytes);
-    if (layer > 0 && memcmp(self->p + row, self->p + row - self->n_experts, bytes) == 0) {
-        memcpy(self->pi + row, self->pi + row - self->n_experts, bytes);
-        memcpy(self->log_none + row, self->log_none + row - self->n_experts, bytes);
-    } else {
-        eep_inclusion(p, self->n_experts, self->top_k, self->pi + row);
-        for (guint e = 0; e < self->n_experts; e++)
-            self->log_none[row + e] = eep_log(fmax(1e-300, 1.0 - self->pi[row + e]));
-    }
-    self->layers[layer].popularity_changed = TRUE;
-    self->popularity_changed = TRUE;
+    const guint n = self->n_experts;
+    EepPick *mine = self->picks + (gsize)layer * n;
+    double *log_none = self->log_none + (gsize)layer * n;
+    if (memcmp(mine, picks, n * sizeof *picks) == 0)
+        return;
+    memcpy(mine, picks, n * sizeof *picks);
+    if (layer > 0 && memcmp(mine, mine - n, n * sizeof *picks) == 0)
+        memcpy(log_none, log_none - n, n * sizeof *log_none);
+    else
+        for (guint e = 0; e < n; e++)
+            log_none[e] = eep_log(fmax(1e-300, mine[e].none));
+    self->layers[layer].picks_changed = TRUE;
+    self->picks_changed = TRUE;
+}
+
+void eep_expert_load_set_popularity(EepExpertLoad *self, guint layer, const double *p)
+{
+    g_autofree double *pi = g_new(double, self->n_experts);
+    g_autofree EepPick *picks = g_new(EepPick, self->n_experts);
+    eep_inclusion(p, self->n_experts, self->top_k, pi);
+    for (guint e = 0; e < self->n_experts; e++)
+        picks[e] = eep_pick_of(pi[e]);
+    eep_expert_load_set_picks(self, layer, picks);
+}
+
+static inline EepMoments moments_of(const EepPick *pick, double trials)
+{
+    double mean = trials * pick->mean, variance = mean * pick->spread;
+    return (EepMoments){mean, variance, variance * pick->skew};
 }
 
 void eep_expert_load_set_dispatch(EepExpertLoad *self, const EepExpertDispatch *dispatch)
@@ -213,16 +230,18 @@ static void fill_slot_shares(EepExpertLoad *self, const EepPlacement *placement,
 static double rank_moments(EepExpertLoad *self, const EepPlacement *placement, guint layer, guint i)
 {
     const double tokens = (double)(G_GUINT64_CONSTANT(1) << i);
-    const double *pi = self->pi + (gsize)layer * self->n_experts;
+    const EepPick *picks = self->picks + (gsize)layer * self->n_experts;
     const double *log_none = self->log_none + (gsize)layer * self->n_experts;
     const gint32 *count = placement->logcnt + (gsize)layer * self->n_experts;
     const gint32 *row = eep_placement_layer(placement, layer);
     const gsize bytes = self->n_ranks * sizeof(EepMoments);
 
     for (guint e = 0; e < self->n_experts; e++)
-        if (count[e] == 1)
-            eep_slot_cost_moments(&self->cost, tokens, pi[e], self->none[e],
-                                  &self->expert_cost[2 * e], &self->expert_cost[2 * e + 1]);
+        if (count[e] == 1) {
+            EepMoments n = moments_of(&picks[e], tokens);
+            eep_slot_cost_moments(&self->cost, &n, self->none[e], &self->expert_cost[2 * e],
+                                  &self->expert_cost[2 * e + 1]);
+        }
     memset(self->ranks, 0, bytes);
     memset(self->rests, 0, bytes);
     memset(self->tokens, 0, bytes);
@@ -239,13 +258,13 @@ static double rank_moments(EepExpertLoad *self, const EepPlacement *placement, g
                 trials *= self->slot_share[slot];
                 none = eep_exp(trials * log_none[e]);
                 moments = replica;
-                eep_slot_cost_moments(&self->cost, trials, pi[e], none, &replica[0], &replica[1]);
             }
+            EepMoments n = moments_of(&picks[e], trials);
+            if (moments == replica)
+                eep_slot_cost_moments(&self->cost, &n, none, &replica[0], &replica[1]);
             eep_moments_add(&self->ranks[r], &moments[0]);
             eep_moments_add(&self->rests[r], &moments[1]);
-            double mean = trials * pi[e], variance = mean * (1.0 - pi[e]);
-            eep_moments_add(&self->tokens[r],
-                            &(EepMoments){mean, variance, variance * (1.0 - 2.0 * pi[e])});
+            eep_moments_add(&self->tokens[r], &n);
             *active++ = 1.0 - none;
             undecided = fmax(undecided, none * (1.0 - none));
         }
@@ -280,11 +299,11 @@ static void build_drawn(EepExpertLoad *self, guint i, Layer *table)
 static void build_layer(EepExpertLoad *self, const EepPlacement *placement, guint layer)
 {
     Layer *table = &self->layers[layer];
-    const double *pi = self->pi + (gsize)layer * self->n_experts;
+    const EepPick *picks = self->picks + (gsize)layer * self->n_experts;
     for (guint e = 0; e < self->n_experts; e++)
-        self->none[e] = 1.0 - pi[e];
+        self->none[e] = picks[e].none;
     if (self->draw)
-        eep_expert_draw_set_layer(self->draw, placement, layer, pi);
+        eep_expert_draw_set_layer(self->draw, placement, layer, picks);
     for (guint i = 0; i < self->n_points; i++) {
         fill_slot_shares(self, placement, layer, i);
         if (self->draw) {
@@ -367,8 +386,8 @@ static gboolean equals_previous(const EepExpertLoad *self, const EepPlacement *p
 {
     gsize cell = (gsize)layer * self->n_experts;
     return layer > 0 && !self->draw && self->dispatch.choice != EEP_REPLICA_STATIC &&
-           memcmp(self->p + cell, self->p + cell - self->n_experts,
-                  self->n_experts * sizeof(double)) == 0 &&
+           memcmp(self->picks + cell, self->picks + cell - self->n_experts,
+                  self->n_experts * sizeof *self->picks) == 0 &&
            memcmp(eep_placement_layer(placement, layer), eep_placement_layer(placement, layer - 1),
                   self->n_slots * sizeof(gint32)) == 0;
 }
@@ -377,7 +396,7 @@ gboolean eep_expert_load_update(EepExpertLoad *self, const EepPlacement *placeme
 {
     if (placement == self->placement && placement->generation == self->generation &&
         n_sources == self->n_sources && placement->n_ranks == self->n_ranks &&
-        !self->popularity_changed) {
+        !self->picks_changed) {
 #ifdef EEP_CHECK_INVARIANTS
         g_assert(memcmp(self->rows, placement->phy2log,
                         (gsize)self->n_layers * self->n_slots * sizeof(gint32)) == 0);
@@ -415,22 +434,27 @@ gboolean eep_expert_load_update(EepExpertLoad *self, const EepPlacement *placeme
     for (guint l = 0; l < self->n_layers; l++) {
         gint32 *row = self->rows + (gsize)l * self->n_slots;
         const gint32 *now = eep_placement_layer(placement, l);
-        if (!all && !self->layers[l].popularity_changed && memcmp(row, now, row_bytes) == 0)
+        if (!all && !self->layers[l].picks_changed && memcmp(row, now, row_bytes) == 0)
             continue;
         if (equals_previous(self, placement, l))
             self->layers[l] = self->layers[l - 1];
         else
             build_layer(self, placement, l);
         memcpy(row, now, row_bytes);
-        self->layers[l].popularity_changed = FALSE;
+        self->layers[l].picks_changed = FALSE;
         changed = TRUE;
     }
     self->placement = placement;
     self->generation = placement->generation;
-    self->popularity_changed = FALSE;
+    self->picks_changed = FALSE;
     if (changed)
         sum_layers(self);
     return changed;
+}
+
+void eep_expert_load_forget_placement(EepExpertLoad *self)
+{
+    self->placement = NULL;
 }
 
 double eep_expert_load_seconds(const EepExpertLoad *self, double tokens)
@@ -446,15 +470,10 @@ double eep_expert_load_imbalance(const EepExpertLoad *self, double tokens)
 void eep_expert_load_add(const EepExpertLoad *self, double tokens, double *ret_load)
 {
     for (gsize i = 0; i < (gsize)self->n_layers * self->n_experts; i++)
-        ret_load[i] += tokens * self->pi[i];
+        ret_load[i] += tokens * self->picks[i].mean;
 }
 
-const double *eep_expert_load_popularity(const EepExpertLoad *self, guint layer)
+const EepPick *eep_expert_load_picks(const EepExpertLoad *self, guint layer)
 {
-    return self->p + (gsize)layer * self->n_experts;
-}
-
-const double *eep_expert_load_inclusion(const EepExpertLoad *self, guint layer)
-{
-    return self->pi + (gsize)layer * self->n_experts;
+    return self->picks + (gsize)layer * self->n_experts;
 }

@@ -5,8 +5,6 @@
 #include "sim/phase_cost.h"
 #include "sim/step_cost.h"
 
-#define POPULARITY_VERSION 1 /* popularity does not drift yet */
-
 typedef struct {
     EepPredictor base;
     EepCostContext context;
@@ -49,12 +47,16 @@ static double sim_experts(EepPredictor *predictor, const EepPlacement *placement
 
 static void sim_add_load(EepPredictor *predictor, guint64 version, double tokens, double *ret_load)
 {
-    eep_sim_predictor_add_step_load(predictor, version, 0, 1, tokens, ret_load);
+    EepTokenMix mix = {{0}};
+    const EepPopularity *popularity = eep_sim_predictor_popularity(predictor);
+    mix.n[eep_popularity_n_components(popularity) > 1 ? eep_skew_component(0, TRUE) : 0] =
+        (guint64)tokens;
+    eep_sim_predictor_add_step_load(predictor, version, 0, 1, &mix, ret_load);
 }
 
 static guint64 sim_popularity_version(const EepPredictor *predictor)
 {
-    return POPULARITY_VERSION;
+    return eep_popularity_version(eep_sim_predictor_popularity(predictor));
 }
 
 static gboolean sim_idle_steps_are_free(const EepPredictor *predictor)
@@ -98,13 +100,30 @@ EepPredictor *eep_sim_predictor_new(const EepModel *model, const EepHardware *ha
     return &self->base;
 }
 
-void eep_sim_predictor_add_step_load(EepPredictor *predictor, guint64 version, guint64 first_step,
-                                     guint64 n_steps, double tokens, double *ret_load)
+void eep_sim_predictor_advance(EepPredictor *predictor, EepTime now, guint64 step)
 {
     g_return_if_fail(predictor->ops == &sim_ops);
-    g_return_if_fail(version == 0 || version == POPULARITY_VERSION);
-    eep_step_model_add_load(((SimPredictor *)predictor)->steps, first_step, n_steps, tokens,
-                            ret_load);
+    eep_step_model_advance(((SimPredictor *)predictor)->steps, now, step);
+}
+
+const EepPopularity *eep_sim_predictor_popularity(const EepPredictor *predictor)
+{
+    g_return_val_if_fail(predictor->ops == &sim_ops, NULL);
+    return eep_step_model_popularity(((const SimPredictor *)predictor)->steps);
+}
+
+void eep_sim_predictor_add_step_load(EepPredictor *predictor, guint64 version, guint64 first_step,
+                                     guint64 n_steps, const EepTokenMix *tokens, double *ret_load)
+{
+    g_return_if_fail(predictor->ops == &sim_ops);
+    eep_step_model_add_load(((SimPredictor *)predictor)->steps, version, first_step, n_steps,
+                            tokens, ret_load);
+}
+
+gboolean eep_sim_predictor_loads_add_up(const EepPredictor *predictor)
+{
+    g_return_val_if_fail(predictor->ops == &sim_ops, FALSE);
+    return !eep_step_model_is_sampled(((const SimPredictor *)predictor)->steps);
 }
 
 const EepPoolOptions *eep_sim_predictor_options(const EepPredictor *predictor)
@@ -115,8 +134,8 @@ const EepPoolOptions *eep_sim_predictor_options(const EepPredictor *predictor)
 
 gboolean eep_sim_predictor_loads_are_proportional(const EepPredictor *predictor)
 {
-    g_return_val_if_fail(predictor->ops == &sim_ops, FALSE);
-    return !eep_step_model_is_sampled(((const SimPredictor *)predictor)->steps);
+    return eep_sim_predictor_loads_add_up(predictor) &&
+           eep_popularity_is_one_law(eep_sim_predictor_popularity(predictor));
 }
 
 gsize eep_sim_predictor_load_cells(const EepPredictor *predictor)

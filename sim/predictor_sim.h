@@ -11,6 +11,7 @@
 #include "core/model.h"
 #include "core/predictor.h"
 #include "core/skew.h"
+#include "sim/popularity.h"
 
 G_BEGIN_DECLS
 
@@ -20,19 +21,31 @@ EepPredictor *eep_sim_predictor_new(const EepModel *model, const EepHardware *ha
                                     const EepPoolOptions *options, EepSkew *skew, gboolean sampled,
                                     guint64 seed);
 
-/* As the seam's add_load, for `n_steps` steps from `first_step` with `tokens` routed tokens each;
- * in the sampled mode the counts that those steps drew. For predictors of this kind only. */
-void eep_sim_predictor_add_step_load(EepPredictor *predictor, guint64 version, guint64 first_step,
-                                     guint64 n_steps, double tokens, double *ret_load);
+/* What follows is for predictors of this kind only. */
 
-/* Whether two loads of one popularity version are proportional to each other: not when each step
- * draws its own. For predictors of this kind only. */
+/* Step `step` of the pool is about to be costed at `now`: popularity follows (popularity.h). */
+void eep_sim_predictor_advance(EepPredictor *predictor, EepTime now, guint64 step);
+
+/* How its tokens are counted. */
+const EepPopularity *eep_sim_predictor_popularity(const EepPredictor *predictor);
+
+/* As the seam's add_load, for `n_steps` steps from `first_step` with `tokens` each; in the sampled
+ * mode the counts that those steps drew. */
+void eep_sim_predictor_add_step_load(EepPredictor *predictor, guint64 version, guint64 first_step,
+                                     guint64 n_steps, const EepTokenMix *tokens, double *ret_load);
+
+/* Whether steps of one popularity version load as one step of all their tokens does: not when each
+ * draws its own. */
+gboolean eep_sim_predictor_loads_add_up(const EepPredictor *predictor);
+
+/* Whether two loads of one popularity version are proportional to each other: they add up, and all
+ * tokens pick alike. */
 gboolean eep_sim_predictor_loads_are_proportional(const EepPredictor *predictor);
 
-/* The pool's options, as given. For predictors of this kind only. */
+/* The pool's options, as given. */
 const EepPoolOptions *eep_sim_predictor_options(const EepPredictor *predictor);
 
-/* Cells of a load: MoE layers * experts. For predictors of this kind only. */
+/* Cells of a load: MoE layers * experts. */
 gsize eep_sim_predictor_load_cells(const EepPredictor *predictor);
 
 G_END_DECLS

@@ -16,12 +16,11 @@ static void excess_moments(double above, double sigma, double *ret_1, double *re
     *ret_3 = above * (square + 3.0 * variance) * cdf + (square + 2.0 * variance) * density;
 }
 
-void eep_slot_cost_moments(const EepSlotCost *cost, double trials, double p, double p_none,
+void eep_slot_cost_moments(const EepSlotCost *cost, const EepMoments *n, double p_none,
                            EepMoments *ret_moments, EepMoments *ret_rest)
 {
     const double w = cost->weights_s, f = cost->flops_s, g = cost->activations_s;
-    const double mean = trials * p, variance = mean * (1.0 - p);
-    const double third = variance * (1.0 - 2.0 * p);
+    const double mean = n->mean, variance = n->variance, third = n->third;
     const double above = f > 0 ? mean - w / f : -G_MAXDOUBLE; /* of the ridge */
     const double reach = 6.0 * sqrt(variance);
 

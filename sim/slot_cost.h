@@ -38,11 +38,10 @@ static inline void eep_moments_add(EepMoments *sum, const EepMoments *part)
     sum->third += part->third;
 }
 
-/* Of c(n), n ~ Binomial(trials, p); p_none = P(n = 0) = (1 - p)^trials, given because callers get
- * it cheaply. ret_rest: of c(n) - weights * [n > 0], its third moment without the cross terms. The
- * part of n above the roofline's ridge is taken as normal: a ridge lies at tens of tokens or more.
- */
-void eep_slot_cost_moments(const EepSlotCost *cost, double trials, double p, double p_none,
+/* Of c(n), n a count with these moments and p_none = P(n = 0). ret_rest: of c(n) - weights * [n >
+ * 0], its third moment without the cross terms. The part of n above the roofline's ridge is taken
+ * as normal: a ridge lies at tens of tokens or more. */
+void eep_slot_cost_moments(const EepSlotCost *cost, const EepMoments *n, double p_none,
                            EepMoments *ret_moments, EepMoments *ret_rest);
 
 G_END_DECLS

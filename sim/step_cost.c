@@ -5,8 +5,9 @@
 #include "sim/all2all.h"
 #include "sim/graph_mode.h"
 
-#define MEMO_BITS 12
-#define GPU_SMS   132 /* Hopper; Blackwell's 148 would change the result by under 2 % */
+#define MEMO_BITS  12
+#define MIX_SPREAD G_GUINT64_CONSTANT(0xD6E8FEB86659FD93) /* odd: over the hash's bits */
+#define GPU_SMS    132 /* Hopper; Blackwell's 148 would change the result by under 2 % */
 
 /* What the shared part of a step's cost depends on. */
 typedef struct {
@@ -15,6 +16,7 @@ typedef struct {
     guint32 sent;   /* of the largest rank, as the backend sends them */
     guint32 sequences;
     guint32 n_engines;
+    EepMix mix;       /* of the tokens */
     guint32 epoch;    /* of the memo; 0: the cell is empty */
     guint8 sends_all; /* every rank sends as many as the largest */
 } Key;
@@ -28,13 +30,17 @@ struct EepStepModel {
     EepCostContext context;
     EepAttentionCost attention;
     const EepAll2all *backend;
-    EepSkew *skew;
-    EepExpertLoad *load;
-    EepExpertSample *sample; /* NULL in the expected mode */
+    EepPopularity *popularity;
+    EepMixLoad *mixes;           /* NULL in the sampled mode */
+    const EepExpertLoad *tables; /* of the step at hand */
+    EepExpertSample *sample;     /* NULL in the expected mode */
+    guint64 sample_version;      /* of popularity that it draws from */
     guint n_moe_layers, n_dense_layers, max_graph_size;
     Shared *memo; /* [1 << MEMO_BITS], direct mapped */
     guint32 epoch;
-    guint32 *tokens; /* scratch of the sampled mode and of rounds: tokens of each engine */
+    /* Scratch of the sampled mode and of rounds: tokens [engine][component], of all and of a round.
+     */
+    guint32 *tokens, *round;
     guint n_tokens;
 };
 
@@ -55,7 +61,6 @@ EepStepModel *eep_step_model_new(const EepModel *model, const EepHardware *hardw
     self->context = (EepCostContext){model, hardware, options, 1};
     eep_attention_cost_init(&self->attention, &self->context);
     self->backend = eep_all2all(options->all2all_backend);
-    self->skew = skew;
     self->n_moe_layers = (guint)eep_model_n_moe_layers(model);
     self->n_dense_layers = (guint)eep_cost_n_dense_layers(model);
     self->max_graph_size = eep_graph_max_size(options);
@@ -67,32 +72,56 @@ EepStepModel *eep_step_model_new(const EepModel *model, const EepHardware *hardw
     /* Twice the starting size: a wider group beyond it extrapolates a compute-bound line. */
     guint64 max_tokens =
         2 * (guint64)options->max_num_batched_tokens * (guint64)options->data_parallel_size;
-    self->load = eep_expert_load_new(self->n_moe_layers, n_experts, top_k, &slot, max_tokens);
     const EepExpertDispatch dispatch = eep_cost_dispatch(&self->context);
-    eep_expert_load_set_dispatch(self->load, &dispatch);
-    if (sampled) {
-        self->sample = eep_expert_sample_new(self->n_moe_layers, n_experts, top_k, &slot, seed);
-        eep_expert_sample_set_dispatch(self->sample, &dispatch);
+    self->popularity = eep_popularity_new(skew, self->n_moe_layers, n_experts, top_k);
+    if (!sampled) {
+        self->mixes = eep_mix_load_new(self->popularity, self->n_moe_layers, n_experts, top_k,
+                                       &slot, max_tokens);
+        eep_mix_load_set_dispatch(self->mixes, &dispatch);
+        return self;
     }
-    g_autofree double *p = g_new(double, n_experts);
-    for (guint l = 0; l < self->n_moe_layers; l++) {
-        eep_skew_popularity(skew, 0, 0, l, p);
-        eep_expert_load_set_popularity(self->load, l, p);
-        if (sampled)
-            eep_expert_sample_set_popularity(self->sample, l, p);
-    }
+    self->sample = eep_expert_sample_new(self->n_moe_layers, n_experts, top_k, &slot, seed);
+    eep_expert_sample_set_dispatch(self->sample, &dispatch);
+    eep_expert_sample_set_law(self->sample, eep_popularity_n_components(self->popularity),
+                              eep_popularity_with_replacement(self->popularity),
+                              eep_popularity_keep(self->popularity));
     return self;
+}
+
+/* Draws to come are those of `version`. */
+static void sample_from(EepStepModel *self, guint64 version)
+{
+    if (self->sample_version == version)
+        return;
+    g_autofree double *p = g_new(double, (gsize)self->context.model->n_routed_experts);
+    for (guint c = 0; c < eep_popularity_n_components(self->popularity); c++)
+        for (guint l = 0; l < self->n_moe_layers; l++) {
+            eep_popularity_get(self->popularity, version, c, l, p);
+            eep_expert_sample_set_component(self->sample, c, l, p);
+        }
+    self->sample_version = version;
+}
+
+const EepPopularity *eep_step_model_popularity(const EepStepModel *self)
+{
+    return self->popularity;
+}
+
+void eep_step_model_advance(EepStepModel *self, EepTime now, guint64 step)
+{
+    eep_popularity_advance(self->popularity, now, step);
 }
 
 void eep_step_model_free(EepStepModel *self)
 {
     if (!self)
         return;
-    eep_skew_free(self->skew);
-    eep_expert_load_free(self->load);
+    eep_mix_load_free(self->mixes);
+    eep_popularity_free(self->popularity);
     eep_expert_sample_free(self->sample);
     g_free(self->memo);
     g_free(self->tokens);
+    g_free(self->round);
     g_free(self);
 }
 
@@ -214,10 +243,11 @@ static double round_experts(EepStepModel *self, const EepStepPlan *plan, guint64
         return 0.0;
     }
     if (!self->sample) {
-        *ret_imbalance = eep_expert_load_imbalance(self->load, total);
-        return eep_expert_load_seconds(self->load, total);
+        *ret_imbalance = eep_expert_load_imbalance(self->tables, total);
+        return eep_expert_load_seconds(self->tables, total);
     }
     EepSampledStep step;
+    sample_from(self, eep_popularity_version(self->popularity));
     eep_expert_sample_step(self->sample, plan->placement, draw, tokens, plan->n_engines, &step);
     *ret_imbalance = step.imbalance;
     return step.seconds;
@@ -227,6 +257,43 @@ static guint rounds_of(const EepStepModel *self, guint32 sent)
 {
     return eep_all2all_rounds(self->backend,
                               sent / (double)self->context.options->tensor_parallel_size);
+}
+
+/* All tokens of the step, for take_round(). */
+static void count_tokens(EepStepModel *self, const EepStepPlan *plan)
+{
+    const guint n = plan->n_engines * eep_popularity_n_components(self->popularity);
+    if (n > self->n_tokens) {
+        self->n_tokens = n;
+        self->tokens = g_renew(guint32, self->tokens, n);
+        self->round = g_renew(guint32, self->round, n);
+    }
+    eep_popularity_count_each(self->popularity, plan, self->tokens);
+    if (self->sample) {
+        EepTokenMix all;
+        eep_popularity_count(self->popularity, plan, &all);
+        eep_expert_sample_set_chunk(self->sample, all.chunk);
+    }
+}
+
+/* An engine's tokens in a round of one of `parts` micro-batches: `limit` at most, behind the
+ * `before` of the rounds so far, in the order of its batch, which is decodes first. */
+static guint32 take_round(EepStepModel *self, guint engine, guint parts, guint32 before,
+                          guint32 limit)
+{
+    const guint n = eep_popularity_n_components(self->popularity);
+    const guint32 *tokens = self->tokens + engine * n;
+    guint32 *taken = self->round + engine * n, sum = 0;
+    for (guint i = 0; i < n; i++) {
+        const guint component = i < n / 2 ? 2 * i + 1 : 2 * (i - n / 2);
+        guint32 mine = (tokens[component] + parts - 1) / parts;
+        const guint32 passed = MIN(mine, before);
+        before -= passed;
+        mine = MIN(mine - passed, limit);
+        limit -= mine;
+        sum += taken[component] = mine;
+    }
+    return sum;
 }
 
 /* Routed work in as many rounds as the backend needs; `parts` micro-batches share the tokens. */
@@ -244,10 +311,7 @@ static void add_rounds(EepStepModel *self, const EepStepPlan *plan, const Key *k
         shared->imbalance = imbalance;
         return;
     }
-    if (plan->n_engines > self->n_tokens) {
-        self->n_tokens = plan->n_engines;
-        self->tokens = g_renew(guint32, self->tokens, self->n_tokens);
-    }
+    count_tokens(self, plan);
     const guint32 limit =
         n_rounds == 1
             ? sent
@@ -255,16 +319,13 @@ static void add_rounds(EepStepModel *self, const EepStepPlan *plan, const Key *k
     double imbalance_sum = 0.0;
     for (guint round = 0; round < n_rounds; round++) {
         guint64 total = 0;
-        for (guint i = 0; i < plan->n_engines; i++) {
-            guint32 mine = (tokens_of(&plan->work[i]) + parts - 1) / parts, before = round * limit;
-            self->tokens[i] = mine > before ? MIN(mine - before, limit) : 0;
-            total += self->tokens[i];
-        }
+        for (guint i = 0; i < plan->n_engines; i++)
+            total += take_round(self, i, parts, round * limit, limit);
         guint32 now = MIN(limit, sent - round * limit);
         double imbalance;
         /* The first round draws what add_load() counts; later ones are streams of their own. */
         guint64 draw = plan->first_step ^ (guint64)round << 56;
-        double seconds = round_experts(self, plan, draw, self->tokens, total, &imbalance);
+        double seconds = round_experts(self, plan, draw, self->round, total, &imbalance);
         add_round(self, plan, now, key->sends_all, seconds, fmax(1.0, imbalance), total, shared);
         imbalance_sum += imbalance;
     }
@@ -305,13 +366,13 @@ static const Shared *shared_cost(EepStepModel *self, const EepStepPlan *plan, co
         return scratch;
     }
     guint64 hash = (key->tokens ^ (guint64)key->rows << 40 ^ (guint64)key->sequences << 24 ^
-                    (guint64)key->n_engines << 54) *
+                    (guint64)key->n_engines << 54 ^ key->mix * MIX_SPREAD) *
                    G_GUINT64_CONSTANT(0x9E3779B97F4A7C15);
     Shared *cell = &self->memo[hash >> (64 - MEMO_BITS)];
     if (cell->key.tokens != key->tokens || cell->key.rows != key->rows ||
         cell->key.sent != key->sent || cell->key.sequences != key->sequences ||
-        cell->key.n_engines != key->n_engines || cell->key.epoch != key->epoch ||
-        cell->key.sends_all != key->sends_all)
+        cell->key.n_engines != key->n_engines || cell->key.mix != key->mix ||
+        cell->key.epoch != key->epoch || cell->key.sends_all != key->sends_all)
         compute_shared(self, plan, key, 1, cell);
     return cell;
 }
@@ -336,18 +397,41 @@ static double overlap(EepStepModel *self, const EepStepPlan *plan, const Key *ke
     return both;
 }
 
+/* The tables for the step's tokens, dummies among them, become those in use. */
+static EepMix update_tables(EepStepModel *self, const EepStepPlan *plan, const Batch *batch)
+{
+    if (self->sample || !plan->placement)
+        return 0;
+    EepMix mix = EEP_MIX_SHARES;
+    const guint n = eep_popularity_n_components(self->popularity);
+    if (n > 1) {
+        EepTokenMix tokens;
+        guint64 n_real = 0;
+        eep_popularity_count(self->popularity, plan, &tokens);
+        for (guint i = 0; i < n; i++)
+            n_real += tokens.n[i];
+        tokens.n[eep_skew_component(0, TRUE)] += batch->tokens - n_real;
+        mix = eep_mix_load_mix_of(self->mixes, &tokens);
+    }
+    gboolean changed;
+    self->tables =
+        eep_mix_load_update(self->mixes, mix, plan->placement, plan->n_engines, &changed);
+    if (changed)
+        self->epoch++;
+    return mix;
+}
+
 void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCost *ret_cost)
 {
     const EepCostContext *context = &self->context;
     const guint n_ranks = plan->n_engines * (guint)context->options->tensor_parallel_size;
     self->context.n_ranks = n_ranks;
-    if (plan->placement && eep_expert_load_update(self->load, plan->placement, plan->n_engines))
-        self->epoch++;
 
     Batch batch;
     guint rows;
     gboolean micro_batches;
     gather_batch(self, plan, &batch);
+    const EepMix mix = update_tables(self, plan, &batch);
     EepGraphMode mode = step_mode(self, &batch, &rows, &micro_batches);
     const gboolean padded = mode != EEP_GRAPH_NONE || micro_batches;
     const gboolean sends_all = padded && self->backend->sends_padding;
@@ -357,6 +441,7 @@ void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCos
         .sent = sends_all ? rows : batch.max_tokens,
         .sequences = batch.max_sequences,
         .n_engines = plan->n_engines,
+        .mix = mix,
         .epoch = plan->placement ? self->epoch : 0,
         .sends_all = sends_all,
     };
@@ -394,12 +479,17 @@ void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCos
     ret_cost->step = eep_time_from_seconds(step);
 }
 
-void eep_step_model_add_load(EepStepModel *self, guint64 first_step, guint64 n_steps, double tokens,
-                             double *ret_load)
+void eep_step_model_add_load(EepStepModel *self, guint64 version, guint64 first_step,
+                             guint64 n_steps, const EepTokenMix *tokens, double *ret_load)
 {
-    if (!self->sample)
-        eep_expert_load_add(self->load, tokens * n_steps, ret_load);
-    else
-        for (guint64 i = 0; i < n_steps; i++)
-            eep_expert_sample_add_load(self->sample, first_step + i, (guint64)tokens, ret_load);
+    if (!self->sample) {
+        EepTokenMix all = *tokens;
+        for (guint i = 0; i < EEP_MAX_COMPONENTS; i++)
+            all.n[i] *= n_steps;
+        eep_popularity_add_load(self->popularity, version, &all, ret_load);
+        return;
+    }
+    sample_from(self, version);
+    for (guint64 i = 0; i < n_steps; i++)
+        eep_expert_sample_add_mixed_load(self->sample, first_step + i, tokens, ret_load);
 }

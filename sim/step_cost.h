@@ -14,8 +14,8 @@
 #include "core/predictor.h"
 #include "core/skew.h"
 #include "sim/cost.h"
-#include "sim/expert_load.h"
 #include "sim/expert_sample.h"
+#include "sim/mix_load.h"
 
 G_BEGIN_DECLS
 
@@ -30,6 +30,12 @@ EepStepModel *eep_step_model_new(const EepModel *model, const EepHardware *hardw
 void eep_step_model_free(EepStepModel *self); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepStepModel, eep_step_model_free)
 
+/* What its tokens pick, to be asked; it is the model's. */
+const EepPopularity *eep_step_model_popularity(const EepStepModel *self);
+
+/* As eep_popularity_advance(). */
+void eep_step_model_advance(EepStepModel *self, EepTime now, guint64 step);
+
 /* Cost of one step of the plan's batch. A plan without placement runs no routed experts. */
 void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCost *ret_cost);
 
@@ -38,9 +44,9 @@ EepGraphMode eep_step_model_graph_mode(const EepStepModel *self, const EepStepPl
                                        guint *ret_rows);
 
 /* Adds the tokens of each logical expert in steps [first_step, first_step + n_steps) with `tokens`
- * routed tokens each: expected ones, or those drawn in the sampled mode. */
-void eep_step_model_add_load(EepStepModel *self, guint64 first_step, guint64 n_steps, double tokens,
-                             double *ret_load);
+ * each, of a popularity version: expected ones, or those drawn in the sampled mode. */
+void eep_step_model_add_load(EepStepModel *self, guint64 version, guint64 first_step,
+                             guint64 n_steps, const EepTokenMix *tokens, double *ret_load);
 
 gboolean eep_step_model_is_sampled(const EepStepModel *self);
 

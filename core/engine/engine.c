@@ -85,6 +85,7 @@ static gint64 context_share(const EepRequest *request)
 void eep_engine_start_decoding(EepEngine *engine, EepRequest *request)
 {
     engine->n_decodes++;
+    engine->decodes_of_class[request->request_class]++;
     engine->context_base += context_share(request);
     engine->phase_count[eep_engine_phase_of(engine, request)]++;
 }
@@ -92,6 +93,7 @@ void eep_engine_start_decoding(EepEngine *engine, EepRequest *request)
 void eep_engine_stop_decoding(EepEngine *engine, EepRequest *request)
 {
     engine->n_decodes--;
+    engine->decodes_of_class[request->request_class]--;
     engine->context_base -= context_share(request);
     engine->phase_count[eep_engine_phase_of(engine, request)]--;
 }
@@ -158,6 +160,7 @@ void eep_engine_remove(EepEngine *engine, EepRequest *request)
 gboolean eep_engine_check(const EepEngine *engine, GError **error)
 {
     guint64 n_held = 0, n_identified = 0, n_decodes = 0, n_running = 0, n_crossing = 0;
+    guint32 of_class[EEP_SKEW_MAX_CLASSES] = {0};
     gint64 context = 0;
 
     for (const EepRequest *r = engine->running.head; r != NULL; r = r->next) {
@@ -166,6 +169,7 @@ gboolean eep_engine_check(const EepEngine *engine, GError **error)
         n_identified += eep_prefix_cache_n_identified(r);
         if (r->state == EEP_REQUEST_DECODE && !(r->flags & EEP_REQUEST_FLAG_FINISHING)) {
             n_decodes++;
+            of_class[r->request_class]++;
             context += context_share(r);
             CHECK(r->due > engine->counter, "request %" G_GUINT64_FORMAT " is past its last token",
                   r->id);
@@ -179,6 +183,8 @@ gboolean eep_engine_check(const EepEngine *engine, GError **error)
     CHECK(n_running == engine->running.n, "running list and its count differ");
     CHECK(n_decodes == engine->n_decodes && n_decodes == n_crossing, "decode counts differ");
     CHECK(context == engine->context_base, "context sums differ");
+    for (guint i = 0; i < EEP_SKEW_MAX_CLASSES; i++)
+        CHECK(of_class[i] == engine->decodes_of_class[i], "decode counts of class %u differ", i);
     if (engine->kv.prefix == NULL) {
         CHECK(n_held + engine->kv.n_free == engine->kv.n_blocks, "KV blocks are not conserved");
     } else {

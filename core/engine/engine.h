@@ -19,6 +19,7 @@
 #include "core/engine/kv_cache.h"
 #include "core/engine/pool_options.h"
 #include "core/loop/backend.h"
+#include "core/skew.h"
 #include "core/stat_stack.h"
 
 G_BEGIN_DECLS
@@ -54,6 +55,7 @@ typedef struct {
     EepTime stall;       /* time that committed steps took in which the decodes stood still */
     GPtrArray *starved;  /* priority policy: running requests that wait for their next token longer
                             than the others */
+    guint32 decodes_of_class[EEP_SKEW_MAX_CLASSES]; /* of requests; sum to n_decodes */
     /* Limits. */
     guint32 max_batched_tokens, max_num_seqs;
     guint64 watermark_blocks;

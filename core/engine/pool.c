@@ -46,8 +46,10 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
     pool->history.gaps = &pool->gaps;
     pool->joining = g_ptr_array_new_with_free_func((GDestroyNotify)eep_engine_free);
     pool->leaving = g_ptr_array_new_with_free_func((GDestroyNotify)eep_engine_free);
-    for (guint i = 0; i < G_N_ELEMENTS(pool->steps); i++)
+    for (guint i = 0; i < G_N_ELEMENTS(pool->steps); i++) {
         eep_plan_init(&pool->steps[i].plan);
+        pool->steps[i].plan.n_classes = shape->n_classes;
+    }
     pool->router = eep_router_new(options, services->seed + id);
     pool->is_idle_free = pool->predictor->ops->idle_steps_are_free(pool->predictor);
     start_engines(pool);
@@ -214,6 +216,8 @@ static void submit(EepPool *pool, EepPlannedStep *step)
         .max_steps = 1,
         .horizon = EEP_TIME_NEVER,
         .is_dummy = !step->plan.has_work,
+        .n_classes = step->plan.n_classes,
+        .classes = step->plan.n_classes > 1 ? step->plan.classes : NULL,
     };
 
     step->op = plan.op.id;
@@ -242,6 +246,8 @@ static gboolean plan_step(EepPool *pool)
         step->n_waiting += engine->waiting.n;
         n_free += engine->kv.n_free;
     }
+    if (step->plan.n_classes > 1)
+        eep_scheduler_count_classes(pool->engines, &step->plan);
     pool->has_dropped = FALSE;
     if (!step->plan.has_work) {
         if (before != NULL) {
@@ -315,7 +321,9 @@ static double imbalance_of(EepPool *pool, const EepPlannedStep *step, EepTime no
                         .placement = pool->eplb != NULL ? eep_eplb_placement(pool->eplb) : NULL,
                         .first_step = step->plan.step,
                         .max_steps = 1,
-                        .is_dummy = !step->plan.has_work};
+                        .is_dummy = !step->plan.has_work,
+                        .n_classes = step->plan.n_classes,
+                        .classes = step->plan.n_classes > 1 ? step->plan.classes : NULL};
     EepStepCost cost;
 
     if (!step->plan.has_work)

@@ -46,6 +46,7 @@ typedef struct {
 /* What the model and the hardware make of the options. */
 typedef struct {
     guint n_moe_layers, n_experts, n_groups;
+    guint n_classes; /* of requests; 0 is 1 */
     guint gpus_per_node;
     guint max_engines;   /* GPUs of the cluster / tensor_parallel_size */
     guint64 n_blocks;    /* KV blocks of one engine */

@@ -61,12 +61,13 @@ struct EepRequest {
     guint64 base; /* decoding: the engine's counter at the step that completed the prefill */
     guint64 due;  /* decoding: the counter at which the last token is produced */
     guint32 prompt_tokens, output_tokens;
-    guint32 generated;   /* decoding: as of `base`; else all tokens so far (as planned) */
-    guint32 computed;    /* not decoding: known tokens whose KV is in the cache (as planned) */
-    guint32 blocks;      /* not decoding: KV blocks held */
-    guint16 engine;      /* index of its engine while it is in a queue */
-    guint8 state;        /* EepRequestState */
-    guint8 fate, reason; /* EepFate, EepReason */
+    guint32 generated;    /* decoding: as of `base`; else all tokens so far (as planned) */
+    guint32 computed;     /* not decoding: known tokens whose KV is in the cache (as planned) */
+    guint32 blocks;       /* not decoding: KV blocks held */
+    guint16 engine;       /* index of its engine while it is in a queue */
+    guint8 state;         /* EepRequestState */
+    guint8 fate, reason;  /* EepFate, EepReason */
+    guint8 request_class; /* of EepSkew; 0 when there is one */
     guint16 n_attempts;
     guint16 pool;
     gint32 priority; /* smaller is more urgent */

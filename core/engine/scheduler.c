@@ -389,3 +389,30 @@ void eep_scheduler_plan(EepEngine *engine, EepPlan *plan, EepPlan *before, guint
         engine->stall > 0)
         plan->touched[plan->n_touched++] = engine->index;
 }
+
+/* From the counts after planning: what this step completes decodes from the next one on, what it
+ * finishes has left already. */
+void eep_scheduler_count_classes(EepEngine **engines, EepPlan *plan)
+{
+    memset(plan->classes, 0, sizeof plan->classes);
+    for (guint e = 0; e < plan->n_engines; e++) {
+        if (!plan->advanced[e])
+            continue;
+        for (guint i = 0; i < plan->n_classes; i++)
+            plan->classes[i].n_decodes += engines[e]->decodes_of_class[i];
+        for (const EepRequest *request = plan->finishing[e].head; request != NULL;
+             request = request->due_next)
+            plan->classes[request->request_class].n_decodes++;
+    }
+    for (guint i = 0; i < plan->chunks->len; i++) {
+        const EepChunk *chunk = &g_array_index(plan->chunks, EepChunk, i);
+
+        plan->classes[chunk->request->request_class].n_prefill_tokens += chunk->n_tokens;
+        plan->classes[chunk->request->request_class].n_decodes -= chunk->completes;
+    }
+    for (guint i = 0; i < plan->starving->len; i++) {
+        const EepRequest *request = g_array_index(plan->starving, EepStarving, i).request;
+
+        plan->classes[request->request_class].n_decodes--;
+    }
+}

@@ -58,7 +58,9 @@ typedef struct {
     GPtrArray *resumed; /* starved ones that this step gives a token */
     GPtrArray *late; /* requests that the next plan preempted: their last token is in this step */
     guint64 n_decodes, n_prefill_tokens, n_admitted;
-    gboolean has_work; /* at least one token is scheduled */
+    guint n_classes;                              /* of requests; kept over resets */
+    EepClassTokens classes[EEP_SKEW_MAX_CLASSES]; /* see eep_scheduler_count_classes() */
+    gboolean has_work;                            /* at least one token is scheduled */
 } EepPlan;
 
 void eep_plan_init(EepPlan *plan);
@@ -79,6 +81,10 @@ typedef struct {
 /* Plans the engine's part of the step. `wave_step` counts the pool's steps since it left idleness.
  */
 void eep_scheduler_plan(EepEngine *engine, EepPlan *plan, EepPlan *before, guint64 wave_step);
+
+/* Fills plan->classes with the step's tokens by class, once all engines are planned. For pools with
+ * several classes only. */
+void eep_scheduler_count_classes(EepEngine **engines, EepPlan *plan);
 
 /* The step ended at history->last_end, which is already brought up to date. `after` is the plan in
  * flight behind it, NULL if none: what it would need of requests that end now is forgotten. */

@@ -63,6 +63,11 @@ typedef struct {
         prefill_query_key_pairs; /* sum over chunks of q*c + q(q+1)/2; c = tokens computed before */
 } EepEngineWork;
 
+/* Tokens of one request class (core/skew.h) in a step, all engines. */
+typedef struct {
+    guint32 n_decodes, n_prefill_tokens;
+} EepClassTokens;
+
 typedef struct {
     EepOp op;
     guint n_engines;
@@ -72,6 +77,8 @@ typedef struct {
     guint32 max_steps; /* >= 1; more: the same batch with decodes growing by one a step */
     EepTime horizon;   /* stop at the first boundary at or after it */
     gboolean is_dummy; /* no engine has work (end of a wave, pause) */
+    guint n_classes;   /* request classes; of one (or 0) `work` says all */
+    const EepClassTokens *classes; /* [n_classes], sums over `work`; NULL with one class */
 } EepStepPlan;
 
 /* A piece of a resize, a start or a recovery that takes time on workers; its kinds are listed in

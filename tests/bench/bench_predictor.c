@@ -81,8 +81,7 @@ static void measure(guint engines, gboolean is_last)
         .max_cudagraph_capture_size = 512,
     };
     const EepSkewOptions skew = {EEP_SKEW_ZIPF, 0.8, EEP_SKEW_LAYERS_INDEPENDENT};
-    guint slots = (256 + engines - 1) / engines + 1;
-    EepPlacement *placement = eep_placement_new(58, 256, engines, slots);
+    EepPlacement *placement = eep_placement_new(58, 256, engines, (255 + engines) / engines + 1);
     EepEngineWork *work = g_new0(EepEngineWork, engines);
     EepStepPlan plan = {.n_engines = engines, .work = work, .placement = placement, .max_steps = 1};
     for (guint i = 0; i < engines; i++)

@@ -197,7 +197,8 @@ START_TEST(test_slot_cost)
         for (int n = 0; n <= 160; n++)
             square += mass[n] * pow(eep_slot_cost_seconds(&ridge, n) - mean, 2);
         EepMoments moments, rest;
-        eep_slot_cost_moments(&ridge, 160, p, mass[0], &moments, &rest);
+        const EepMoments count = {160 * p, 160 * p * (1 - p), 160 * p * (1 - p) * (1 - 2 * p)};
+        eep_slot_cost_moments(&ridge, &count, mass[0], &moments, &rest);
         ck_assert_double_eq_tol(moments.mean / mean, 1.0, 1e-3);
         ck_assert_double_eq_tol(moments.variance / square, 1.0, 5e-2);
     }
@@ -262,7 +263,7 @@ START_TEST(test_update_equals_fresh_build)
 
     g_autoptr(EepExpertLoad) again = eep_expert_load_new(4, E, K, &slot, 16 * 8192);
     for (guint l = 0; l < 4; l++)
-        eep_expert_load_set_popularity(again, l, eep_expert_load_popularity(fresh.load, l));
+        eep_expert_load_set_picks(again, l, eep_expert_load_picks(fresh.load, l));
     eep_expert_load_update(again, fresh.placement, 16);
     for (guint tokens = 1; tokens < 200000; tokens *= 3)
         ck_assert_double_eq(eep_expert_load_seconds(world.load, tokens),

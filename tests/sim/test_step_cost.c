@@ -360,7 +360,7 @@ START_TEST(test_sampled_predictor)
     ck_assert_uint_eq(cells, 58 * 256);
     g_autofree double *load = g_new0(double, cells), *drawn = g_new0(double, cells);
     expected->ops->add_load(expected, 0, 1000, load);
-    eep_sim_predictor_add_step_load(sampled, 1, 3, 2, 500, drawn);
+    eep_sim_predictor_add_step_load(sampled, 1, 3, 2, &(EepTokenMix){.n = {500}}, drawn);
     double total = 0.0, total_drawn = 0.0;
     for (gsize i = 0; i < cells; i++) {
         total += load[i];

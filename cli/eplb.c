@@ -1,0 +1,77 @@
+/* eep eplb: the table of its commands. */
+#include "cli/eplb.h"
+
+#include "core/suggest.h"
+
+#include <string.h>
+
+#define LOAD_USAGE "--load FILE [--model NAME]"
+#define SIZE_USAGE "[--replicas R] [--gpus D] [--groups G] [--nodes N]"
+#define LOAD_HELP                                                                                  \
+    "FILE: JSON with weight, logical_count or counts, [layers][experts] or "                       \
+    "[windows][layers][experts];\nCSV window,layer,e0,...; or raw routes (*.u8); gzip or plain. "
+
+const EepCommand eep_eplb_commands[] = {
+    {"eplb place",
+     LOAD_USAGE " " SIZE_USAGE "\n           [--policy NAME] [--from OLDMAP] [--expert-bytes N] "
+                "[--budget BYTES]\n           [--active-ranks LIST] [--out FILE] [--csv FILE] "
+                "[--plot DIR]",
+     "a map of experts for the loads of a file",
+     LOAD_HELP "Sizes may stand in\nthe file: num_replicas, num_groups, num_nodes, num_gpus, "
+               "active_ranks, expert_bytes; flags override\nthem. The map is printed as JSON.",
+     eep_command_eplb_place},
+    {"eplb compare",
+     LOAD_USAGE " " SIZE_USAGE "\n           [--policies LIST] [--train N] [--from OLDMAP] "
+                "[--expert-bytes N] [--plot DIR] [--json]",
+     "all policies on one sequence of loads",
+     LOAD_HELP
+     "Each policy\nplans on the windows before and is scored on the next one, from the map "
+     "that it made itself.",
+     eep_command_eplb_compare},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+int eep_command_eplb(int argc, char **argv)
+{
+    const GOptionEntry none[] = {
+        {"json", 0, 0, G_OPTION_ARG_NONE, &(gboolean){FALSE}, "print data for programs", NULL},
+        G_OPTION_ENTRY_NULL};
+    const char *names[8] = {NULL};
+    int at = 1, status;
+
+    while (at < argc && strcmp(argv[at], "--json") == 0)
+        at++;
+    if (at == argc || argv[at][0] == '-') {
+        if (eep_command_parse(none, 1, 1, &argc, &argv, &status))
+            status = EEP_EXIT_USAGE;
+        return status;
+    }
+    for (const EepCommand *command = eep_eplb_commands; command->name != NULL; command++) {
+        const char *word = command->name + strlen("eplb ");
+        names[command - eep_eplb_commands] = word;
+        if (strcmp(word, argv[at]) != 0)
+            continue;
+        /* The command sees its name and what follows it; a leading --json comes after the name. */
+        if (at > 1)
+            argv[at--] = (char *)"--json";
+        argv[at] = (char *)command->name;
+        return command->run(argc - at, argv + at);
+    }
+    const char *nearest = eep_suggest_nearest(argv[at], names);
+    g_autofree char *known = g_strjoinv(", ", (char **)names);
+    return eep_command_fail(g_error_new(
+        EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, "there is no command eplb %s: %s%s%s", argv[at],
+        known, nearest != NULL ? "; did you mean eep eplb " : "", nearest != NULL ? nearest : ""));
+}
+
+gboolean eep_eplb_write_file(const char *path, const EepText *text, GError **error)
+{
+    GError *local = NULL;
+    if (g_file_set_contents(path, text->data != NULL ? text->data : "", (gssize)text->length,
+                            &local))
+        return TRUE;
+    g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_FAILED, "%s: cannot be written: %s",
+                path, local->message);
+    g_error_free(local);
+    return FALSE;
+}
