@@ -59,6 +59,7 @@ typedef struct {
 extern const EepEplbPolicy eep_eplb_policy_naive;
 extern const EepEplbPolicy eep_eplb_policy_deepseek;
 extern const EepEplbPolicy eep_eplb_policy_vllm;
+extern const EepEplbPolicy eep_eplb_policy_eep;
 
 /* By name or alias ("default" is vllm, as in vLLM's own configuration); NULL with the known names
  * in error. */
