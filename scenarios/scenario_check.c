@@ -50,12 +50,11 @@ static gboolean check_name(const EepScenario *scenario, const char *pool, const 
 
 static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, GError **error)
 {
-    static const char *const policies[] = {"vllm",  "deepseek", "deepseek_vec", "elasticity_aware",
-                                           "naive", NULL};
-    static const char *const later_policies[] = {"eep", NULL};
+    static const char *const none[] = {NULL};
     static const char *const generations[] = {"g2.1", "restart", NULL};
     static const char *const later_generations[] = {"m1", "g1", "g2", "g3", "masked", "eep", NULL};
     EepPoolOptions *options = &pool->options;
+    g_auto(GStrv) policies = eep_eplb_policy_names();
 
     if (g_strcmp0(options->eplb_config.policy, "default") == 0) {
         g_free(options->eplb_config.policy);
@@ -72,7 +71,7 @@ static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, 
         return fail(scenario, eep_scenario_where(scenario, pool->name, "resize.on_busy"), error,
                     "not yet: no generation of this version can be cancelled: queue or refuse");
     return check_name(scenario, pool->name, "eplb_config.policy", options->eplb_config.policy,
-                      policies, later_policies, error) &&
+                      (const char *const *)policies, none, error) &&
            check_name(scenario, pool->name, "resize.generation", options->resize.generation,
                       generations, later_generations, error);
 }

@@ -7,7 +7,7 @@ G_DEFINE_QUARK(eep - eplb - error - quark, eep_eplb_error)
 static const EepEplbPolicy *const policies[] = {
     &eep_eplb_policy_vllm,         &eep_eplb_policy_deepseek,
     &eep_eplb_policy_deepseek_vec, &eep_eplb_policy_elasticity_aware,
-    &eep_eplb_policy_naive,
+    &eep_eplb_policy_eep,          &eep_eplb_policy_naive,
 };
 
 static const struct {
@@ -23,6 +23,14 @@ const EepEplbPolicy *const *eep_eplb_policy_list(guint *ret_n)
     return policies;
 }
 
+char **eep_eplb_policy_names(void)
+{
+    char **names = g_new0(char *, G_N_ELEMENTS(policies) + 1);
+    for (guint i = 0; i < G_N_ELEMENTS(policies); i++)
+        names[i] = g_strdup(policies[i]->name);
+    return names;
+}
+
 const EepEplbPolicy *eep_eplb_policy_find(const char *name, GError **error)
 {
     g_return_val_if_fail(name != NULL, NULL);
@@ -34,11 +42,10 @@ const EepEplbPolicy *eep_eplb_policy_find(const char *name, GError **error)
         if (g_str_equal(wanted, policies[i]->name))
             return policies[i];
 
-    g_autoptr(GString) known = g_string_new(NULL);
-    for (guint i = 0; i < G_N_ELEMENTS(policies); i++)
-        g_string_append_printf(known, "%s%s", i ? ", " : "", policies[i]->name);
+    g_auto(GStrv) names = eep_eplb_policy_names();
+    g_autofree char *known = g_strjoinv(", ", names);
     g_set_error(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_POLICY,
-                "no EPLB policy is called \"%s\": known are %s", name, known->str);
+                "no EPLB policy is called \"%s\": known are %s", name, known);
     return NULL;
 }
 

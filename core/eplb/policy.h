@@ -62,6 +62,7 @@ extern const EepEplbPolicy eep_eplb_policy_deepseek;
 extern const EepEplbPolicy eep_eplb_policy_deepseek_vec;
 extern const EepEplbPolicy eep_eplb_policy_elasticity_aware;
 extern const EepEplbPolicy eep_eplb_policy_vllm;
+extern const EepEplbPolicy eep_eplb_policy_eep;
 
 /* By name or alias ("default" is vllm, as in vLLM's own configuration); NULL with the known names
  * in error. */
@@ -69,6 +70,9 @@ const EepEplbPolicy *eep_eplb_policy_find(const char *name, GError **error);
 
 /* All policies, aliases not repeated; static. */
 const EepEplbPolicy *const *eep_eplb_policy_list(guint *ret_n);
+
+/* Their names, NULL-terminated; caller frees with g_strfreev(). */
+char **eep_eplb_policy_names(void);
 
 /* What every policy demands: sizes > 0, R a multiple of D, slots of active ranks >= E, loads
  * finite, >= 0 and in float32's range, old_phy2log in [-1, E). */

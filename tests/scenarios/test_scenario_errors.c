@@ -205,9 +205,8 @@ static const struct {
     {"enable_eplb: true",
      "enable_eplb: true\n"
      "  eplb_config: {policy: vlm}",
-     "kit.yaml:9:25: \"vlm\" is unknown: vllm, deepseek, deepseek_vec, elasticity_aware, naive; "
-     "try "
-     "vllm\n"
+     "kit.yaml:9:25: \"vlm\" is unknown: vllm, deepseek, deepseek_vec, elasticity_aware, eep, "
+     "naive; try vllm\n"
      "    eplb_config: {policy: vlm}\n"
      "                          ^"},
     {"enable_eplb: true",
