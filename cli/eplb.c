@@ -28,6 +28,13 @@ const EepCommand eep_eplb_commands[] = {
      "Each policy\nplans on the windows before and is scored on the next one, from the map "
      "that it made itself.",
      eep_command_eplb_compare},
+    {"eplb replay",
+     "--load FILE --model NAME [--hardware NAME] " SIZE_USAGE
+     "\n           [--policy LIST] [--trigger LIST] [--from OLDMAP] [--plot DIR] [--json]",
+     "recorded loads through policies and triggers: step time saved minus cost",
+     LOAD_HELP "Each window\nstands for so many steps; their experts' time is the cost models', "
+               "as is that of the moves.",
+     eep_command_eplb_replay},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
