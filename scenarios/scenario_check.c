@@ -422,6 +422,20 @@ gboolean eep_scenario_check_length(const EepScenario *scenario, EepTime end, GEr
                 eep_time_to_seconds(end), n_rows, width, EEP_TIMELINE_MAX_BUCKETS, tried);
 }
 
+static gboolean check_skew(const EepScenario *scenario, GError **error)
+{
+    const EepYaml *root = scenario->document->root;
+    const char *key;
+    GError *cause = NULL;
+    if (eep_skew_options_check(&scenario->skew, &key, &cause))
+        return TRUE;
+    g_autofree char *path = g_strconcat("skew.", key, NULL);
+    const EepYaml *node = eep_yaml_find_path(root, path);
+    if (node == NULL)
+        node = eep_yaml_find_path(root, "skew");
+    return eep_yaml_fail_with(scenario->document, node, cause, error);
+}
+
 gboolean eep_scenario_check(EepScenario *scenario, GError **error)
 {
     GError *cause = NULL;
@@ -436,5 +450,6 @@ gboolean eep_scenario_check(EepScenario *scenario, GError **error)
     for (guint i = 0; i < scenario->n_events; i++)
         if (!check_event_names(scenario, i, error) || !check_event_size(scenario, i, error))
             return FALSE;
-    return check_nodes(scenario, error) && eep_scenario_check_traffic(scenario, error);
+    return check_nodes(scenario, error) && eep_scenario_check_traffic(scenario, error) &&
+           check_skew(scenario, error);
 }

@@ -241,6 +241,15 @@ gboolean eep_scenario_check_traffic(const EepScenario *scenario, GError **error)
     return trace ? check_trace(scenario, error) : check_synthetic(scenario, error);
 }
 
+static gboolean check_load_file(const EepScenario *scenario, const char *key,
+                                const EepSkewLoadOptions *load, GError **error)
+{
+    return load->path == NULL || g_file_test(load->path, G_FILE_TEST_EXISTS) ||
+           fail(scenario, key, error,
+                "there is no file \"%s\": an existing file of expert loads; try --set %s=FILE",
+                load->path, key);
+}
+
 gboolean eep_scenario_check_files(const EepScenario *scenario, GError **error)
 {
     static const struct {
@@ -257,6 +266,9 @@ gboolean eep_scenario_check_files(const EepScenario *scenario, GError **error)
     };
     const char *path = scenario->traffic.trace.path;
 
+    if (!check_load_file(scenario, "skew.load.path", &scenario->skew.load, error) ||
+        !check_load_file(scenario, "skew.drift.load.path", &scenario->skew.drift.load, error))
+        return FALSE;
     if (path == NULL || g_file_test(path, G_FILE_TEST_EXISTS))
         return TRUE;
     g_autofree char *base = g_path_get_basename(path);

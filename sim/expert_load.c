@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "core/inclusion.h"
 #include "core/math.h"
-#include "sim/inclusion.h"
 #include "sim/max_expectation.h"
 
 #define MAX_HASHED 256 /* local tokens beyond which replicas share evenly */

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/inclusion.h"
 #include "core/rng.h"
 #include "core/skew.h"
 #include "sim/expert_load.h"
 #include "sim/expert_sample.h"
-#include "sim/inclusion.h"
 #include "sim/max_expectation.h"
 
 #define L 58

@@ -4,8 +4,8 @@
  * (Gumbel top-k draws the same). As a race of exponential clocks of rates p_e, the set is who has
  * rung when k have; with the stopping time's spread neglected, pi_e = 1 - exp(-p_e tau) with tau
  * such that the pi_e sum to k. Exact for uniform p; tests give its error for Zipf. Pure. */
-#ifndef EEP_SIM_INCLUSION_H
-#define EEP_SIM_INCLUSION_H
+#ifndef EEP_CORE_INCLUSION_H
+#define EEP_CORE_INCLUSION_H
 
 #include <glib.h>
 

@@ -1,4 +1,4 @@
-#include "sim/inclusion.h"
+#include "core/inclusion.h"
 
 #include <math.h>
 
