@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 int eep_command_eplb_place(int argc, char **argv);
 int eep_command_eplb_compare(int argc, char **argv);
 int eep_command_eplb_replay(int argc, char **argv);
+int eep_command_eplb_fit(int argc, char **argv);
 
 /* The text into the file, in place of an older one. FALSE with an error of exit status 1. */
 gboolean eep_eplb_write_file(const char *path, const EepText *text, GError **error);
