@@ -87,6 +87,8 @@ static void folder_rearranged(EepObserver *self, EepTime now, const EepRearrange
     const EepFact facts[] = {EEP_FACT_S("trigger", moved->trigger),
                              EEP_FACT_I("experts_moved", moved->n_experts_moved),
                              EEP_FACT_I("bytes_moved", moved->bytes_moved),
+                             EEP_FACT_I("bytes_intra_node", moved->bytes_intra_node),
+                             EEP_FACT_I("bytes_inter_node", moved->bytes_inter_node),
                              EEP_FACT_D("balancedness_before", moved->balancedness_before),
                              EEP_FACT_D("balancedness_after", moved->balancedness_after),
                              EEP_FACT_T("stalled_ns", moved->stalled),

@@ -35,13 +35,15 @@ typedef struct {
         model_construct; /* actor or process start; context; modules with dummy weights */
     EepTime communicator_base, communicator_per_rank; /* one group: base + per_rank * ranks */
     EepTime kernel_warmup,
-        graph_capture_size;     /* warm-up forward and autotune; one captured graph size */
-    EepTime group_destroy;      /* tearing one set of groups down, in background */
-    double disk_bytes_per_s;    /* loading weights, one node */
-    EepTime control_latency;    /* one control-plane message */
-    gint64 reserved_bytes;      /* context, NCCL buffers, fragmentation */
-    gint64 graph_bytes;         /* captured graphs */
-    gint64 standby_group_bytes; /* groups and buffers held twice in a resize */
+        graph_capture_size;      /* warm-up forward and autotune; one captured graph size */
+    EepTime group_destroy;       /* tearing one set of groups down, in background */
+    EepTime eplb_layer_overhead; /* a layer's exchange: control collectives, packing, launches */
+    EepTime eplb_plan_slot;      /* planning a placement, for each of its layers' slots */
+    double disk_bytes_per_s;     /* loading weights, one node */
+    EepTime control_latency;     /* one control-plane message */
+    gint64 reserved_bytes;       /* context, NCCL buffers, fragmentation */
+    gint64 graph_bytes;          /* captured graphs */
+    gint64 standby_group_bytes;  /* groups and buffers held twice in a resize */
     EepTime constant_step; /* > 0: every step lasts exactly this and nothing else costs anything */
 } EepHardware;
 

@@ -73,7 +73,8 @@ typedef struct {
     EepPoolId pool;
     gboolean for_resize;
     const char *trigger; /* static: what asked for it, "resize" for a resize */
-    gint64 bytes_moved;
+    gint64 bytes_moved;  /* between ranks, and from disk what no rank held */
+    gint64 bytes_intra_node, bytes_inter_node; /* of these, over NVLink and over NICs */
     guint64 n_experts_moved;
     double balancedness_before, balancedness_after; /* under the load that it was planned on */
     EepEplbWorth worth;

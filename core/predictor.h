@@ -31,8 +31,9 @@ typedef struct {
     /* Duration of the phase on its slowest worker; ret_each[n_workers] (nullable) each worker's
      * own. */
     EepTime (*phase)(EepPredictor *self, const EepPhase *phase, EepTime *ret_each);
-    /* Duration of a move with nothing else on the links. */
-    EepTime (*move)(EepPredictor *self, const EepMove *move);
+    /* Duration of a move with nothing else on the links; ret_link (nullable): of it, the part that
+     * uses them. core/link_share.h has what steps beside it lose. */
+    EepTime (*move)(EepPredictor *self, const EepMove *move, EepTime *ret_link);
     /* Seconds of one step's routed experts under the placement: the sum over MoE layers of the
      * busiest rank's, at the mean of the `load` [n_layers][n_experts] tokens that n_steps > 0 steps
      * brought, each expert's split evenly over its replicas. To compare placements by, not to add

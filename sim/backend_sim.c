@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "sim/contention.h"
 #include "sim/load_runs.h"
 #include "sim/predictor_sim.h"
 
@@ -13,7 +14,9 @@
 typedef struct {
     EepOp op;
     EepHandle handle;
-    EepTime end;
+    EepTime begin, end;
+    EepTime left;   /* of its own time, when the pool's links were settled last */
+    double all2all; /* fraction of its time that wants the links */
     guint64 first_step;
     guint32 n_engines;
     gboolean is_open;
@@ -27,6 +30,7 @@ typedef struct {
     guint next;       /* slot of the next step: the older one */
     EepTime step_end; /* of the last step submitted */
     EepTime move_end;
+    EepTime settled; /* when `left` of steps and moves was brought up to date */
     EepLoadRuns load;
 } Pool;
 
@@ -37,6 +41,7 @@ typedef struct {
     EepWorkerId worker; /* 0: whole */
     EepTime at;
     EepHandle handle;
+    EepContentionMove move; /* of a move; what is left of it, see Pool.settled */
 } Pending;
 
 typedef struct {
@@ -86,6 +91,110 @@ static EepHandle complete_at(SimBackend *self, EepTime at, const EepOp *op, EepO
     return eep_loop_schedule(self->base.loop, at, &event);
 }
 
+/* -- links that steps and moves share -- */
+
+typedef struct {
+    Step *step[MAX_IN_FLIGHT];
+    EepContentionStep steps[MAX_IN_FLIGHT];
+    guint n_steps;
+    GArray *which; /* guint, into pending */
+    GArray *moves; /* EepContentionMove */
+} Links;
+
+static inline gboolean is_move(const Pending *pending, EepPoolId pool)
+{
+    return pending->op.pool == pool &&
+           (pending->kind == EEP_OP_MOVE_EXPERTS || pending->kind == EEP_OP_MOVE_KV);
+}
+
+/* The pool's steps and moves that go on after `after`, each in their order. */
+static void links_init(Links *links, SimBackend *self, EepPoolId id, EepTime after)
+{
+    Pool *pool = pool_of(self, id);
+    *links = (Links){.which = g_array_new(FALSE, FALSE, sizeof(guint)),
+                     .moves = g_array_new(FALSE, FALSE, sizeof(EepContentionMove))};
+    for (guint i = 0; i < MAX_IN_FLIGHT; i++) {
+        Step *step = &pool->steps[(pool->next + i) % MAX_IN_FLIGHT];
+        if (!step->is_open || step->end <= after)
+            continue;
+        links->step[links->n_steps] = step;
+        links->steps[links->n_steps++] =
+            (EepContentionStep){.begin = step->begin, .left = step->left, .all2all = step->all2all};
+    }
+    for (guint i = 0; i < self->pending->len; i++) {
+        const Pending *pending = &g_array_index(self->pending, Pending, i);
+        if (!is_move(pending, id) || pending->at <= after)
+            continue;
+        g_array_append_val(links->which, i);
+        g_array_append_val(links->moves, pending->move);
+    }
+}
+
+static void links_run(Links *links, SimBackend *self, EepPoolId id, EepTime from, EepTime until)
+{
+    const EepPredictor *predictor = pool_of(self, id)->predictor;
+    eep_contention_run(eep_sim_predictor_options(predictor)->eplb_config.contention, links->steps,
+                       links->n_steps, (EepContentionMove *)links->moves->data, links->moves->len,
+                       from, until);
+}
+
+static void links_clear(Links *links)
+{
+    g_array_unref(links->which);
+    g_array_unref(links->moves);
+}
+
+/* Brings what is left of steps and moves up to date; while moves go on, before anything is added
+ * or taken away. */
+static void settle_links(SimBackend *self, EepPoolId id)
+{
+    Pool *pool = pool_of(self, id);
+    const EepTime now = eep_loop_now(self->base.loop);
+    Links links;
+    links_init(&links, self, id, pool->settled);
+    links_run(&links, self, id, pool->settled, now);
+    for (guint i = 0; i < links.n_steps; i++)
+        links.step[i]->left = links.steps[i].left;
+    for (guint i = 0; i < links.which->len; i++)
+        g_array_index(self->pending, Pending, g_array_index(links.which, guint, i)).move =
+            g_array_index(links.moves, EepContentionMove, i);
+    links_clear(&links);
+    pool->settled = now;
+}
+
+/* New ends for all that goes on, now that something was added. */
+static void project_links(SimBackend *self, EepPoolId id)
+{
+    Pool *pool = pool_of(self, id);
+    const EepTime now = eep_loop_now(self->base.loop);
+    Links links;
+    links_init(&links, self, id, now);
+    links_run(&links, self, id, now, EEP_TIME_NEVER);
+    for (guint i = 0; i < links.n_steps; i++) {
+        Step *step = links.step[i];
+        if (step->end != links.steps[i].end)
+            eep_loop_reschedule(self->base.loop, step->handle, links.steps[i].end);
+        step->end = links.steps[i].end;
+        pool->step_end = MAX(pool->step_end, step->end);
+    }
+    for (guint i = 0; i < links.which->len; i++) {
+        Pending *pending =
+            &g_array_index(self->pending, Pending, g_array_index(links.which, guint, i));
+        const EepTime end = g_array_index(links.moves, EepContentionMove, i).end;
+        if (pending->at != end)
+            eep_loop_reschedule(self->base.loop, pending->handle, end);
+        pending->at = end;
+        pool->move_end = MAX(pool->move_end, end);
+    }
+    links_clear(&links);
+}
+
+static gboolean links_are_shared(const Pool *pool, EepTime now)
+{
+    return pool->move_end > now &&
+           eep_sim_predictor_options(pool->predictor)->eplb_config.contention > 0.0;
+}
+
 static void sim_attach(EepBackend *backend, EepLoop *loop)
 {
     backend->loop = loop;
@@ -105,6 +214,15 @@ static void sim_query_caps(const EepBackend *backend, EepBackendCaps *ret_caps)
     };
 }
 
+/* Of a step's time, what it spends in the all-to-all. */
+static double all2all_fraction(const Pool *pool, const EepStepPlan *plan, const EepStepCost *cost)
+{
+    const gint64 tp = eep_sim_predictor_options(pool->predictor)->tensor_parallel_size;
+    if (plan->n_engines * tp <= 1 || cost->step == 0)
+        return 0.0;
+    return CLAMP(cost->all2all_s / eep_time_to_seconds(cost->step), 0.0, 1.0);
+}
+
 static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
 {
     SimBackend *self = (SimBackend *)backend;
@@ -115,6 +233,9 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
         eep_backend_end(backend, &plan->op, EEP_OP_STEP, EEP_DONE_REFUSED);
         return;
     }
+    const gboolean is_shared = links_are_shared(pool, now);
+    if (is_shared)
+        settle_links(self, plan->op.pool);
     if (step->n_allocated < plan->n_engines) {
         step->n_allocated = plan->n_engines;
         step->engines = g_renew(EepWorkerId, step->engines, step->n_allocated);
@@ -126,7 +247,10 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
     }
     EepStepCost cost;
     pool->predictor->ops->step(pool->predictor, plan, &cost);
-    pool->step_end = eep_time_after(MAX(now, pool->step_end), cost.step);
+    step->begin = MAX(now, pool->step_end);
+    step->left = cost.step;
+    step->all2all = all2all_fraction(pool, plan, &cost);
+    pool->step_end = eep_time_after(step->begin, cost.step);
     step->op = plan->op;
     step->end = pool->step_end;
     step->first_step = plan->first_step;
@@ -134,6 +258,8 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
     step->is_open = TRUE;
     step->handle = complete_at(self, step->end, &plan->op, EEP_OP_STEP, EEP_DONE_OK, 0, 1, NULL);
     pool->next = (pool->next + 1) % MAX_IN_FLIGHT;
+    if (is_shared)
+        project_links(self, plan->op.pool);
     if (!plan->is_dummy && tokens > 0)
         eep_load_runs_add(&pool->load, plan->first_step, tokens,
                           pool->predictor->ops->popularity_version(pool->predictor));
@@ -185,11 +311,18 @@ static void sim_move(EepBackend *backend, const EepMove *move)
 {
     SimBackend *self = (SimBackend *)backend;
     Pool *pool = pool_of(self, move->op.pool);
+    const EepTime now = eep_loop_now(backend->loop);
+    settle_links(self, move->op.pool);
     prune(self);
-    EepTime begin = MAX(eep_loop_now(backend->loop), pool->move_end);
-    pool->move_end = eep_time_after(begin, pool->predictor->ops->move(pool->predictor, move));
+    EepTime link, begin = MAX(now, pool->move_end);
+    EepTime whole = pool->predictor->ops->move(pool->predictor, move, &link);
+    pool->move_end = eep_time_after(begin, whole);
     add_pending(self, &move->op, move->is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS, 0,
                 pool->move_end, NULL);
+    g_array_index(self->pending, Pending, self->pending->len - 1).move =
+        (EepContentionMove){.begin = begin, .local = whole - link, .link = link};
+    if (links_are_shared(pool, now))
+        project_links(self, move->op.pool);
 }
 
 static void add_run(EepPredictor *predictor, const EepLoadRun *run, double *ret_tokens)
@@ -282,10 +415,13 @@ static gboolean step_is_in_scope(const Step *step, const EepScope *scope)
 }
 
 /* Ends the steps in scope, oldest first. What was to follow them keeps its time. */
-static void abort_steps(SimBackend *self, Pool *pool, const EepScope *scope)
+static void abort_steps(SimBackend *self, EepPoolId id, const EepScope *scope)
 {
+    Pool *pool = pool_of(self, id);
     const EepTime now = eep_loop_now(self->base.loop);
     EepTime last_end = now;
+    if (links_are_shared(pool, now))
+        settle_links(self, id);
     for (guint i = 0; i < MAX_IN_FLIGHT; i++) {
         Step *step = &pool->steps[(pool->next + i) % MAX_IN_FLIGHT];
         if (!step->is_open || step->end < now)
@@ -364,7 +500,7 @@ static void sim_abort(EepBackend *backend, const EepOp *op, const EepScope *scop
     SimBackend *self = (SimBackend *)backend;
     for (guint id = 0; id < self->pools->len; id++)
         if (g_ptr_array_index(self->pools, id))
-            abort_steps(self, g_ptr_array_index(self->pools, id), scope);
+            abort_steps(self, (EepPoolId)id, scope);
     abort_pending(self, scope);
     /* Events of one instant are ordered by pool: what spans pools ends after all of them. */
     gboolean spans = scope->op == 0 && scope->pool == 0;

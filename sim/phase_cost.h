@@ -1,8 +1,8 @@
-/* How long the phases of a resize and the moves of experts take.
+/* How long the phases of a resize take; moves of experts are in move_cost.h.
  *
  * One row a phase kind (core/resize/phase.h): its formula in words and a function of the deployment
  * and the phase. All resize generations draw on this one set. Constants are hardware-profile
- * figures. Pure functions but for scratch memory of moves. */
+ * figures. Pure functions. */
 #ifndef EEP_SIM_PHASE_COST_H
 #define EEP_SIM_PHASE_COST_H
 
@@ -25,10 +25,6 @@ extern const EepPhaseCost eep_phase_costs[EEP_PHASE_COUNT];
 /* Duration on the slowest worker; ret_each[n_workers] (nullable) each worker's own. 0 for a kind
  * out of range and under the constant-step profile. */
 EepTime eep_phase_cost(const EepCostContext *context, const EepPhase *phase, EepTime *ret_each);
-
-/* Duration of a layer's transfers with nothing else on the links: ranks fill nodes in order, each
- * has an NVLink port and a NIC, all send and receive at once; the busiest port decides. */
-EepTime eep_move_cost(const EepCostContext *context, const EepMove *move);
 
 G_END_DECLS
 

@@ -1,6 +1,7 @@
 #include "sim/predictor_sim.h"
 
 #include "sim/balance_cost.h"
+#include "sim/move_cost.h"
 #include "sim/phase_cost.h"
 #include "sim/step_cost.h"
 
@@ -31,9 +32,9 @@ static EepTime sim_phase(EepPredictor *predictor, const EepPhase *phase, EepTime
     return eep_phase_cost(&((SimPredictor *)predictor)->context, phase, ret_each);
 }
 
-static EepTime sim_move(EepPredictor *predictor, const EepMove *move)
+static EepTime sim_move(EepPredictor *predictor, const EepMove *move, EepTime *ret_link)
 {
-    return eep_move_cost(&((SimPredictor *)predictor)->context, move);
+    return eep_move_cost(&((SimPredictor *)predictor)->context, move, ret_link);
 }
 
 static double sim_experts(EepPredictor *predictor, const EepPlacement *placement,
@@ -104,6 +105,12 @@ void eep_sim_predictor_add_step_load(EepPredictor *predictor, guint64 version, g
     g_return_if_fail(version == 0 || version == POPULARITY_VERSION);
     eep_step_model_add_load(((SimPredictor *)predictor)->steps, first_step, n_steps, tokens,
                             ret_load);
+}
+
+const EepPoolOptions *eep_sim_predictor_options(const EepPredictor *predictor)
+{
+    g_return_val_if_fail(predictor->ops == &sim_ops, NULL);
+    return ((const SimPredictor *)predictor)->context.options;
 }
 
 gboolean eep_sim_predictor_loads_are_proportional(const EepPredictor *predictor)

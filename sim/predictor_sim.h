@@ -29,6 +29,9 @@ void eep_sim_predictor_add_step_load(EepPredictor *predictor, guint64 version, g
  * draws its own. For predictors of this kind only. */
 gboolean eep_sim_predictor_loads_are_proportional(const EepPredictor *predictor);
 
+/* The pool's options, as given. For predictors of this kind only. */
+const EepPoolOptions *eep_sim_predictor_options(const EepPredictor *predictor);
+
 /* Cells of a load: MoE layers * experts. For predictors of this kind only. */
 gsize eep_sim_predictor_load_cells(const EepPredictor *predictor);
 

@@ -5,12 +5,9 @@
  * decides when a look is due and what moves where. A resize asks for a rearrangement past all
  * triggers. */
 #include "core/engine/pool_internal.h"
+#include "core/link_share.h"
 
 #include <string.h>
-
-/* A layer on its way takes its part of the links: the all-to-all beside it runs at about half its
- * speed. */
-#define ASYNC_SLOWDOWN 0.5
 
 EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, GError **error)
 {
@@ -36,6 +33,8 @@ EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, GError **error)
     eplb.trigger_threshold = options->eplb_config.trigger_threshold;
     eplb.trigger_windows = (guint)options->eplb_config.trigger_windows;
     eplb.check_interval = (guint)options->eplb_config.check_interval;
+    eplb.senders = (EepSenders)options->eplb_config.senders;
+    eplb.staging_experts = (guint)options->eplb_config.staging_experts;
     if (n_ranks != n_launch_ranks && eplb.enabled) {
         guint slots = (shape.n_experts + eplb.num_redundant_experts) / n_launch_ranks;
 
@@ -122,6 +121,8 @@ static void end(EepPool *pool)
         .for_resize = reshuffle->for_resize,
         .trigger = reshuffle->for_resize ? "resize" : trigger_name(pool),
         .bytes_moved = reshuffle->bytes,
+        .bytes_intra_node = reshuffle->bytes_intra_node,
+        .bytes_inter_node = reshuffle->bytes_inter_node,
         .n_experts_moved = reshuffle->n_moved,
         .balancedness_before = reshuffle->before,
         .balancedness_after =
@@ -164,15 +165,16 @@ static EepMove make_move(EepPool *pool, guint layer, EepOp op)
     EepTransfer *wire = g_new(EepTransfer, n);
 
     for (guint i = 0; i < n; i++)
-        wire[i] = (EepTransfer){(guint32)transfers[i].from_rank, (guint32)transfers[i].to_rank,
-                                transfers[i].layer, (guint32)transfers[i].expert,
-                                (guint32)transfers[i].to_slot};
+        wire[i] = (EepTransfer){
+            (guint32)transfers[i].from_rank, (guint32)transfers[i].to_rank, transfers[i].layer,
+            (guint32)transfers[i].expert,    (guint32)transfers[i].to_slot, transfers[i].round};
     return (EepMove){.op = op,
                      .layer = layer,
                      .new_version = eep_eplb_placement(pool->eplb)->version[layer] + 1,
                      .n_transfers = n,
                      .transfers = wire,
                      .bytes_each = pool->shape.expert_bytes,
+                     .n_copies = eep_eplb_migration(pool->eplb)->max_copied[layer],
                      .n_ranks = eep_eplb_placement(pool->eplb)->n_ranks,
                      .to_pool = pool->id};
 }
@@ -186,6 +188,9 @@ static void move_layer(EepPool *pool)
                              eep_operations_begin(services->operations, EEP_OP_MOVE_EXPERTS,
                                                   pool->id, pool->epoch, 0, EEP_TIME_NEVER));
 
+    if (reshuffle->is_sync && layer == 0)
+        move.n_planned_slots =
+            (guint64)pool->shape.n_moe_layers * eep_eplb_target(pool->eplb)->n_slots;
     reshuffle->state = EEP_RESHUFFLE_MOVE;
     reshuffle->op = move.op.id;
     reshuffle->n_moved += move.n_transfers;
@@ -197,22 +202,26 @@ static void move_layer(EepPool *pool)
 
 /* -- a look -- */
 
-/* Time that serving loses by the plan's moves. Synchronously, all of it. Asynchronously a step goes
- * on, but its all-to-all, as large a part of it as of the last step that was looked at, shares the
- * links. */
+/* Time that serving loses by the plan's moves; the plan itself is made and paid for. Synchronously,
+ * all of it. Asynchronously a step goes on, but its all-to-all, as large a part of it as of the
+ * last step that was looked at, shares the links. */
 static double moves_cost_s(EepPool *pool)
 {
     EepOp none = {.pool = pool->id, .epoch = pool->epoch, .deadline = EEP_TIME_NEVER};
-    EepTime total = 0;
+    EepTime total = 0, links = 0;
 
     for (guint layer = 0; layer < pool->shape.n_moe_layers; layer++) {
         EepMove move = make_move(pool, layer, none);
+        EepTime link;
 
-        total = eep_time_after(total, pool->predictor->ops->move(pool->predictor, &move));
+        total = eep_time_after(total, pool->predictor->ops->move(pool->predictor, &move, &link));
+        links = eep_time_after(links, link);
         g_free((gpointer)move.transfers);
     }
-    return eep_time_to_seconds(total) *
-           (pool->reshuffle.is_sync ? 1.0 : ASYNC_SLOWDOWN * pool->all2all_share);
+    if (pool->reshuffle.is_sync)
+        return eep_time_to_seconds(total);
+    return eep_link_share_steps_lose_s(pool->options.eplb_config.contention, pool->all2all_share,
+                                       eep_time_to_seconds(links));
 }
 
 /* Whether the plan pays, for triggers that ask. A placement is taken to last for step_interval
@@ -353,6 +362,10 @@ static gboolean on_load(EepPool *pool, GBytes *blob, GError **error)
         return TRUE;
     }
     eep_eplb_start_moves(pool->eplb);
+    reshuffle->bytes_intra_node =
+        eep_eplb_migration(pool->eplb)->n_intra_node * pool->shape.expert_bytes;
+    reshuffle->bytes_inter_node =
+        eep_eplb_migration(pool->eplb)->n_inter_node * pool->shape.expert_bytes;
     if (!reshuffle->is_sync || reshuffle->for_resize) {
         move_layer(pool);
         return TRUE;

@@ -35,7 +35,7 @@ typedef struct {
     gboolean is_sync; /* no step runs while experts move */
     gboolean for_resize;
     guint n_ranks; /* the target's */
-    gint64 bytes;
+    gint64 bytes, bytes_intra_node, bytes_inter_node;
     guint64 n_moved;
     guint n_windows;   /* that were asked for */
     guint64 n_steps;   /* of all of them */

@@ -110,6 +110,10 @@ static const EepOption options[] = {
     {"eplb_config.staging_experts", EEP_OPTION_INT, AT(eplb_config.staging_experts), "0", 0,
      1000000, NULL, NULL,
      "experts that a rank buffers while a layer moves; 0: as many as it has slots"},
+    {"eplb_config.contention", EEP_OPTION_DOUBLE, AT(eplb_config.contention), "0.5", 0, 1, NULL,
+     NULL,
+     "share of the links that a move takes while an all-to-all wants them too; 0: neither slows "
+     "the other"},
     {"resize.generation", EEP_OPTION_STRING, AT(resize.generation), "g2.1", EEP_NO_BOUNDS, NULL,
      NULL, "how a resize is done: restart or g2.1"},
     {"resize.weights_from", EEP_OPTION_WORD, AT(resize.weights_from), "peer", EEP_NO_BOUNDS,

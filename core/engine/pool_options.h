@@ -63,8 +63,9 @@ typedef struct {
         gint64 max_bytes_moved; /* of one rearrangement; 0: as the policy finds worth it */
         gint replica_choice;
         gboolean waterfill;
-        gint senders;
+        gint senders;           /* EepSenders */
         gint64 staging_experts; /* of one layer on one rank; 0: its slots */
+        double contention;      /* share of the links that moves take from steps (link_share.h) */
     } eplb_config;
     struct {
         char *generation;  /* restart | g2.1 (resize/generation.h) */

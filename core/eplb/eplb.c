@@ -288,7 +288,11 @@ gboolean eep_eplb_plan(EepEplb *eplb, const EepEplbRequest *request, GError **er
         return FALSE;
 
     eplb->target = widen_map(eplb->placement, map, problem.n_replicas);
-    eplb->migration = eep_migration_new(eplb->placement, eplb->target);
+    eplb->migration =
+        eep_migration_new(eplb->placement, eplb->target,
+                          &(EepMigrationOptions){.senders = eplb->options.senders,
+                                                 .ranks_per_node = eplb->shape.ranks_per_node,
+                                                 .staging_rows = eplb->options.staging_experts});
     eplb->target_ranks = request->n_ranks;
     eplb->target_load_version = request->load_version;
     eplb->counter = 0;

@@ -44,6 +44,8 @@ typedef struct {
     double trigger_threshold; /* see trigger.h */
     guint trigger_windows;    /* >= 1 */
     guint check_interval;     /* steps between looks but of the trigger interval; 0: window_size */
+    EepSenders senders;
+    guint staging_experts; /* that a rank buffers while a layer moves; 0: as many as it has slots */
 } EepEplbOptions;
 
 /* enabled off, policy "default", window 1000, interval 3000, no redundant experts, async on,

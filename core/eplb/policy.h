@@ -21,6 +21,7 @@ typedef enum {
     EEP_EPLB_ERROR_BUSY,        /* a rearrangement is under way */
     EEP_EPLB_ERROR_RANKS,       /* that many ranks cannot hold all experts */
     EEP_EPLB_ERROR_EXPERT_LOST, /* an expert has no slot */
+    EEP_EPLB_ERROR_PLAN,        /* a migration plan that does not do what it should */
 } EepEplbError;
 
 typedef struct {

@@ -90,7 +90,11 @@ typedef struct {
 typedef struct {
     guint32 from_rank, to_rank; /* ranks of op.epoch (for a scale-up, of the wider group) */
     guint32 layer, expert, to_slot;
+    guint32 round; /* transfers of one round go at once; the next begins when all have ended */
 } EepTransfer;
+
+/* As from_rank: no rank holds it, it is loaded from the receiver's disk. */
+#define EEP_TRANSFER_FROM_DISK G_MAXUINT32
 
 typedef struct {
     EepOp op;
@@ -100,6 +104,9 @@ typedef struct {
     guint n_transfers;
     const EepTransfer *transfers;
     gint64 bytes_each;
+    guint n_copies;          /* experts that the busiest rank copies within its memory */
+    guint64 n_planned_slots; /* slots (of all layers) whose placement is computed while serving
+                                waits for this move; 0: nobody waits for that */
     guint n_ranks;
     EepPoolId to_pool;
 } EepMove;

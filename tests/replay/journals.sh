@@ -28,6 +28,22 @@ for scenario in "$golden"/*.yaml; do
     record_and_replay "$(basename "$scenario" .yaml)" "$scenario"
 done
 record_and_replay cut "$golden/retry.yaml" --set run.end=cut --set run.duration=27s
+# Looks that end in a rearrangement, and looks that do not.
+for variant in imbalance-true-expected imbalance-false-expected cost_benefit-false-expected \
+    cost_benefit-true-sampled; do
+    IFS=- read -r trigger use_async mode <<<"$variant"
+    record_and_replay $variant "$golden/eplb-async.yaml" --set skew.mode="$mode" \
+        --set deployment.eplb_config.trigger="$trigger" --set run.end=cut --set run.duration=3s \
+        --set deployment.eplb_config.check_interval=40 --set measure.warmup=0s \
+        --set deployment.eplb_config.step_interval=10000 \
+        --set deployment.eplb_config.use_async="$use_async"
+    for event in eplb_rearranged eplb_kept; do
+        # Draws of every window are others, and so is the map that suits them.
+        [ "$mode,$event" = sampled,eplb_kept ] ||
+            grep -q "\"$event\",\"trigger\":\"$trigger\"" $variant/events.jsonl ||
+            fail "$variant: no $event"
+    done
+done
 record_and_replay quickstart "$root/scenarios/quickstart.yaml"
 
 journal=retry.journal

@@ -101,6 +101,8 @@ static void tell_resize(EepObserver *observer)
     const EepRearrangement own = {.for_resize = TRUE,
                                   .trigger = "resize",
                                   .bytes_moved = G_GINT64_CONSTANT(8000000000),
+                                  .bytes_intra_node = G_GINT64_CONSTANT(6000000000),
+                                  .bytes_inter_node = G_GINT64_CONSTANT(2000000000),
                                   .n_experts_moved = 12,
                                   .balancedness_before = 0.7,
                                   .balancedness_after = 0.9};

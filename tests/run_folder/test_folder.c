@@ -296,6 +296,7 @@ START_TEST(tables)
                      "\"share\":0.25}\n"
                      "{\"t_ns\":46500000000,\"pool\":\"main\",\"event\":\"eplb_rearranged\","
                      "\"trigger\":\"resize\",\"experts_moved\":12,\"bytes_moved\":8000000000,"
+                     "\"bytes_intra_node\":6000000000,\"bytes_inter_node\":2000000000,"
                      "\"balancedness_before\":0.7,\"balancedness_after\":0.9,"
                      "\"stalled_ns\":0}\n"
                      "{\"t_ns\":55000000000,\"pool\":\"main\",\"event\":\"eplb_kept\","
@@ -303,7 +304,8 @@ START_TEST(tables)
                      "\"balancedness\":0.75,\"predicted_saved_s\":0.5,\"cost_s\":0.625}\n"
                      "{\"t_ns\":60000000000,\"pool\":\"main\",\"event\":\"eplb_rearranged\","
                      "\"trigger\":\"cost_benefit\",\"experts_moved\":7,"
-                     "\"bytes_moved\":5000000000,\"balancedness_before\":0.8,"
+                     "\"bytes_moved\":5000000000,"
+                     "\"bytes_intra_node\":0,\"bytes_inter_node\":0,\"balancedness_before\":0.8,"
                      "\"balancedness_after\":0.95,\"stalled_ns\":125000000,"
                      "\"predicted_saved_s\":2.5,\"cost_s\":0.125}\n");
     g_autofree char *scenario = read_file("out", "scenario.yaml");

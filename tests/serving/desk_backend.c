@@ -53,8 +53,10 @@ static EepTime predict_phase(EepPredictor *self, const EepPhase *phase, EepTime 
     return time;
 }
 
-static EepTime predict_move(EepPredictor *self, const EepMove *move)
+static EepTime predict_move(EepPredictor *self, const EepMove *move, EepTime *ret_link)
 {
+    if (ret_link != NULL)
+        *ret_link = ((Predictor *)self)->costs->move;
     return ((Predictor *)self)->costs->move;
 }
 

@@ -375,13 +375,102 @@ START_TEST(test_moves_take_turns)
                     .transfers = &transfer,
                     .bytes_each = 44040192,
                     .n_ranks = N};
-    EepTime one = world.predictor->ops->move(world.predictor, &move);
+    EepTime one = world.predictor->ops->move(world.predictor, &move, NULL);
     world.backend->ops->move(world.backend, &move);
     move.op.id = 2;
     world.backend->ops->move(world.backend, &move);
     run(&world);
     ck_assert_int_eq(nth(&world, 0)->at, one);
     ck_assert_int_eq(nth(&world, 1)->at, 2 * one);
+    world_clear(&world);
+}
+END_TEST
+
+/* Ends of a step that begins at 0 and of a move of `n` experts that begins 1 ms later. */
+static void overlap(double contention, guint n, EepTime *ret_step, EepTime *ret_move,
+                    EepTime *ret_alone, EepTime *ret_link, double *ret_all2all)
+{
+    options.eplb_config.contention = contention;
+    World world;
+    world_init(&world, FALSE);
+    g_autoptr(EepPlacement) placement = eep_placement_new(58, 256, N, 72);
+    world.plan.placement = placement;
+    EepStepCost cost;
+    world.predictor->ops->step(world.predictor, &world.plan, &cost);
+    *ret_alone = cost.step;
+    *ret_all2all = cost.all2all_s / eep_time_to_seconds(cost.step);
+    g_autofree EepTransfer *transfers = g_new0(EepTransfer, n);
+    for (guint i = 0; i < n; i++)
+        transfers[i].to_rank = 1;
+    EepMove move = {.op = {.id = 2, .pool = 1, .epoch = 1},
+                    .n_transfers = n,
+                    .transfers = transfers,
+                    .bytes_each = 44040192,
+                    .n_ranks = N};
+    EepTime link, whole = world.predictor->ops->move(world.predictor, &move, &link);
+    *ret_link = link;
+    ck_assert_int_gt(whole, link); /* first what needs no links */
+    submit(&world, 1, 0);
+    world.backend->ops->move(world.backend, &move);
+    submit(&world, 3, 1);
+    run(&world);
+    EepTime second = 0;
+    for (guint i = 0; i < world.ended->len; i++) {
+        const Ended *ended = nth(&world, i);
+        ck_assert_int_eq(ended->completion.done, EEP_DONE_OK);
+        EepTime *end = ended->completion.id == 1   ? ret_step
+                       : ended->completion.id == 2 ? ret_move
+                                                   : &second;
+        *end = ended->at;
+    }
+    ck_assert_uint_eq(world.ended->len, 3);
+    /* The step behind follows at once. */
+    if (*ret_move <= *ret_step)
+        ck_assert_int_eq(second - *ret_step, cost.step);
+    else
+        ck_assert_int_ge(second - *ret_step, cost.step);
+    world_clear(&world);
+}
+
+START_TEST(test_moves_and_steps_share_the_links)
+{
+    EepTime step, move, alone, link;
+    double a;
+    hardware.eplb_layer_overhead = 1 * EEP_NS_PER_MS;
+    overlap(0.0, 10, &step, &move, &alone, &link, &a);
+    ck_assert_int_eq(step, alone);
+    ck_assert_int_eq(move, EEP_NS_PER_MS + link);
+    ck_assert_double_gt(a, 0.02);
+    ck_assert_int_lt(move, step); /* the transfers lie within the step */
+    overlap(0.5, 10, &step, &move, &alone, &link, &a);
+    ck_assert_int_le(ABS(step - alone - (EepTime)(a * (double)link)), 2);
+    ck_assert_int_le(ABS(move - EEP_NS_PER_MS - (EepTime)((1 + a) * (double)link)), 2);
+    /* Transfers over both steps and beyond: what the steps lose is what they overlap. */
+    overlap(0.5, 1000, &step, &move, &alone, &link, &a);
+    ck_assert_int_gt(move, 2 * step);
+    ck_assert_int_le(
+        ABS(step - EEP_NS_PER_MS - (EepTime)((1 + a) * (double)(alone - EEP_NS_PER_MS))), 2);
+}
+END_TEST
+
+START_TEST(test_a_single_rank_has_no_all_to_all)
+{
+    options.eplb_config.contention = 0.5;
+    World world;
+    world_init(&world, FALSE);
+    world.plan.n_engines = 1;
+    EepStepCost cost;
+    world.predictor->ops->step(world.predictor, &world.plan, &cost);
+    EepTransfer transfer = {.from_rank = 0, .to_rank = 1};
+    EepMove move = {.op = {.id = 2, .pool = 1, .epoch = 1},
+                    .n_transfers = 1,
+                    .transfers = &transfer,
+                    .bytes_each = 44040192,
+                    .n_ranks = N};
+    world.backend->ops->move(world.backend, &move);
+    submit(&world, 1, 0);
+    run(&world);
+    ck_assert_int_eq(nth(&world, 1)->at, cost.step);
     world_clear(&world);
 }
 END_TEST
@@ -401,6 +490,8 @@ int main(void)
     tcase_add_test(tcase, test_phase_ends_on_each_worker_then_whole);
     tcase_add_test(tcase, test_abort_of_a_worker);
     tcase_add_test(tcase, test_moves_take_turns);
+    tcase_add_test(tcase, test_moves_and_steps_share_the_links);
+    tcase_add_test(tcase, test_a_single_rank_has_no_all_to_all);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

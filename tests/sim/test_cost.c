@@ -5,6 +5,7 @@
 
 #include "sim/all2all.h"
 #include "sim/graph_mode.h"
+#include "sim/move_cost.h"
 #include "sim/phase_cost.h"
 #include "tests/sim/sim_fixture.h"
 
@@ -446,18 +447,69 @@ START_TEST(test_moves)
                                      {.from_rank = 3, .to_rank = 9}};
     EepMove move = {
         .n_transfers = 2, .transfers = transfers, .bytes_each = 44040192, .n_ranks = 16};
-    ck_assert_int_eq(eep_move_cost(&context, &move),
+    ck_assert_int_eq(eep_move_cost(&context, &move, NULL),
                      eep_time_from_seconds(2 * 44040192.0 / (450e9 * 0.7) + 4 * US));
     move.n_transfers = 4;
-    ck_assert_int_eq(eep_move_cost(&context, &move),
+    ck_assert_int_eq(eep_move_cost(&context, &move, NULL),
                      eep_time_from_seconds(2 * 44040192.0 / (50e9 * 0.9) + 10 * US));
     move.n_transfers = 1; /* KV to another pool's rank 1 */
     move.is_kv = TRUE;
     move.to_pool = 2;
-    ck_assert_int_eq(eep_move_cost(&context, &move),
+    ck_assert_int_eq(eep_move_cost(&context, &move, NULL),
                      eep_time_from_seconds(44040192.0 / (50e9 * 0.9) + 10 * US));
     move.n_transfers = 0;
-    ck_assert_int_eq(eep_move_cost(&context, &move), 0);
+    ck_assert_int_eq(eep_move_cost(&context, &move, NULL), 0);
+}
+END_TEST
+
+/* Seconds of a move of 1 GB experts, and of them those on links. */
+static void assert_move(const EepMove *move, double link_s, double rest_s)
+{
+    EepTime link, whole = eep_move_cost(&context, move, &link);
+    ck_assert_double_eq_tol(eep_time_to_seconds(link), link_s, 2e-9);
+    ck_assert_double_eq_tol(eep_time_to_seconds(whole - link), rest_s, 2e-9);
+}
+
+START_TEST(test_rounds_and_the_rest_of_a_move)
+{
+    const double nvlink = 1e9 / (450e9 * 0.7), nic = 1e9 / (50e9 * 0.9),
+                 copy = 2e9 / (3.35e12 * 0.8);
+    EepTransfer transfers[] = {{.from_rank = 0, .to_rank = 1},
+                               {.from_rank = 2, .to_rank = 3},
+                               {.from_rank = 0, .to_rank = 9},
+                               {.from_rank = 1, .to_rank = 9}};
+    EepMove move = {
+        .n_transfers = 4, .transfers = transfers, .bytes_each = 1000000000, .n_ranks = 16};
+    /* At once, rank 9's NIC takes longest; in rounds, each waits for its own slowest port. */
+    assert_move(&move, 2 * nic + 10 * US, 0.0);
+    transfers[1].round = transfers[3].round = 1;
+    assert_move(&move, nic + 10 * US + nic + 10 * US, 0.0);
+    transfers[2].round = transfers[3].round = 2;
+    assert_move(&move, nvlink + 4 * US + nvlink + 4 * US + 2 * nic + 10 * US, 0.0);
+    /* Copies, the exchange's fixed cost and a plan that is waited for come on top. */
+    hardware.eplb_layer_overhead = 9 * EEP_NS_PER_MS;
+    hardware.eplb_plan_slot = 3 * EEP_NS_PER_US;
+    move.n_transfers = 1;
+    move.n_copies = 5;
+    move.n_planned_slots = 1000;
+    assert_move(&move, nvlink + 4 * US, 0.009 + 5 * copy + 0.003);
+    /* A layer that only changes within ranks is exchanged, too; one that stays is not. */
+    move.n_transfers = 0;
+    assert_move(&move, 0.0, 0.009 + 5 * copy + 0.003);
+    move.n_copies = 0;
+    assert_move(&move, 0.0, 0.003);
+    move.n_planned_slots = 0;
+    assert_move(&move, 0.0, 0.0);
+    /* Experts that nobody holds come from the nodes' disks; ranks 8 and 9 share one. */
+    const EepTransfer lost[] = {{.from_rank = EEP_TRANSFER_FROM_DISK, .to_rank = 0},
+                                {.from_rank = EEP_TRANSFER_FROM_DISK, .to_rank = 8},
+                                {.from_rank = EEP_TRANSFER_FROM_DISK, .to_rank = 9}};
+    move.transfers = lost;
+    move.n_transfers = 3;
+    assert_move(&move, 0.0, 0.009 + 2 * 0.1);
+    move.n_planned_slots = 1000;
+    hardware.constant_step = 1;
+    assert_move(&move, 0.0, 0.0);
 }
 END_TEST
 
@@ -489,6 +541,7 @@ int main(void)
     tcase_add_test(tcase, test_micro_batch_rules);
     tcase_add_test(tcase, test_phases);
     tcase_add_test(tcase, test_moves);
+    tcase_add_test(tcase, test_rounds_and_the_rest_of_a_move);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
