@@ -3,7 +3,7 @@
 #include "core/eplb/migration.h"
 #include "core/eplb/score.h"
 #include "sim/balance_cost.h"
-#include "sim/phase_cost.h"
+#include "sim/move_cost.h"
 
 #include <math.h>
 #include <string.h>
@@ -46,10 +46,12 @@ static double step_seconds(State *state, const EepPlacement *placement, const do
     return eep_balance_cost_seconds(&state->cost, placement, state->step, 1.0);
 }
 
-/* The layers' exchanges one after the other. */
+/* The layers' exchanges, one after the other. */
 static double move_seconds(const State *state, const EepPlacement *target)
 {
-    g_autoptr(EepMigration) migration = eep_migration_new(state->present, target);
+    const EepMigrationOptions migrate = {
+        .ranks_per_node = (guint)state->options->context->hardware->gpus_per_node};
+    g_autoptr(EepMigration) migration = eep_migration_new(state->present, target, &migrate);
     EepTime total = 0;
     for (guint layer = 0; layer < target->n_layers; layer++) {
         guint n;
@@ -61,13 +63,15 @@ static double move_seconds(const State *state, const EepPlacement *target)
             transfers[i].layer = layer;
             transfers[i].expert = (guint32)from[i].expert;
             transfers[i].to_slot = (guint32)from[i].to_slot;
+            transfers[i].round = from[i].round;
         }
         const EepMove move = {.layer = layer,
                               .n_transfers = n,
                               .transfers = transfers,
                               .bytes_each = state->options->input->expert_bytes,
+                              .n_copies = migration->max_copied[layer],
                               .n_ranks = target->n_ranks};
-        total = eep_time_after(total, eep_move_cost(state->options->context, &move));
+        total = eep_time_after(total, eep_move_cost(state->options->context, &move, NULL));
     }
     return eep_time_to_seconds(total);
 }
@@ -107,6 +111,9 @@ static gboolean rearrange(State *state, guint window)
         return FALSE;
     }
     replay->n_plans++;
+    /* Serving waits for the plan, used or not, if it waits for moves. */
+    if (o->stall >= 1.0)
+        replay->cost_s += (double)n * eep_time_to_seconds(o->context->hardware->eplb_plan_slot);
     g_autoptr(EepPlacement) target = placement_of(p, map);
     const double cost_s = o->stall * move_seconds(state, target);
     const double saved_s =

@@ -26,7 +26,8 @@ typedef struct {
                          last by cost_benefit */
     double threshold; /* of trigger imbalance */
     guint low_windows;
-    double stall; /* share of the time of moves that serving loses: 1 = it stands still */
+    double stall; /* share of the time of moves that serving loses: 1 = it stands still, also while
+                     a plan is made */
 } EepEplbRollOptions;
 
 typedef struct {
@@ -38,7 +39,7 @@ typedef struct {
     double mean, worst;          /* balancedness over windows */
     double initial_s;            /* experts' time of all windows, had nothing been moved */
     double experts_s;            /* the same as it went */
-    double cost_s;               /* lost by moving */
+    double cost_s;               /* lost by planning and moving */
     guint n_plans, n_rearranged; /* plans made; of them, those carried out */
     guint64 experts_moved;
 } EepEplbRoll;

@@ -6,7 +6,7 @@
 value() { grep -o "\"$1\": [^,}]*" "$scratch/out" | head -n 1 | cut -d' ' -f2; }
 is() { [ "$(value "$1")" = "$2" ] || fail "$1 is $(value "$1"), not $2"; }
 near() { # near A B: equal up to rounding
-    awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; exit !(d < 0 ? -d : d) <= 1e-9 * (b < 0 ? -b : b) + 1e-9 }' ||
+    awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; b += 0; exit !((d < 0 ? -d : d) <= 1e-9 * (b < 0 ? -b : b) + 1e-12) }' ||
         fail "$1 is not $2"
 }
 
@@ -64,6 +64,8 @@ exits 0
 out_is_json
 for trigger in interval imbalance cost_benefit; do out_has "\"trigger\": \"$trigger\""; done
 is experts_moved 0
+near "$(value net_s)" "-$(value cost_s)" # plans were waited for, nothing else
+replay --policy naive --stall 0
 is cost_s 0
 is net_s 0
 replay --policy deepseek --trigger interval --tokens-per-step 4096
@@ -72,7 +74,7 @@ near "$(value net_s)" "$(awk -v a="$(value initial_s)" -v b="$(value experts_s)"
 awk -v net="$(value net_s)" 'BEGIN { exit !(net > 0) }' || fail "nothing is saved by spreading hot experts"
 once=$(value experts_s) cost=$(value cost_s)
 replay --policy deepseek --trigger interval --tokens-per-step 4096 --stall 0.5
-near "$(value cost_s)" "$(awk -v c="$cost" 'BEGIN { printf "%.17g", c / 2 }')"
+awk -v c="$cost" -v d="$(value cost_s)" 'BEGIN { exit !(d > 0 && d <= c / 2 * (1 + 1e-9)) }' || fail "half a stall costs more than half"
 replay --policy deepseek --trigger interval --tokens-per-step 4096 --steps-per-window 2000
 near "$(value experts_s)" "$(awk -v a="$once" 'BEGIN { printf "%.17g", a * 2 }')"
 # Steps that are too few do not pay for moves; many do.
