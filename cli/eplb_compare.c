@@ -1,6 +1,6 @@
 /* eep eplb compare: policies on one sequence of loads, each planning on the past and scored on the
  * window that comes next, from the map that it made itself. */
-#include "cli/eplb.h"
+#include "cli/eplb_commands.h"
 #include "cli/eplb_input.h"
 #include "cli/eplb_picture.h"
 #include "cli/human.h"

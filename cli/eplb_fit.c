@@ -1,5 +1,5 @@
 /* eep eplb fit: the skew that recorded loads have, and the lines of a scenario that say it. */
-#include "cli/eplb.h"
+#include "cli/eplb_commands.h"
 #include "cli/eplb_input.h"
 #include "core/json.h"
 #include "core/skew_fit.h"

@@ -1,5 +1,5 @@
 /* eep eplb place: from the loads of a file to a map of experts. */
-#include "cli/eplb.h"
+#include "cli/eplb_commands.h"
 #include "cli/eplb_input.h"
 #include "cli/eplb_picture.h"
 #include "core/eplb/bound.h"

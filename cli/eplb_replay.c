@@ -1,6 +1,6 @@
 /* eep eplb replay: recorded loads through policies and triggers; what each saves and costs. */
 #include "cli/data.h"
-#include "cli/eplb.h"
+#include "cli/eplb_commands.h"
 #include "cli/eplb_picture.h"
 #include "cli/eplb_roll.h"
 #include "cli/human.h"

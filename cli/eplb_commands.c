@@ -1,5 +1,5 @@
 /* eep eplb: the table of its commands. */
-#include "cli/eplb.h"
+#include "cli/eplb_commands.h"
 
 #include "core/suggest.h"
 

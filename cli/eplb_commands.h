@@ -1,7 +1,7 @@
 /* The commands of `eep eplb`, a file each, and what they share. Not their input (eplb_input.h) nor
  * their pictures (eplb_picture.h). Main thread. */
-#ifndef EEP_CLI_EPLB_H
-#define EEP_CLI_EPLB_H
+#ifndef EEP_CLI_EPLB_COMMANDS_H
+#define EEP_CLI_EPLB_COMMANDS_H
 
 #include "cli/command.h"
 
