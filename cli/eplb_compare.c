@@ -2,9 +2,9 @@
  * window that comes next, from the map that it made itself. */
 #include "cli/eplb_commands.h"
 #include "cli/eplb_input.h"
+#include "cli/eplb_map.h"
 #include "cli/eplb_picture.h"
 #include "cli/human.h"
-#include "core/eplb/bound.h"
 #include "core/eplb/score.h"
 #include "core/json.h"
 
@@ -57,7 +57,7 @@ static double mean_gap(const EepEplbProblem *problem, const gint32 *map)
     EepEplbScore score;
     double sum = 0.0;
     eep_eplb_score(problem, problem->weight, map, hottest, &score);
-    eep_eplb_lower_bound(problem, bound);
+    eep_eplb_map_lower_bound(problem, map, bound);
     for (guint layer = 0; layer < problem->n_layers; layer++)
         sum += bound[layer] > 0.0 ? fmax(hottest[layer] / bound[layer] - 1.0, 0.0) : 0.0;
     return sum / problem->n_layers;

@@ -1,8 +1,8 @@
 /* eep eplb place: from the loads of a file to a map of experts. */
 #include "cli/eplb_commands.h"
 #include "cli/eplb_input.h"
+#include "cli/eplb_map.h"
 #include "cli/eplb_picture.h"
-#include "core/eplb/bound.h"
 #include "core/eplb/score.h"
 #include "core/json.h"
 
@@ -91,7 +91,7 @@ static gboolean place(const EepEplbInput *input, const EepEplbPolicy *policy, Pl
         return FALSE;
     }
     eep_eplb_score(p, p->weight, placed->phy2log, placed->hottest, &placed->score);
-    eep_eplb_lower_bound(p, placed->bound);
+    eep_eplb_map_lower_bound(p, placed->phy2log, placed->bound);
     return TRUE;
 }
 
