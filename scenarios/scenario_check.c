@@ -50,9 +50,9 @@ static gboolean check_name(const EepScenario *scenario, const char *pool, const 
 
 static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, GError **error)
 {
-    static const char *const policies[] = {"vllm",  "deepseek", "deepseek_vec", "elasticity_aware",
-                                           "naive", NULL};
-    static const char *const later_policies[] = {"eep", NULL};
+    static const char *const policies[] = {
+        "vllm", "deepseek", "deepseek_vec", "elasticity_aware", "naive", "eep", NULL};
+    static const char *const later_policies[] = {"lplb", NULL};
     static const char *const generations[] = {"g2.1", "restart", NULL};
     static const char *const later_generations[] = {"m1", "g1", "g2", "g3", "masked", "eep", NULL};
     EepPoolOptions *options = &pool->options;

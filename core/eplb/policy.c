@@ -8,6 +8,7 @@ static const EepEplbPolicy *const policies[] = {
     &eep_eplb_policy_vllm,         &eep_eplb_policy_deepseek,
     &eep_eplb_policy_deepseek_vec, &eep_eplb_policy_elasticity_aware,
     &eep_eplb_policy_naive,
+    &eep_eplb_policy_eep,
 };
 
 static const struct {

@@ -62,6 +62,7 @@ extern const EepEplbPolicy eep_eplb_policy_deepseek;
 extern const EepEplbPolicy eep_eplb_policy_deepseek_vec;
 extern const EepEplbPolicy eep_eplb_policy_elasticity_aware;
 extern const EepEplbPolicy eep_eplb_policy_vllm;
+extern const EepEplbPolicy eep_eplb_policy_eep;
 
 /* By name or alias ("default" is vllm, as in vLLM's own configuration); NULL with the known names
  * in error. */

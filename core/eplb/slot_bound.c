@@ -1,0 +1,223 @@
+#include "core/eplb/slot_bound.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a computed bound is lowered by: sums of some hundred terms are off by less. */
+#define SLACK 1e-12
+/* A sum of prices must exceed the ranks by this share before it proves anything. */
+#define PROOF_MARGIN   1e-9
+#define N_HALVINGS     14
+#define MAX_CHOICES    24
+#define MAX_THRESHOLDS 4800
+/* Below this relative gain over the simple bound no search is begun. */
+#define LEAST_GAIN 2e-4
+
+struct EepSlotBound {
+    guint max_experts, n, n_ranks, S;
+    double sum;
+    double *weight; /* [n], falling */
+    guint *least;   /* [n], replicas that keep each of a size of at most the trial */
+    double *saved;  /* [max_saved], by slots beyond these */
+    guint max_saved;
+};
+
+EepSlotBound *eep_slot_bound_new(guint max_experts)
+{
+    EepSlotBound *bound = g_new0(EepSlotBound, 1);
+    bound->max_experts = max_experts;
+    bound->weight = g_new(double, max_experts);
+    bound->least = g_new(guint, max_experts);
+    return bound;
+}
+
+void eep_slot_bound_free(EepSlotBound *bound)
+{
+    if (!bound)
+        return;
+    g_free(bound->weight);
+    g_free(bound->least);
+    g_free(bound->saved);
+    g_free(bound);
+}
+
+static int falling(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y);
+}
+
+void eep_slot_bound_set(EepSlotBound *bound, const double *weight, guint n_experts, guint n_ranks,
+                        guint S)
+{
+    g_return_if_fail(n_experts <= bound->max_experts && n_ranks > 0 && S > 0);
+    bound->n = n_experts;
+    bound->n_ranks = n_ranks;
+    bound->S = S;
+    bound->sum = 0.0;
+    memcpy(bound->weight, weight, n_experts * sizeof(double));
+    qsort(bound->weight, n_experts, sizeof(double), falling);
+    for (guint i = 0; i < n_experts; i++)
+        bound->sum += bound->weight[i];
+}
+
+/* Replicas that an expert needs for none to exceed size. */
+static inline guint least_count(double weight, double size)
+{
+    const double count = ceil(weight / size * (1.0 - SLACK));
+    return count > 1.0 ? (guint)count : 1;
+}
+
+/* Slots that all experts need for no replica to exceed size; stops beyond limit. */
+static guint64 slots_for(const EepSlotBound *b, double size, guint64 limit)
+{
+    guint64 slots = b->n;
+    for (guint i = 0; i < b->n && b->weight[i] > size && slots <= limit; i++)
+        slots += least_count(b->weight[i], size) - 1;
+    return slots;
+}
+
+double eep_slot_bound_simple(const EepSlotBound *b)
+{
+    const guint64 slots = (guint64)b->n_ranks * b->S;
+    if (slots < b->n)
+        return G_MAXDOUBLE;
+    double low = b->sum / b->n_ranks;
+    if (low <= 0.0)
+        return 0.0;
+    /* The smallest size that the slots suffice for, by halving; low always counts too few. */
+    if (slots_for(b, low, slots) > slots) {
+        double high = b->weight[0];
+        for (guint i = 0; i < 52 && high - low > low * 1e-13; i++) {
+            const double middle = low + (high - low) / 2.0;
+            if (slots_for(b, middle, slots) > slots)
+                low = middle;
+            else
+                high = middle;
+        }
+    }
+    return low * (1.0 - SLACK);
+}
+
+typedef enum { LINEAR, STAIRS, PLACES, N_SHAPES } Shape;
+
+/* A dual feasible function for the trial load: any replicas that fit on one rank together have
+ * prices of at most 1 in sum. */
+typedef struct {
+    Shape shape;
+    double load, threshold;
+    double steps; /* whole thresholds in the load; PLACES: at most S */
+} Prices;
+
+/* LINEAR: Martello and Toth's L2. STAIRS: Carlier, Clautiaux and Moukrim's f1. PLACES: the like for
+ * S places, 1 / S each but for the one replica above half the load, which gets the places that it
+ * leaves no room for. All give 0 below the threshold and 1 to what leaves less than it. */
+static inline double price_of(const Prices *p, double size)
+{
+    if (size < p->threshold)
+        return 0.0;
+    const double rest = p->load - size;
+    if (rest < p->threshold)
+        return 1.0;
+    if (p->shape == LINEAR)
+        return size / p->load;
+    if (2.0 * size > p->load)
+        return 1.0 - fmin(floor(rest / p->threshold), p->steps - 1.0) / p->steps;
+    if (p->shape == PLACES)
+        return 1.0 / p->steps;
+    if (2.0 * size < p->load)
+        return floor(size / p->threshold) / p->steps;
+    return 0.5;
+}
+
+/* Adds to saved[j], the most that j further slots save, what further replicas of one expert save:
+ * each number of them is a choice, and at most one is taken. */
+static void add_choices(const Prices *p, double weight, guint least, guint spare, double *saved)
+{
+    const double base = least * price_of(p, weight / least);
+    double best = 0.0, choice[MAX_CHOICES];
+    guint more[MAX_CHOICES], n = 0;
+    for (guint extra = 1; extra <= spare && best < base; extra++) {
+        const double count = least + extra;
+        const double saving = base - count * price_of(p, weight / count);
+        if (saving <= best + 1e-12)
+            continue;
+        best = saving;
+        if (n == MAX_CHOICES) { /* more than is looked at: the last may take fewer slots */
+            choice[n - 1] = saving;
+            continue;
+        }
+        more[n] = extra;
+        choice[n++] = saving;
+    }
+    for (guint j = spare; n > 0 && j >= more[0]; j--)
+        for (guint i = 0; i < n && more[i] <= j; i++)
+            saved[j] = fmax(saved[j], saved[j - more[i]] + choice[i]);
+}
+
+/* Whether prices prove that no map stays at the load: the cheapest counts within the slots need
+ * more ranks than there are. */
+static gboolean prices_prove(EepSlotBound *b, const Prices *p, guint spare)
+{
+    const double ranks = b->n_ranks * (1.0 + PROOF_MARGIN);
+    double sum = 0.0;
+    guint n = 0; /* experts that cost anything */
+    for (; n < b->n && b->weight[n] >= p->threshold; n++)
+        sum += b->least[n] * price_of(p, b->weight[n] / b->least[n]);
+    if (sum <= ranks) /* these counts are within the slots and cost too little */
+        return FALSE;
+    memset(b->saved, 0, (spare + 1) * sizeof *b->saved);
+    for (guint i = 0; i < n && sum - b->saved[spare] > ranks; i++)
+        add_choices(p, b->weight[i], b->least[i], spare, b->saved);
+    return sum - b->saved[spare] > ranks;
+}
+
+/* Whether no map can stay at the load. */
+static gboolean is_proven(EepSlotBound *b, double load)
+{
+    const guint64 slots = (guint64)b->n_ranks * b->S;
+    guint64 needed = 0;
+    for (guint i = 0; i < b->n; i++)
+        needed += b->least[i] = least_count(b->weight[i], load);
+    if (needed > slots)
+        return TRUE;
+    const guint spare = (guint)(slots - needed);
+    if (spare >= b->max_saved) {
+        b->max_saved = spare + 1;
+        b->saved = g_renew(double, b->saved, b->max_saved);
+    }
+    /* Thresholds where a price jumps: at sizes, and at what sizes leave. */
+    guint n_tried = 0, stride = b->n > MAX_THRESHOLDS ? b->n / MAX_THRESHOLDS : 1;
+    for (guint i = 0; i < b->n && n_tried < 2 * MAX_THRESHOLDS; i += stride, n_tried++) {
+        const double size = b->weight[i] / b->least[i];
+        const double threshold = 2.0 * size <= load ? size : (load - size) * (1.0 + 1e-9);
+        if (threshold <= load * 1e-6)
+            continue;
+        for (guint shape = LINEAR; shape < N_SHAPES; shape++) {
+            const double steps = floor(load / threshold);
+            const Prices prices = {shape, load, threshold,
+                                   shape == PLACES ? fmin(steps, b->S) : steps};
+            if ((shape != PLACES || steps > b->S) && prices_prove(b, &prices, spare))
+                return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+double eep_slot_bound_proven(EepSlotBound *b)
+{
+    const double simple = eep_slot_bound_simple(b);
+    if (b->S == 1 || simple <= 0.0 || simple == G_MAXDOUBLE ||
+        !is_proven(b, simple * (1.0 + LEAST_GAIN)))
+        return simple;
+    double low = simple * (1.0 + LEAST_GAIN), high = simple * 2.0;
+    for (guint i = 0; i < N_HALVINGS; i++) {
+        const double middle = low + (high - low) / 2.0;
+        if (is_proven(b, middle))
+            low = middle;
+        else
+            high = middle;
+    }
+    return low * (1.0 - SLACK);
+}
