@@ -23,7 +23,7 @@ const EepCommand eep_eplb_commands[] = {
      eep_command_eplb_place},
     {"eplb compare",
      "--load FILE [--model NAME] [--policies LIST] [--train N]" INDENT SIZES INDENT
-     "[--from OLDMAP] [--expert-bytes N] [--plot DIR] [--json]",
+     "[--from OLDMAP] [--expert-bytes N] [--budget BYTES] [--plot DIR] [--json]",
      "all policies on one sequence of loads",
      LOAD_HELP
      "Each policy plans on the windows before and is scored on the next one, from the map "
@@ -31,7 +31,7 @@ const EepCommand eep_eplb_commands[] = {
      eep_command_eplb_compare},
     {"eplb replay",
      "--load FILE --model NAME [--hardware NAME] [--policy LIST] [--trigger LIST]" INDENT SIZES
-         INDENT "[--from OLDMAP] [--plot DIR] [--json]",
+         INDENT "[--from OLDMAP] [--budget BYTES] [--plot DIR] [--json]",
      "recorded loads through policies and triggers: step time saved minus cost",
      LOAD_HELP "Each window stands for so many steps; their experts' time is the cost models', as "
                "is that of the\nmoves. Sizes as for `eep eplb place`.",

@@ -100,7 +100,6 @@ static Course *run_course(const EepEplbInput *input, const EepEplbPolicy *policy
     else
         eep_eplb_policy_naive.place(&p, old, NULL);
     p.old_phy2log = old;
-    p.max_moves = EEP_EPLB_MOVES_AUTO;
     course->balance[0] = NAN;
     for (guint window = 1; window < record->n_windows; window++) {
         EepEplbScore score;

@@ -176,7 +176,6 @@ EepEplbRoll *eep_eplb_roll_new(const EepEplbRollOptions *options, const EepEplbP
         eep_eplb_policy_naive.place(p, map, NULL);
     state.problem.weight = past;
     state.problem.old_phy2log = map;
-    state.problem.max_moves = EEP_EPLB_MOVES_AUTO;
     state.initial = placement_of(p, map);
     state.present = placement_of(p, map);
     eep_eplb_trigger_init(&state.trigger, trigger, options->threshold, options->low_windows);

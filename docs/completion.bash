@@ -78,10 +78,10 @@ _eep() {
         compare) words="--force --json" folders=1 ;;
         eplb)
             local load="--load --format --layers --top-k --window-tokens --model --json"
-            local sizes="--replicas --groups --nodes --gpus --expert-bytes --from --plot"
+            local sizes="--replicas --groups --nodes --gpus --expert-bytes --budget --from --plot"
             case $thing in
             '') words="place compare replay fit" ;;
-            place) words="$load $sizes --policy --budget --active-ranks --out --csv" ;;
+            place) words="$load $sizes --policy --active-ranks --out --csv" ;;
             compare) words="$load $sizes --policies --train" ;;
             replay)
                 words="$load $sizes --hardware --policy --trigger --tokens-per-step --steps-per-window --train"

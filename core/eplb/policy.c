@@ -7,8 +7,7 @@ G_DEFINE_QUARK(eep - eplb - error - quark, eep_eplb_error)
 static const EepEplbPolicy *const policies[] = {
     &eep_eplb_policy_vllm,         &eep_eplb_policy_deepseek,
     &eep_eplb_policy_deepseek_vec, &eep_eplb_policy_elasticity_aware,
-    &eep_eplb_policy_naive,
-    &eep_eplb_policy_eep,
+    &eep_eplb_policy_naive,        &eep_eplb_policy_eep,
 };
 
 static const struct {

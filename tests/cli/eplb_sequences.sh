@@ -42,6 +42,14 @@ for policy in $(awk '/eplb/ { print $1 }' "$scratch/policies"); do
     out_has "$policy "
 done
 [ "$(wc -L <"$scratch/out")" -le 100 ] || fail "lines of more than 100 columns"
+# A budget bounds each plan of the policies that keep to one.
+if grep -q '^eep ' "$scratch/policies"; then
+    eep eplb compare --load same.json --policies eep --json --expert-bytes 10 --budget 20
+    exits 0
+    [ "$(grep -c '"experts_moved": [3-9]' "$scratch/out")" -eq 0 ] || fail "more than two experts moved by a plan"
+    eep eplb compare --load same.json --policies eep --json --expert-bytes 10 --budget 0
+    is experts_moved 0
+fi
 # A policy that does not take the sizes says so beside the others; alone it is an error.
 eep eplb compare --load same.json --groups 2 --nodes 3 --policies deepseek,naive
 exits 0
