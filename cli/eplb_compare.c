@@ -1,10 +1,10 @@
 /* eep eplb compare: policies on one sequence of loads, each planning on the past and scored on the
  * window that comes next, from the map that it made itself. */
-#include "cli/eplb.h"
+#include "cli/eplb_commands.h"
 #include "cli/eplb_input.h"
+#include "cli/eplb_map.h"
 #include "cli/eplb_picture.h"
 #include "cli/human.h"
-#include "core/eplb/bound.h"
 #include "core/eplb/score.h"
 #include "core/json.h"
 
@@ -57,7 +57,7 @@ static double mean_gap(const EepEplbProblem *problem, const gint32 *map)
     EepEplbScore score;
     double sum = 0.0;
     eep_eplb_score(problem, problem->weight, map, hottest, &score);
-    eep_eplb_lower_bound(problem, bound);
+    eep_eplb_map_lower_bound(problem, map, bound);
     for (guint layer = 0; layer < problem->n_layers; layer++)
         sum += bound[layer] > 0.0 ? fmax(hottest[layer] / bound[layer] - 1.0, 0.0) : 0.0;
     return sum / problem->n_layers;
@@ -100,7 +100,6 @@ static Course *run_course(const EepEplbInput *input, const EepEplbPolicy *policy
     else
         eep_eplb_policy_naive.place(&p, old, NULL);
     p.old_phy2log = old;
-    p.max_moves = EEP_EPLB_MOVES_AUTO;
     course->balance[0] = NAN;
     for (guint window = 1; window < record->n_windows; window++) {
         EepEplbScore score;

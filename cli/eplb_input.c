@@ -18,7 +18,7 @@ void eep_eplb_flags_clear(EepEplbFlags *flags)
                         &flags->top_k,        &flags->window_tokens, &flags->replicas,
                         &flags->groups,       &flags->nodes,         &flags->gpus,
                         &flags->active_ranks, &flags->from,          &flags->expert_bytes,
-                        &flags->model};
+                        &flags->budget,       &flags->model};
     for (guint i = 0; i < G_N_ELEMENTS(strings); i++)
         g_clear_pointer(strings[i], g_free);
 }
@@ -210,6 +210,32 @@ static gboolean read_expert_bytes(EepEplbInput *input, const EepEplbFlags *flags
     return TRUE;
 }
 
+/* Moves that a budget of bytes pays for. */
+static gboolean read_budget(EepEplbInput *input, const char *text, GError **error)
+{
+    static const EepOption option = {"--budget", EEP_OPTION_BYTES, 0, "0", 0, EEP_HUGE, NULL, NULL,
+                                     ""};
+    gint64 *max_moves = &input->problem.max_moves, bytes;
+    char *end;
+    *max_moves = EEP_EPLB_MOVES_AUTO;
+    if (text == NULL || strcmp(text, "auto") == 0)
+        return TRUE;
+    *max_moves = (gint64)input->problem.n_layers * input->problem.n_replicas;
+    if (strcmp(text, "none") == 0)
+        return TRUE;
+    if (input->expert_bytes == 0)
+        return fail(error, "--budget: the bytes of an expert are not known: --expert-bytes or "
+                           "--model is needed");
+    bytes = g_ascii_strtoll(text, &end, 10);
+    if ((end == text || *end != '\0' || bytes < 0) &&
+        !eep_option_parse(&option, &bytes, text, error)) {
+        g_prefix_error(error, "--budget: auto, none or bytes: ");
+        return FALSE;
+    }
+    *max_moves = MIN(*max_moves, bytes / input->expert_bytes);
+    return TRUE;
+}
+
 static gboolean read_options(const EepEplbFlags *flags, const EepEplbInput *input,
                              EepLoadFileOptions *options, GError **error)
 {
@@ -290,7 +316,8 @@ gboolean eep_eplb_input_read(EepEplbInput *input, const EepEplbFlags *flags, gbo
         set_loads(input);
     good = good && read_expert_bytes(input, flags, fields, error);
     if (good && needs_sizes)
-        good = read_sizes(input, flags, fields, error) && read_active(input, flags, fields, error);
+        good = read_sizes(input, flags, fields, error) &&
+               read_active(input, flags, fields, error) && read_budget(input, flags->budget, error);
     json_decref(fields);
     if (!good || flags->from == NULL)
         return good;

@@ -21,7 +21,7 @@ G_BEGIN_DECLS
 /* The flags that the commands share, as they were written; NULL: not given. Strings are owned. */
 typedef struct {
     char *load, *format, *layers, *top_k, *window_tokens;
-    char *replicas, *groups, *nodes, *gpus, *active_ranks, *from, *expert_bytes, *model;
+    char *replicas, *groups, *nodes, *gpus, *active_ranks, *from, *expert_bytes, *budget, *model;
 } EepEplbFlags;
 
 void eep_eplb_flags_clear(EepEplbFlags *flags);
@@ -53,6 +53,13 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(EepEplbFlags, eep_eplb_flags_clear)
          "G"},                                                                                     \
         {"nodes", 0, 0, G_OPTION_ARG_STRING, &(flags).nodes, "hosts (num_nodes, 1)", "N"},         \
         {"gpus", 0, 0, G_OPTION_ARG_STRING, &(flags).gpus, "ranks (num_gpus)", "D"},               \
+        {"budget",                                                                                 \
+         0,                                                                                        \
+         0,                                                                                        \
+         G_OPTION_ARG_STRING,                                                                      \
+         &(flags).budget,                                                                          \
+         "bytes that a plan may move, auto or none, where the policy has limits",                  \
+         "BYTES"},                                                                                 \
     {                                                                                              \
         "expert-bytes", 0, 0, G_OPTION_ARG_STRING, &(flags).expert_bytes,                          \
             "of one expert of one layer, with or without unit", "N"                                \
@@ -62,7 +69,7 @@ typedef struct {
     char *name;             /* of the load file, for messages */
     EepLoadRecord *record;  /* the loads */
     EepEplbProblem problem; /* weight: the sum over windows; windows where there are several;
-                               old_phy2log cut or padded to its slots; max_moves 0 */
+                               old_phy2log cut or padded to its slots; max_moves of --budget */
     gint64 expert_bytes;    /* 0: unknown */
     EepModel model;         /* of --model, where has_model */
     gboolean has_model;

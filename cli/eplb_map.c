@@ -1,6 +1,7 @@
 #include "cli/eplb_map.h"
 
 #include "cli/command.h"
+#include "core/eplb/bound.h"
 #include "traces/json_text.h"
 #include "traces/whole_file.h"
 
@@ -119,4 +120,39 @@ gint32 *eep_eplb_map_read(const char *path, const EepEplbProblem *problem, GErro
     }
     json_decref(root);
     return slots;
+}
+
+/* Whether every group of the layer lies on one node, and every node has as many. */
+static gboolean layer_keeps_groups(const EepEplbProblem *p, const gint32 *map)
+{
+    const guint group_experts = p->n_experts / p->n_groups;
+    const guint node_slots = p->n_replicas / p->n_nodes;
+    g_autofree guint *node_of = g_new0(guint, p->n_groups); /* + 1; 0: not seen */
+    g_autofree guint *count = g_new0(guint, p->n_nodes);
+    for (guint slot = 0; slot < p->n_replicas; slot++) {
+        if (map[slot] < 0)
+            continue;
+        guint *seen = &node_of[(guint)map[slot] / group_experts];
+        if (*seen == 0)
+            count[slot / node_slots]++;
+        else if (*seen != slot / node_slots + 1)
+            return FALSE;
+        *seen = slot / node_slots + 1;
+    }
+    for (guint node = 0; node < p->n_nodes; node++)
+        if (count[node] != p->n_groups / p->n_nodes)
+            return FALSE;
+    return TRUE;
+}
+
+void eep_eplb_map_lower_bound(const EepEplbProblem *problem, const gint32 *map, double *ret_bound)
+{
+    EepEplbProblem p = *problem;
+    gboolean keeps_groups =
+        p.n_experts % p.n_groups == 0 && p.n_groups % p.n_nodes == 0 && p.n_ranks % p.n_nodes == 0;
+    for (guint layer = 0; layer < p.n_layers && keeps_groups; layer++)
+        keeps_groups = layer_keeps_groups(&p, map + (gsize)layer * p.n_replicas);
+    if (!keeps_groups)
+        p.n_groups = p.n_nodes = 1;
+    eep_eplb_lower_bound(&p, ret_bound);
 }

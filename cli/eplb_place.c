@@ -1,8 +1,8 @@
 /* eep eplb place: from the loads of a file to a map of experts. */
-#include "cli/eplb.h"
+#include "cli/eplb_commands.h"
 #include "cli/eplb_input.h"
+#include "cli/eplb_map.h"
 #include "cli/eplb_picture.h"
-#include "core/eplb/bound.h"
 #include "core/eplb/score.h"
 #include "core/json.h"
 
@@ -12,7 +12,7 @@
 
 typedef struct {
     EepEplbFlags flags;
-    char *policy, *budget, *csv, *out, *plot;
+    char *policy, *csv, *out, *plot;
 } Options;
 
 typedef struct {
@@ -33,35 +33,6 @@ static void placed_clear(Placed *placed)
     g_free(placed->hottest);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Placed, placed_clear)
-
-/* Moves that a budget of bytes pays for. */
-static gboolean read_budget(const char *text, const EepEplbInput *input, gint64 *ret_max_moves,
-                            GError **error)
-{
-    static const EepOption option = {"--budget", EEP_OPTION_BYTES, 0, "0", 0, EEP_HUGE, NULL, NULL,
-                                     ""};
-    gint64 bytes;
-    char *end;
-    *ret_max_moves = EEP_EPLB_MOVES_AUTO;
-    if (text == NULL || strcmp(text, "auto") == 0)
-        return TRUE;
-    *ret_max_moves = (gint64)input->problem.n_layers * input->problem.n_replicas;
-    if (strcmp(text, "none") == 0)
-        return TRUE;
-    if (input->expert_bytes == 0) {
-        g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE,
-                    "--budget: the bytes of an expert are not known: --expert-bytes or --model is "
-                    "needed");
-        return FALSE;
-    }
-    bytes = g_ascii_strtoll(text, &end, 10);
-    if ((*end != '\0' || bytes < 0) && !eep_option_parse(&option, &bytes, text, error)) {
-        g_prefix_error(error, "--budget: auto, none or bytes: ");
-        return FALSE;
-    }
-    *ret_max_moves = MIN(*ret_max_moves, bytes / input->expert_bytes);
-    return TRUE;
-}
 
 static gboolean place(const EepEplbInput *input, const EepEplbPolicy *policy, Placed *placed,
                       GError **error)
@@ -91,7 +62,7 @@ static gboolean place(const EepEplbInput *input, const EepEplbPolicy *policy, Pl
         return FALSE;
     }
     eep_eplb_score(p, p->weight, placed->phy2log, placed->hottest, &placed->score);
-    eep_eplb_lower_bound(p, placed->bound);
+    eep_eplb_map_lower_bound(p, placed->phy2log, placed->bound);
     return TRUE;
 }
 
@@ -214,8 +185,6 @@ static gboolean run(const Options *options, EepText *text, GError **error)
     const EepEplbPolicy *policy = eep_eplb_flag_policy("--policy", name, error);
     if (policy == NULL)
         return FALSE;
-    if (!read_budget(options->budget, &input, &input.problem.max_moves, error))
-        return FALSE;
     g_auto(Placed) placed = {.problem = &input.problem};
     if (!place(&input, policy, &placed, error))
         return FALSE;
@@ -241,8 +210,6 @@ int eep_command_eplb_place(int argc, char **argv)
          "1 or 0 a GPU, with commas; 0 = dead", "LIST"},
         {"from", 0, 0, G_OPTION_ARG_FILENAME, &options.flags.from,
          "the present map (JSON): moves are counted", "OLDMAP"},
-        {"budget", 0, 0, G_OPTION_ARG_STRING, &options.budget,
-         "bytes to move, auto or none, where the policy has limits", "BYTES"},
         {"csv", 0, 0, G_OPTION_ARG_FILENAME, &options.csv, "write layer,slot,rank,expert", "FILE"},
         {"out", 0, 0, G_OPTION_ARG_FILENAME, &options.out, "write the JSON there, not to stdout",
          "FILE"},
@@ -262,7 +229,7 @@ int eep_command_eplb_place(int argc, char **argv)
         else
             status = options.out != NULL ? EEP_EXIT_DONE : eep_command_print(&text);
     }
-    char *strings[] = {options.policy, options.budget, options.csv, options.out, options.plot};
+    char *strings[] = {options.policy, options.csv, options.out, options.plot};
     for (guint i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
     eep_eplb_flags_clear(&options.flags);

@@ -52,7 +52,7 @@ static gboolean write_script(const char *scripts, const char *tables, const char
             g_string_append_printf(script,
                                    "format = '%s'\nload scripts.'/style.gp'\n"
                                    "set output out.'/%s.%s'\nload scripts.'/%s.gp'\nset output\n",
-                                   eep_gnuplot_formats[k], pictures[i], eep_gnuplot_formats[k],
+                                   eep_gnuplot_formats[k], names[i], eep_gnuplot_formats[k],
                                    pictures[i]);
     return g_file_set_contents(path, script->str, -1, error);
 }

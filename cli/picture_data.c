@@ -2,6 +2,7 @@
 
 #include "cli/command.h"
 #include "cli/csv_table.h"
+#include "traces/line_source.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -206,10 +207,32 @@ static void choose_windows(EepPictureData *data)
         round_window(fmax(data->end_s / N_LATENCY_WINDOWS, fmin(enough, data->end_s / 20.0)));
 }
 
+/* Rearrangements that moved something. Runs may have no events; lines of a format that is not known
+ * say nothing. */
+static void read_reshuffles(EepPictureData *data, const char *run)
+{
+    g_autofree char *path = g_build_filename(run, "events.jsonl", NULL);
+    EepLineSource *source = eep_line_source_open(path, NULL);
+    const char *line;
+    gsize length;
+
+    while (source != NULL && eep_line_source_next(source, &line, &length, NULL) == EEP_LINE_READ) {
+        if (memmem(line, length, "\"eplb_rearranged\"", strlen("\"eplb_rearranged\"")) == NULL)
+            continue;
+        json_t *event = json_loadb(line, length, 0, NULL);
+        const double at_s = number_or(event, "t_ns", NAN) / 1e9;
+        if (!isnan(at_s) && number_or(event, "experts_moved", 0.0) > 0.0)
+            g_array_append_val(data->reshuffles, at_s);
+        json_decref(event);
+    }
+    eep_line_source_free(source);
+}
+
 gboolean eep_picture_data_read(EepPictureData *data, const char *run, GError **error)
 {
     *data = (EepPictureData){
         .resizes = g_array_new(FALSE, FALSE, sizeof(EepPictureResize)),
+        .reshuffles = g_array_new(FALSE, FALSE, sizeof(double)),
         .requests = g_array_new(FALSE, FALSE, sizeof(EepPictureRequest)),
         .intervals = g_array_new(FALSE, FALSE, sizeof(EepPictureInterval)),
         .pools = g_ptr_array_new_with_free_func(g_free),
@@ -217,6 +240,7 @@ gboolean eep_picture_data_read(EepPictureData *data, const char *run, GError **e
     if (!read_summary(data, run, error) || !read_requests(data, run, error) ||
         !read_timeline(data, run, error))
         return FALSE;
+    read_reshuffles(data, run);
     choose_windows(data);
     return TRUE;
 }
@@ -227,6 +251,7 @@ void eep_picture_data_clear(EepPictureData *data)
         return;
     g_free(data->title);
     g_array_unref(data->resizes);
+    g_array_unref(data->reshuffles);
     g_array_unref(data->requests);
     g_array_unref(data->intervals);
     g_ptr_array_unref(data->pools);

@@ -1,9 +1,9 @@
 /* EepPictureData: what the pictures of one run show, read from its folder and made small.
  *
- * Reads summary.json, requests.csv and timeline.csv; averages over windows, so that
- * a picture of an hour is as legible as one of a minute; writes the tables that the scripts in
- * plots/ draw. Knows nothing of gnuplot but the syntax of an assignment. Plain values, owned by the
- * caller; one thread. */
+ * Reads summary.json, requests.csv, timeline.csv and, where it is, events.jsonl; averages over
+ * windows, so that a picture of an hour is as legible as one of a minute; writes the tables that
+ * the scripts in plots/ draw. Knows nothing of gnuplot but the syntax of an assignment. Plain
+ * values, owned by the caller; one thread. */
 #ifndef EEP_CLI_PICTURE_DATA_H
 #define EEP_CLI_PICTURE_DATA_H
 
@@ -39,6 +39,7 @@ typedef struct {
     double latency_window_s; /* of percentiles; wide enough for 100 requests if it can */
     double ttft_limit_ms, tpot_limit_ms; /* the scenario's; 0: none */
     GArray *resizes;                     /* EepPictureResize */
+    GArray *reshuffles;                  /* double: when experts had been rearranged, s */
     GArray *requests;                    /* EepPictureRequest */
     GArray *intervals;                   /* EepPictureInterval */
     GPtrArray *pools;                    /* names, by EepPictureInterval.pool */

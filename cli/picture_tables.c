@@ -245,13 +245,24 @@ static void add_arrays(EepText *text, const EepPictureData *data)
     }
 }
 
+/* reshuffles.dat: a time a line. */
+static gboolean write_reshuffles(const EepPictureData *data, const char *folder, GError **error)
+{
+    g_auto(EepText) text = {0};
+    for (guint i = 0; i < data->reshuffles->len; i++) {
+        add_field(&text, g_array_index(data->reshuffles, double, i));
+        eep_text_add_char(&text, '\n');
+    }
+    return eep_gnuplot_add_table(folder, "reshuffles.dat", &text, error);
+}
+
 gboolean eep_picture_data_write(const EepPictureData *data, const char *folder, GError **error)
 {
     g_auto(EepText) text = {0};
     guint n_imbalance = 0, n = 0;
     double largest = 1.0;
 
-    if (!write_windows(data, folder, error))
+    if (!write_windows(data, folder, error) || !write_reshuffles(data, folder, error))
         return FALSE;
     for (guint i = 0; i < data->pools->len; i++)
         if (!write_pool(data, i, folder, &n_imbalance, error))
@@ -264,6 +275,7 @@ gboolean eep_picture_data_write(const EepPictureData *data, const char *folder, 
     eep_gnuplot_add_number(&text, "tpot_limit_ms", data->tpot_limit_ms);
     eep_gnuplot_add_number(&text, "n_requests", data->requests->len);
     eep_gnuplot_add_number(&text, "n_imbalance", n_imbalance);
+    eep_gnuplot_add_number(&text, "n_reshuffles", data->reshuffles->len);
     for (guint i = 0; i < data->intervals->len; i++)
         largest = fmax(largest, g_array_index(data->intervals, EepPictureInterval, i).engines);
     eep_gnuplot_add_number(&text, "largest_size", largest);

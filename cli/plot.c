@@ -4,7 +4,8 @@
 #include "cli/picture_data.h"
 #include "core/json.h"
 
-static const char *const pictures[] = {"deployment", "latency", "latency_cdf", "rank_imbalance"};
+static const char *const pictures[] = {"deployment", "latency", "latency_cdf", "rank_imbalance",
+                                       "balancedness"};
 
 static int report(const char *out, gboolean as_json)
 {

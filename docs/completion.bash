@@ -13,7 +13,7 @@ _eep_keys() { # _eep_keys EEP
 
 _eep() {
     local eep=$1 current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="run init check explain list show plot compare"
+    local commands="run init check explain list show plot compare eplb"
     local things="models hardware generations policies all2all-backends scenarios"
     local command='' thing='' arguments=0 i words='' files='' folders=''
     COMPREPLY=()
@@ -33,18 +33,29 @@ _eep() {
     done
 
     case $previous in
-    --out) folders=1 ;;
+    --out)
+        folders=1
+        [ "$command" != eplb ] || files=1
+        ;;
+    --plot) folders=1 ;;
+    --model) words=$(_eep_names "$eep" models) ;;
+    --hardware) words=$(_eep_names "$eep" hardware) ;;
+    --policy | --policies) words=$("$eep" list policies 2>/dev/null | awk '$2 == "eplb" { print $1 }') ;;
+    --trigger) words="interval imbalance cost_benefit" ;;
+    --format) words="auto json csv routes" ;;
     --set)
         mapfile -t COMPREPLY < <(compgen -S = -W "$(_eep_keys "$eep")" -- "$current")
         compopt -o nospace 2>/dev/null
         return
         ;;
-    --journal | --replay)
+    --journal | --replay | --load | --from | --csv | --against)
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --seed) return ;;
+    --seed | --replicas | --groups | --nodes | --gpus | --layers | --top-k | --window-tokens | --expert-bytes | \
+        --budget | --active-ranks | --train | --tokens-per-step | --steps-per-window | --interval | --threshold | \
+        --low-windows | --stall | --window-time) return ;;
     *)
         case $command in
         '') words="$commands --version --help" ;;
@@ -65,6 +76,20 @@ _eep() {
             ;;
         plot) words="--json" folders=1 ;;
         compare) words="--force --json" folders=1 ;;
+        eplb)
+            local load="--load --format --layers --top-k --window-tokens --model --json"
+            local sizes="--replicas --groups --nodes --gpus --expert-bytes --budget --from --plot"
+            case $thing in
+            '') words="place compare replay fit" ;;
+            place) words="$load $sizes --policy --active-ranks --out --csv" ;;
+            compare) words="$load $sizes --policies --train" ;;
+            replay)
+                words="$load $sizes --hardware --policy --trigger --tokens-per-step --steps-per-window --train"
+                words+=" --interval --threshold --low-windows --stall"
+                ;;
+            fit) words="$load --against --window-time" ;;
+            esac
+            ;;
         esac
         ;;
     esac

@@ -1,4 +1,5 @@
-# Balancedness over windows of recorded load, a line a policy; a mark where experts were moved.
+# Balancedness over windows of recorded load, a line a policy; a mark where experts were moved. Later
+# lines are thinner, so that equal ones can be told.
 set lmargin at screen 0.075
 set rmargin at screen 0.80
 set tmargin at screen 0.90
@@ -10,5 +11,5 @@ set xlabel 'window'
 set ylabel 'balancedness (mean / hottest rank, mean over layers)'
 set label 1 title at screen 0.075, screen 0.965 left noenhanced font ',14'
 set label 3 'a mark: experts were moved before this window' at screen 0.985, screen 0.965 right font ',10' textcolor rgb grey
-plot for [i = 1:n_lines] data.'/windows_'.i.'.dat' using 1:2 with lines linecolor rgb colour_of(i) linewidth 2 title line_name[i], \
-     for [i = 1:n_lines] data.'/windows_'.i.'.dat' using 1:3 with points pointtype 7 pointsize 0.7 linecolor rgb colour_of(i) notitle
+plot for [i = 1:n_lines] data.'/windows_'.i.'.dat' using 1:2 with lines linecolor rgb colour_of(i) linewidth 1.5 + 1.2 * (n_lines - i) title line_name[i], \
+     for [i = 1:n_lines] data.'/windows_'.i.'.dat' using 1:3 with points pointtype 7 pointsize 1.3 linecolor rgb colour_of(i) notitle

@@ -21,7 +21,7 @@ offers() {
 }
 
 cd "$scratch" && mkdir runs runs/one "runs/with space" && touch a.yaml b.txt || exit 2
-offers "eep " "--help --version check compare explain init list plot run show"
+offers "eep " "--help --version check compare eplb explain init list plot run show"
 offers "eep c" "check compare"
 offers "eep list g" "generations"
 offers "eep show m" "models"
@@ -31,10 +31,21 @@ offers "eep run a.yaml --s" "--seed --set"
 offers "eep run a.yaml --seed " ""
 offers "eep run a.yaml --out " "runs"
 offers "eep --json check a." "a.yaml"
+offers "eep eplb " "compare fit place replay"
+offers "eep eplb place --po" "--policy"
+offers "eep eplb replay --trigger c" "cost_benefit"
+offers "eep eplb place --load b" "b.txt"
+offers "eep eplb compare --plot r" "runs"
 offers "eep plot runs/" "runs/one runs/with space"
 offers "eep compare runs/one runs/w" "runs/with space"
 if [ $# -ge 2 ]; then
     offers "eep init quick" "quickstart"
+    offers "eep eplb place --policy n" "naive"
+    offers "eep eplb place --model deepseek-v2" "deepseek-v2-lite"
+    # Every option of the commands is offered.
+    for command in place compare replay fit; do
+        offers "eep eplb $command -" "$("$eep" eplb $command --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
+    done
     offers "eep show models deepseek-v3" "deepseek-v3"
     offers "eep run quick" "quickstart"
     offers "eep explain slo.tt" "slo.ttft"

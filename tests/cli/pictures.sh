@@ -47,7 +47,7 @@ pictures_of() { # every picture is there and is what its name says
     local name
     exits 0
     err_is_empty
-    for name in deployment latency latency_cdf rank_imbalance; do
+    for name in deployment latency latency_cdf rank_imbalance balancedness; do
         [ "$(head -c 8 "$1/plots/$name.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ] || fail "$name.png is no PNG"
         grep -q '</svg>' "$1/plots/$name.svg" || fail "$name.svg is not whole"
         out_has "$1/plots/$name.png"
@@ -66,6 +66,8 @@ awk 'BEGIN { for (i = 0; i < 600; i++) {
     print "600,60000000000,,60100000000,rejected,,," }' >>full/requests.csv
 awk 'BEGIN { for (s = 0; s < 63; s++) for (p = 0; p < 2; p++)
     printf "%d,%s,%d,%.3f,0,%s,0\n", s, p ? "decode" : "prefill", s < 33 ? 8 : 16, 20, s == 5 ? "" : "1.25" }' >>full/timeline.csv
+printf '%s\n' '{"t_ns":1000000000,"event":"other"}' '{"t_ns":20000000000,"event":"eplb_rearranged","experts_moved":7}' \
+    '{"t_ns":30000000000,"event":"eplb_rearranged","experts_moved":0}' 'torn "eplb_rearranged" {' >full/events.jsonl
 mkdir runs && mv full runs/ && ln -s full runs/latest
 eep plot runs/latest --json
 out_is_json
@@ -73,6 +75,8 @@ exits 0
 eep plot runs/latest
 pictures_of runs/latest
 grep -q 'resize: commit' runs/full/plots/deployment.svg || fail "resizes are not in the key"
+grep -q 'experts rearranged' runs/full/plots/balancedness.svg || fail "a reshuffle is not marked"
+grep -q 'experts rearranged' empty/plots/balancedness.svg && fail "marks without reshuffles"
 grep -q 'n = 600' runs/full/plots/latency_cdf.svg || fail "not all completed requests are in the distribution"
 grep -q "it's full | SIMULATED" runs/full/plots/latency.svg || fail "the title is not the run's"
 grep -q 'DP size, decode' runs/full/plots/deployment.svg || fail "a pool is missing"

@@ -1,7 +1,7 @@
 /* The commands of `eep eplb`, a file each, and what they share. Not their input (eplb_input.h) nor
  * their pictures (eplb_picture.h). Main thread. */
-#ifndef EEP_CLI_EPLB_H
-#define EEP_CLI_EPLB_H
+#ifndef EEP_CLI_EPLB_COMMANDS_H
+#define EEP_CLI_EPLB_COMMANDS_H
 
 #include "cli/command.h"
 
@@ -9,6 +9,8 @@ G_BEGIN_DECLS
 
 int eep_command_eplb_place(int argc, char **argv);
 int eep_command_eplb_compare(int argc, char **argv);
+int eep_command_eplb_replay(int argc, char **argv);
+int eep_command_eplb_fit(int argc, char **argv);
 
 /* The text into the file, in place of an older one. FALSE with an error of exit status 1. */
 gboolean eep_eplb_write_file(const char *path, const EepText *text, GError **error);

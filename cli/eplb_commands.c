@@ -1,33 +1,45 @@
 /* eep eplb: the table of its commands. */
-#include "cli/eplb.h"
+#include "cli/eplb_commands.h"
 
 #include "core/suggest.h"
 
 #include <string.h>
 
-#define LOAD_USAGE "--load FILE [--model NAME]"
-#define SIZE_USAGE "[--replicas R] [--gpus D] [--groups G] [--nodes N]"
+#define SIZES  "[--replicas R] [--gpus D] [--groups G] [--nodes N]"
+#define INDENT "\n           "
 #define LOAD_HELP                                                                                  \
     "FILE: JSON with weight, logical_count or counts, [layers][experts] or "                       \
-    "[windows][layers][experts];\nCSV window,layer,e0,...; or raw routes (*.u8); gzip or plain. "
+    "[windows][layers][experts];\nCSV window,layer,e0,...; or raw routes (*.u8); gzip or plain.\n"
 
 const EepCommand eep_eplb_commands[] = {
     {"eplb place",
-     LOAD_USAGE " " SIZE_USAGE "\n           [--policy NAME] [--from OLDMAP] [--expert-bytes N] "
-                "[--budget BYTES]\n           [--active-ranks LIST] [--out FILE] [--csv FILE] "
-                "[--plot DIR]",
+     "--load FILE [--model NAME] [--policy NAME]" INDENT SIZES INDENT
+     "[--from OLDMAP] [--expert-bytes N] [--budget BYTES] [--active-ranks LIST]" INDENT
+     "[--out FILE] [--csv FILE] [--plot DIR]",
      "a map of experts for the loads of a file",
-     LOAD_HELP "Sizes may stand in\nthe file: num_replicas, num_groups, num_nodes, num_gpus, "
-               "active_ranks, expert_bytes; flags override\nthem. The map is printed as JSON.",
+     LOAD_HELP
+     "Sizes may stand in the file: num_replicas, num_groups, num_nodes, num_gpus, active_ranks,\n"
+     "expert_bytes; flags override them. The map is printed as JSON.",
      eep_command_eplb_place},
     {"eplb compare",
-     LOAD_USAGE " " SIZE_USAGE "\n           [--policies LIST] [--train N] [--from OLDMAP] "
-                "[--expert-bytes N] [--plot DIR] [--json]",
+     "--load FILE [--model NAME] [--policies LIST] [--train N]" INDENT SIZES INDENT
+     "[--from OLDMAP] [--expert-bytes N] [--budget BYTES] [--plot DIR] [--json]",
      "all policies on one sequence of loads",
      LOAD_HELP
-     "Each policy\nplans on the windows before and is scored on the next one, from the map "
-     "that it made itself.",
+     "Each policy plans on the windows before and is scored on the next one, from the map "
+     "that it made.",
      eep_command_eplb_compare},
+    {"eplb replay",
+     "--load FILE --model NAME [--hardware NAME] [--policy LIST] [--trigger LIST]" INDENT SIZES
+         INDENT "[--from OLDMAP] [--budget BYTES] [--plot DIR] [--json]",
+     "recorded loads through policies and triggers: step time saved minus cost",
+     LOAD_HELP "Each window stands for so many steps; their experts' time is the cost models', as "
+               "is that of the\nmoves. Sizes as for `eep eplb place`.",
+     eep_command_eplb_replay},
+    {"eplb fit", "--load FILE [--model NAME] [--against FILE] [--window-time TIME] [--json]",
+     "the skew of a scenario that recorded loads have",
+     LOAD_HELP "Laws and drift are estimated, and the lines of a scenario printed that say them.",
+     eep_command_eplb_fit},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
