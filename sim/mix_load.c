@@ -165,9 +165,8 @@ static Table *table_of(EepMixLoad *self, EepMix mix)
     return oldest;
 }
 
-const EepExpertLoad *eep_mix_load_update(EepMixLoad *self, EepMix mix,
-                                         const EepPlacement *placement, guint n_sources,
-                                         gboolean *ret_changed)
+EepExpertLoad *eep_mix_load_update(EepMixLoad *self, EepMix mix, const EepPlacement *placement,
+                                   guint n_sources, gboolean *ret_changed)
 {
     Table *table = self->last;
     if (!table || table->mix != mix)

@@ -34,9 +34,8 @@ EepMix eep_mix_load_mix_of(const EepMixLoad *self, const EepTokenMix *tokens);
 
 /* The tables of `mix`, up to date with the present popularity, `placement` and `n_sources`;
  * *ret_changed: whether they were not before. They are valid until the next call. */
-const EepExpertLoad *eep_mix_load_update(EepMixLoad *self, EepMix mix,
-                                         const EepPlacement *placement, guint n_sources,
-                                         gboolean *ret_changed);
+EepExpertLoad *eep_mix_load_update(EepMixLoad *self, EepMix mix, const EepPlacement *placement,
+                                   guint n_sources, gboolean *ret_changed);
 
 G_END_DECLS
 
