@@ -4,7 +4,7 @@
 
 #include "core/math.h"
 
-#define MAX_TABLES 16
+#define MAX_TABLES 64
 
 typedef struct {
     EepExpertLoad *load;

@@ -1,6 +1,6 @@
 /* Expert tables for steps whose tokens are of several kinds.
  *
- * One expert_load.h for each mix of components (popularity.h) that occurs, the last 16 of them. A
+ * One expert_load.h for each mix of components (popularity.h) that occurs, the last 64 of them. A
  * mix counts in eighths, by largest remainder, so that there are few; a token of it picks like the
  * mean of its components, and counts add up over components, hence so do their moments. With
  * stickiness the tokens of a chunk are no longer independent: an expert's picks by n of them have
