@@ -106,6 +106,11 @@ gboolean eep_skew_options_check(const EepSkewOptions *options, const char **ret_
          "the largest load is below the smallest: a spread of at least 1; try spread: 200"},
         {shift && options->drift.at <= 0, "drift",
          "the shift has no time: drift.at above 0s; try at: 10min"},
+        {options->drift.kind == EEP_DRIFT_RANDOM_WALK && options->drift.half_life <= 0,
+         "drift.half_life", "the walk has no half-life: above 0s; try half_life: 10min"},
+        {(options->drift.kind == EEP_DRIFT_ROTATION || options->drift.kind == EEP_DRIFT_MIXTURE) &&
+             options->drift.interval <= 0,
+         "drift.interval", "the drift has no interval: above 0s; try interval: 10min"},
         {!shift && options->drift.at > 0, "drift.at",
          "a time of a shift without a shift: kind: shift"},
         {!shift && options->drift.every > 0, "drift.every",

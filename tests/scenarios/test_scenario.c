@@ -150,6 +150,9 @@ START_TEST(the_round_trip_is_exact)
          "hardware={profile: h200-sxm, nodes: 4, cpu_step: 333us, nic_bandwidth: 800Gb/s}",
          "skew={law: zipf, exponent: 0.7}", "name=\"a: b\"",
          "deployment.gpu_memory_utilization=0.8765", NULL},
+        {"skew={law: zipf, exponent: 0.8, layers: independent, decode_correlation: 0.6, drift: "
+         "{kind: random_walk, half_life: 10min}}",
+         NULL},
     };
     g_autoptr(EepScenario) scenario = kit_load(kit_text, sets[_i]);
     g_autofree char *written = eep_scenario_write(scenario);
@@ -196,7 +199,7 @@ int main(void)
     tcase_add_test(tcase, pools_inherit_defaults);
     tcase_add_test(tcase, nodes_are_counted_when_not_given);
     tcase_add_test(tcase, paths_are_relative_to_who_says_them);
-    tcase_add_loop_test(tcase, the_round_trip_is_exact, 0, 3);
+    tcase_add_loop_test(tcase, the_round_trip_is_exact, 0, 4);
     tcase_add_test(tcase, restart_needs_no_elastic_ep);
     tcase_add_test(tcase, constant_step_takes_the_given_blocks);
     return kit_run(tcase);

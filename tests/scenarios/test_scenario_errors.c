@@ -423,6 +423,20 @@ static const struct {
     const char *set, *message;
 } overrides[] = {
     {"slo.ttft=2", "--set slo.ttft=2: \"2\" has no unit: ns, us, ms, s, min, h or d; try 2s"},
+    {"skew.law=recorded", "--set skew.law=recorded: law recorded has no record: skew.load.path: "
+                          "FILE; try skew.load.path=loads.json, or law: zipf"},
+    {"skew.load.path=x.json", "--set skew.load.path=x.json: a record beside another law: law: "
+                              "recorded; try skew.law=recorded, or skew.load=null"},
+    {"skew.drift={kind: shift}", "--set skew.drift={kind: shift}: the shift has no time: drift.at "
+                                 "above 0s; try at: 10min"},
+    {"skew.drift.every=3s",
+     "--set skew.drift.every=3s: a time between shifts without a shift: kind: shift"},
+    {"skew.drift.kind=mixture", "--set skew.drift.kind=mixture: a mixture of one class: at least 2 "
+                                "classes; try skew.classes=2"},
+    {"skew.classes=5", "--set skew.classes=5: \"5\" is too large: at most 4"},
+    {"skew.drift.half_live=3s",
+     "--set skew.drift.half_live=3s: unknown key \"half_live\" in skew.drift: kind, period, "
+     "half_life, interval, at, every, correlation, load; try half_life"},
     {"slo.tttft=2s",
      "--set slo.tttft=2s: unknown key \"tttft\" in slo: ttft, tpot, target; try ttft"},
     {"slo", "--set slo: there is no KEY=VALUE: a key, = and a value; try slo.ttft=2s"},

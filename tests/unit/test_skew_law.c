@@ -315,6 +315,12 @@ START_TEST(contradictions)
     options.drift.kind = EEP_DRIFT_MIXTURE;
     refused(&options, 8, NULL, NULL, "at least 2 classes");
     options = defaults(EEP_SKEW_ZIPF);
+    options.drift.half_life = options.drift.interval = 0; /* by hand: a file cannot say it */
+    options.drift.kind = EEP_DRIFT_RANDOM_WALK;
+    refused(&options, 8, NULL, NULL, "no half-life");
+    options.drift.kind = EEP_DRIFT_ROTATION;
+    refused(&options, 8, NULL, NULL, "no interval");
+    options = defaults(EEP_SKEW_ZIPF);
     options.layers = EEP_SKEW_LAYERS_SAME;
     options.layer_correlation = 0.5;
     refused(&options, 8, NULL, NULL, "layers: independent");
