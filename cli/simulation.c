@@ -142,19 +142,18 @@ EepSimulation *eep_simulation_new(const EepScenario *scenario, const EepSkewReco
     simulation->scenario = scenario;
     simulation->trace = trace;
     simulation->skew = eep_skew_records_make_skew(records, scenario);
-    simulation->n_classes = eep_skew_is_one_component(simulation->skew) ||
-                                    eep_hardware_is_constant(&scenario->hardware)
-                                ? 1
-                                : eep_skew_n_classes(simulation->skew);
+    simulation->n_classes =
+        eep_skew_is_one_component(simulation->skew) || eep_hardware_is_constant(&scenario->hardware)
+            ? 1
+            : eep_skew_n_classes(simulation->skew);
     simulation->is_replay = journal != NULL && eep_journal_is_replay(journal);
     simulation->predictors = g_ptr_array_new_with_free_func((GDestroyNotify)eep_predictor_free);
     for (guint i = 0; i < scenario->n_pools; i++)
         g_ptr_array_add(simulation->predictors,
-                        eep_sim_predictor_new(&scenario->model, &scenario->hardware,
-                                              &scenario->pools[i].options,
-                                              eep_skew_records_make_skew(records, scenario),
-                                              scenario->skew.mode == EEP_SKEW_SAMPLED,
-                                              (guint64)scenario->seed));
+                        eep_sim_predictor_new(
+                            &scenario->model, &scenario->hardware, &scenario->pools[i].options,
+                            eep_skew_records_make_skew(records, scenario),
+                            scenario->skew.mode == EEP_SKEW_SAMPLED, (guint64)scenario->seed));
     simulation->backend = eep_sim_backend_new(g_ptr_array_index(simulation->predictors, 0));
     make_events(simulation);
     options.events = simulation->events;

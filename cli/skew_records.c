@@ -32,10 +32,9 @@ static gboolean read_file(const EepScenario *scenario, const EepSkewLoadOptions 
 static EepSkew *make_skew(const EepSkewRecords *records, const EepScenario *scenario,
                           GError **error)
 {
-    return eep_skew_new(&scenario->skew, (guint64)scenario->seed,
-                        (guint)eep_model_n_moe_layers(&scenario->model),
-                        (guint)scenario->model.n_routed_experts, records->load, records->shifted,
-                        error);
+    return eep_skew_new(
+        &scenario->skew, (guint64)scenario->seed, (guint)eep_model_n_moe_layers(&scenario->model),
+        (guint)scenario->model.n_routed_experts, records->load, records->shifted, error);
 }
 
 EepSkewRecords *eep_skew_records_read(const EepScenario *scenario, GError **error)
@@ -49,8 +48,8 @@ EepSkewRecords *eep_skew_records_read(const EepScenario *scenario, GError **erro
         return NULL;
     skew = make_skew(records, scenario, &cause);
     if (skew == NULL) {
-        eep_yaml_fail_with(scenario->document,
-                           eep_yaml_find_path(scenario->document->root, "skew"), cause, error);
+        eep_yaml_fail_with(scenario->document, eep_yaml_find_path(scenario->document->root, "skew"),
+                           cause, error);
         return NULL;
     }
     return g_steal_pointer(&records);

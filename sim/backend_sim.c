@@ -30,7 +30,7 @@ typedef struct {
     guint next;       /* slot of the next step: the older one */
     EepTime step_end; /* of the last step submitted */
     EepTime move_end;
-    EepTime settled; /* when `left` of steps and moves was brought up to date */
+    EepTime settled;  /* when `left` of steps and moves was brought up to date */
     EepLoadRuns load; /* made with the first step */
 } Pool;
 

@@ -20,6 +20,8 @@ typedef struct {
 typedef struct {
     double seconds[EEP_EXPERT_LOAD_MAX_POINTS];
     double busiest[EEP_EXPERT_LOAD_MAX_POINTS]; /* max/mean tokens over ranks */
+    guint32 built;                              /* grid points, a bit each */
+    gboolean is_copy;                           /* of the layer before it */
     gboolean picks_changed;
 } Layer;
 
@@ -40,6 +42,7 @@ struct EepExpertLoad {
     gint32 *rows; /* [L][n_slots], a copy */
     /* Sums over layers. */
     Curve seconds, busiest;
+    guint32 fitted; /* octaves, a bit each, of which the curves are up to date */
     /* Scratch of one layer. */
     double *none;                       /* [E] P(expert gets none) at the current point */
     EepMoments *expert_cost;            /* [E][2] of an expert with one replica: cost, rest */
@@ -296,55 +299,109 @@ static void build_drawn(EepExpertLoad *self, guint i, Layer *table)
     table->busiest[i] = most / ((double)tokens * self->top_k / self->n_ranks);
 }
 
-static void build_layer(EepExpertLoad *self, const EepPlacement *placement, guint layer)
+static void build_point(EepExpertLoad *self, guint layer, guint i)
 {
     Layer *table = &self->layers[layer];
+    fill_slot_shares(self, self->placement, layer, i);
+    if (self->draw) {
+        build_drawn(self, i, table);
+        return;
+    }
+    double undecided = rank_moments(self, self->placement, layer, i);
+    double mean = (double)(G_GUINT64_CONSTANT(1) << i) * self->top_k / self->n_ranks;
+    table->seconds[i] = busiest_cost(self, undecided);
+    table->busiest[i] = eep_max_expectation(self->max, self->tokens, self->n_ranks) / mean;
+}
+
+/* The grid points of `points`, a bit each. */
+static void build_layer(EepExpertLoad *self, guint layer, guint32 points)
+{
     const EepPick *picks = self->picks + (gsize)layer * self->n_experts;
     for (guint e = 0; e < self->n_experts; e++)
         self->none[e] = picks[e].none;
     if (self->draw)
-        eep_expert_draw_set_layer(self->draw, placement, layer, picks);
-    for (guint i = 0; i < self->n_points; i++) {
-        fill_slot_shares(self, placement, layer, i);
-        if (self->draw) {
-            build_drawn(self, i, table);
-            continue;
-        }
-        double undecided = rank_moments(self, placement, layer, i);
-        double mean = (double)(G_GUINT64_CONSTANT(1) << i) * self->top_k / self->n_ranks;
-        table->seconds[i] = busiest_cost(self, undecided);
-        table->busiest[i] = eep_max_expectation(self->max, self->tokens, self->n_ranks) / mean;
+        eep_expert_draw_set_layer(self->draw, self->placement, layer, picks);
+    for (guint i = 0; points >> i > 0; i++) {
+        if (points >> i & 1)
+            build_point(self, layer, i);
         for (guint e = 0; e < self->n_experts; e++)
             self->none[e] *= self->none[e]; /* twice the tokens */
     }
+    self->layers[layer].built |= points;
 }
 
-/* Cubics through the values with slopes that keep them monotone (Fritsch and Butland, "A method for
- * constructing local monotone piecewise cubic interpolants", 1984); octave i spans [2^i, 2^(i+1)].
- */
-static void fit_curve(Curve *curve, guint n)
+static double chord(const Curve *curve, guint i)
 {
-    double slope[EEP_EXPERT_LOAD_MAX_POINTS];
-    double chord[EEP_EXPERT_LOAD_MAX_POINTS];
-    for (guint i = 0; i + 1 < n; i++)
-        chord[i] = (curve->value[i + 1] - curve->value[i]) / (double)(G_GUINT64_CONSTANT(1) << i);
-    slope[0] = chord[0];
-    slope[n - 1] = chord[n - 2];
-    for (guint i = 1; i + 1 < n; i++) {
-        /* The left octave is half as wide as the right one: weights 5/3 and 4/3. */
-        double left = chord[i - 1], right = chord[i];
-        slope[i] =
-            left * right > 0 ? 3.0 * left * right / (5.0 / 3.0 * right + 4.0 / 3.0 * left) : 0.0;
+    return (curve->value[i + 1] - curve->value[i]) / (double)(G_GUINT64_CONSTANT(1) << i);
+}
+
+/* Of n points; the left octave is half as wide as the right one: weights 5/3 and 4/3. */
+static double slope(const Curve *curve, guint n, guint i)
+{
+    if (i == 0 || i == n - 1)
+        return chord(curve, i == 0 ? 0 : n - 2);
+    double left = chord(curve, i - 1), right = chord(curve, i);
+    return left * right > 0 ? 3.0 * left * right / (5.0 / 3.0 * right + 4.0 / 3.0 * left) : 0.0;
+}
+
+/* Octave i, [2^i, 2^(i+1)]: a cubic through the values with slopes that keep the curve monotone
+ * (Fritsch and Butland, "A method for constructing local monotone piecewise cubic interpolants",
+ * 1984). */
+static void fit_octave(Curve *curve, guint n, guint i)
+{
+    double width = (double)(G_GUINT64_CONSTANT(1) << i);
+    double rise = curve->value[i + 1] - curve->value[i];
+    double a = slope(curve, n, i) * width, b = slope(curve, n, i + 1) * width;
+    curve->cubic[i][0] = curve->value[i];
+    curve->cubic[i][1] = a;
+    curve->cubic[i][2] = 3.0 * rise - 2.0 * a - b;
+    curve->cubic[i][3] = a + b - 2.0 * rise;
+}
+
+static void sum_layers(EepExpertLoad *self, guint i)
+{
+    double seconds = 0.0, busiest = 0.0;
+    for (guint l = 0; l < self->n_layers; l++) {
+        seconds += self->layers[l].seconds[i];
+        busiest += self->layers[l].busiest[i];
     }
-    for (guint i = 0; i + 1 < n; i++) {
-        double width = (double)(G_GUINT64_CONSTANT(1) << i);
-        double rise = curve->value[i + 1] - curve->value[i];
-        double a = slope[i] * width, b = slope[i + 1] * width;
-        curve->cubic[i][0] = curve->value[i];
-        curve->cubic[i][1] = a;
-        curve->cubic[i][2] = 3.0 * rise - 2.0 * a - b;
-        curve->cubic[i][3] = a + b - 2.0 * rise;
+    self->seconds.value[i] = seconds;
+    self->busiest.value[i] = busiest / self->n_layers;
+}
+
+static guint octave_of(const EepExpertLoad *self, double tokens)
+{
+    guint i = tokens > 1.0 ? 63 - (guint)__builtin_clzll((guint64)tokens) : 0;
+    return MIN(i, self->n_points - 2);
+}
+
+/* Builds what the curves need at `tokens`: most batches are in few octaves. */
+static void provide(EepExpertLoad *self, double tokens)
+{
+    const guint octave = octave_of(self, tokens);
+    if (self->fitted >> octave & 1)
+        return;
+    g_return_if_fail(self->placement != NULL);
+    const guint first = octave > 0 ? octave - 1 : 0, last = MIN(octave + 2, self->n_points - 1);
+    const guint32 points = (2u << last) - (1u << first);
+    for (guint l = 0; l < self->n_layers; l++) {
+        Layer *table = &self->layers[l];
+        const guint32 left = points & ~table->built;
+        if (left && table->is_copy) {
+            for (guint i = first; i <= last; i++) {
+                table->seconds[i] = table[-1].seconds[i];
+                table->busiest[i] = table[-1].busiest[i];
+            }
+            table->built |= points;
+        } else if (left) {
+            build_layer(self, l, left);
+        }
     }
+    for (guint i = first; i <= last; i++)
+        sum_layers(self, i);
+    fit_octave(&self->seconds, self->n_points, octave);
+    fit_octave(&self->busiest, self->n_points, octave);
+    self->fitted |= 1u << octave;
 }
 
 static double curve_at(const Curve *curve, guint n, double tokens)
@@ -362,21 +419,6 @@ static double curve_at(const Curve *curve, guint n, double tokens)
     double u = (tokens - width) / width;
     const double *c = curve->cubic[i];
     return c[0] + u * (c[1] + u * (c[2] + u * c[3]));
-}
-
-static void sum_layers(EepExpertLoad *self)
-{
-    for (guint i = 0; i < self->n_points; i++) {
-        double seconds = 0.0, busiest = 0.0;
-        for (guint l = 0; l < self->n_layers; l++) {
-            seconds += self->layers[l].seconds[i];
-            busiest += self->layers[l].busiest[i];
-        }
-        self->seconds.value[i] = seconds;
-        self->busiest.value[i] = busiest / self->n_layers;
-    }
-    fit_curve(&self->seconds, self->n_points);
-    fit_curve(&self->busiest, self->n_points);
 }
 
 /* Whether the layer's inputs are those of the layer before it, whose tables are up to date. Draws
@@ -429,26 +471,30 @@ gboolean eep_expert_load_update(EepExpertLoad *self, const EepPlacement *placeme
     if (all || max_count > self->max_count)
         fill_shares(self, max_count);
 
-    gboolean changed = FALSE;
+    gboolean changed = FALSE, before_changed = FALSE;
     const gsize row_bytes = self->n_slots * sizeof(gint32);
     for (guint l = 0; l < self->n_layers; l++) {
         gint32 *row = self->rows + (gsize)l * self->n_slots;
         const gint32 *now = eep_placement_layer(placement, l);
-        if (!all && !self->layers[l].picks_changed && memcmp(row, now, row_bytes) == 0)
+        Layer *table = &self->layers[l];
+        if (!all && !table->picks_changed && memcmp(row, now, row_bytes) == 0) {
+            /* What it has is right still, but not what a changed layer before it will have. */
+            table->is_copy &= !before_changed;
+            before_changed = FALSE;
             continue;
-        if (equals_previous(self, placement, l))
-            self->layers[l] = self->layers[l - 1];
-        else
-            build_layer(self, placement, l);
+        }
+        before_changed = TRUE;
+        table->built = 0;
+        table->is_copy = equals_previous(self, placement, l);
         memcpy(row, now, row_bytes);
-        self->layers[l].picks_changed = FALSE;
+        table->picks_changed = FALSE;
         changed = TRUE;
     }
     self->placement = placement;
     self->generation = placement->generation;
     self->picks_changed = FALSE;
     if (changed)
-        sum_layers(self);
+        self->fitted = 0;
     return changed;
 }
 
@@ -457,14 +503,20 @@ void eep_expert_load_forget_placement(EepExpertLoad *self)
     self->placement = NULL;
 }
 
-double eep_expert_load_seconds(const EepExpertLoad *self, double tokens)
+double eep_expert_load_seconds(EepExpertLoad *self, double tokens)
 {
-    return tokens > 0 ? curve_at(&self->seconds, self->n_points, tokens) : 0.0;
+    if (!(tokens > 0))
+        return 0.0;
+    provide(self, tokens);
+    return curve_at(&self->seconds, self->n_points, tokens);
 }
 
-double eep_expert_load_imbalance(const EepExpertLoad *self, double tokens)
+double eep_expert_load_imbalance(EepExpertLoad *self, double tokens)
 {
-    return tokens > 0 ? fmax(1.0, curve_at(&self->busiest, self->n_points, tokens)) : 0.0;
+    if (!(tokens > 0))
+        return 0.0;
+    provide(self, tokens);
+    return fmax(1.0, curve_at(&self->busiest, self->n_points, tokens));
 }
 
 void eep_expert_load_add(const EepExpertLoad *self, double tokens, double *ret_load)

@@ -1,11 +1,12 @@
 /* Expected expert time: for each MoE layer, E[max over ranks of expert cost] by token total.
  *
- * The `expected` mode of the simulator. For every layer and every power of two of routed tokens a
- * table keeps the expectation of the busiest rank's cost (never the cost of the mean rank), and the
- * same of its tokens; a step reads the sum over layers, interpolated within an octave. A table
- * depends on how often a token picks each of the layer's experts (EepPick) and on its row of the
- * placement; only layers where one of them changed are built again, and equal layers are built
- * once. Its replica a token picks by the dispatch's EepReplicaChoice:
+ * The `expected` mode of the simulator. For every layer and every power of two of routed tokens,
+ * once a batch of about that size has come, a table keeps the expectation of the busiest rank's
+ * cost (never the cost of the mean rank), and the same of its tokens; a step reads the sum over
+ * layers, interpolated within an octave. A table depends on how often a token picks each of the
+ * layer's experts (EepPick) and on its row of the placement; only layers where one of them changed
+ * are built again, and equal layers are built once. Its replica a token picks by the dispatch's
+ * EepReplicaChoice:
  *   hash    shares from vLLM's hash of local indices, so that at one token a rank only the first
  *           replica is used
  *   random  1/n each, independently
@@ -69,11 +70,11 @@ gboolean eep_expert_load_update(EepExpertLoad *self, const EepPlacement *placeme
 void eep_expert_load_forget_placement(EepExpertLoad *self);
 
 /* Sum over layers of the expected busiest rank's cost for `tokens` routed tokens in all; seconds.
- * After an update. */
-double eep_expert_load_seconds(const EepExpertLoad *self, double tokens);
+ * After an update, whose placement is still as it was. */
+double eep_expert_load_seconds(EepExpertLoad *self, double tokens);
 
 /* Expected max/mean of expert tokens over ranks, mean over layers; >= 1, and 0 for no tokens. */
-double eep_expert_load_imbalance(const EepExpertLoad *self, double tokens);
+double eep_expert_load_imbalance(EepExpertLoad *self, double tokens);
 
 /* Adds the expected tokens of each logical expert to ret_load[n_layers][n_experts]. */
 void eep_expert_load_add(const EepExpertLoad *self, double tokens, double *ret_load);

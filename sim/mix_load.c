@@ -4,7 +4,7 @@
 
 #include "core/math.h"
 
-#define MAX_TABLES 16
+#define MAX_TABLES 64
 
 typedef struct {
     EepExpertLoad *load;
@@ -172,9 +172,8 @@ static Table *table_of(EepMixLoad *self, EepMix mix)
     return oldest;
 }
 
-const EepExpertLoad *eep_mix_load_update(EepMixLoad *self, EepMix mix,
-                                         const EepPlacement *placement, guint n_sources,
-                                         gboolean *ret_changed)
+EepExpertLoad *eep_mix_load_update(EepMixLoad *self, EepMix mix, const EepPlacement *placement,
+                                   guint n_sources, gboolean *ret_changed)
 {
     Table *table = self->last;
     if (!table || table->mix != mix)

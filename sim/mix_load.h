@@ -1,6 +1,6 @@
 /* Expert tables for steps whose tokens are of several kinds.
  *
- * One expert_load.h for each mix of components (popularity.h) that occurs, the last 16 of them. A
+ * One expert_load.h for each mix of components (popularity.h) that occurs, the last 64 of them. A
  * mix counts in eighths, by largest remainder, so that there are few; a token of it picks like the
  * mean of its components, and counts add up over components, hence so do their moments. With
  * stickiness the tokens of a chunk are no longer independent: an expert's picks by n of them have
@@ -37,9 +37,8 @@ EepMix eep_mix_load_mix_of(const EepMixLoad *self, const EepTokenMix *tokens);
 
 /* The tables of `mix`, up to date with the present popularity, `placement` and `n_sources`;
  * *ret_changed: whether they were not before. They are valid until the next call. */
-const EepExpertLoad *eep_mix_load_update(EepMixLoad *self, EepMix mix,
-                                         const EepPlacement *placement, guint n_sources,
-                                         gboolean *ret_changed);
+EepExpertLoad *eep_mix_load_update(EepMixLoad *self, EepMix mix, const EepPlacement *placement,
+                                   guint n_sources, gboolean *ret_changed);
 
 G_END_DECLS
 

@@ -31,10 +31,10 @@ struct EepStepModel {
     EepAttentionCost attention;
     const EepAll2all *backend;
     EepPopularity *popularity;
-    EepMixLoad *mixes;           /* NULL in the sampled mode */
-    const EepExpertLoad *tables; /* of the step at hand */
-    EepExpertSample *sample;     /* NULL in the expected mode */
-    guint64 sample_version;      /* of popularity that it draws from */
+    EepMixLoad *mixes;       /* NULL in the sampled mode */
+    EepExpertLoad *tables;   /* of the step at hand */
+    EepExpertSample *sample; /* NULL in the expected mode */
+    guint64 sample_version;  /* of popularity that it draws from */
     guint n_moe_layers, n_dense_layers, max_graph_size;
     Shared *memo; /* [1 << MEMO_BITS], direct mapped */
     guint32 epoch;

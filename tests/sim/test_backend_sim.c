@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/eplb/placement.h"
+#include "core/inclusion.h"
 #include "core/resize/phase.h"
 #include "sim/predictor_sim.h"
 #include "tests/contract/contract.h"
@@ -241,6 +242,58 @@ START_TEST(test_load_window)
     else
         ck_assert_uint_eq(nth(&world, 6)->version,
                           world.predictor->ops->popularity_version(world.predictor));
+    world_clear(&world);
+}
+END_TEST
+
+/* Popularity shifts at step 20 and is asked again every period of steps; a window from before to
+ * behind is the sum of its steps, each by the popularity and the kinds of tokens it had. */
+START_TEST(test_load_window_over_a_shift)
+{
+    EepSkewOptions drifting = skew;
+    drifting.drift.kind = EEP_DRIFT_SHIFT;
+    drifting.drift.at = 20 * STEP;
+    drifting.drift.period = _i ? 1 : 8;
+    drifting.classes = 1;
+    drifting.decode_correlation = 0.4;
+    hardware.constant_step = STEP;
+    g_autoptr(EepSkew) law = eep_skew_new(&drifting, 1, 58, 256, NULL, NULL, NULL);
+    World world;
+    world_init(&world, FALSE);
+    eep_backend_free(world.backend);
+    eep_predictor_free(world.predictor);
+    world.predictor =
+        eep_sim_predictor_new(&model, &hardware, &options,
+                              eep_skew_new(&drifting, 1, 58, 256, NULL, NULL, NULL), FALSE, 1);
+    world.backend = eep_sim_backend_new(world.predictor);
+    world.backend->ops->attach(world.backend, world.loop);
+
+    g_autofree double *expected = g_new0(double, 58 * 256);
+    double p[256], pi[256];
+    for (guint step = 0; step < 32; step++) {
+        const guint prefill = step % 4 == 3 ? 100 : 0;
+        const guint look = step - step % (guint)drifting.drift.period;
+        memset(&world.work[1], 0, sizeof world.work[1]);
+        world.work[1].n_decodes = 4;
+        if (prefill > 0)
+            fixture_add_prefill(&world.work[1], prefill);
+        submit(&world, step + 1, step);
+        run(&world);
+        for (guint l = 0; step >= 3 && step < 30 && l < 58; l++)
+            for (guint decode = 0; decode < 2; decode++) {
+                eep_skew_popularity(law, look * STEP, decode, l, p);
+                eep_inclusion(p, 256, 8, pi);
+                for (guint e = 0; e < 256; e++)
+                    expected[l * 256 + e] += (decode ? 16 : prefill) * pi[e];
+            }
+    }
+    EepOp read = {.id = 99, .pool = 1, .epoch = 1};
+    world.backend->ops->read_load(world.backend, &read, 3, 30, 1);
+    run(&world);
+    for (guint i = 0; i < 58 * 256; i++)
+        ck_assert_double_eq_tol(nth(&world, 32)->load[i], expected[i], 1e-9 * expected[i]);
+    ck_assert_uint_eq(nth(&world, 32)->version, 0);
+    ck_assert_uint_eq(world.predictor->ops->popularity_version(world.predictor), 2);
     world_clear(&world);
 }
 END_TEST
@@ -485,6 +538,7 @@ int main(void)
     tcase_add_test(tcase, test_step_time_is_the_predictor_s);
     tcase_add_test(tcase, test_abort_ends_steps_and_their_load);
     tcase_add_loop_test(tcase, test_load_window, 0, 2);
+    tcase_add_loop_test(tcase, test_load_window_over_a_shift, 0, 2);
     tcase_add_loop_test(tcase, test_load_in_pieces, 0, 2);
     tcase_add_test(tcase, test_load_in_more_pieces_than_steps);
     tcase_add_test(tcase, test_phase_ends_on_each_worker_then_whole);

@@ -274,6 +274,34 @@ START_TEST(test_update_equals_fresh_build)
 }
 END_TEST
 
+/* Layers that were equal are no more, and the tables are asked at new sizes after that. */
+START_TEST(test_equal_layers_part)
+{
+    const EepSkewOptions skew = {EEP_SKEW_ZIPF, 0.8, EEP_SKEW_LAYERS_SAME};
+    World world;
+    world_init(&world, &skew, 5, 16, 18);
+    double p[E];
+    g_autoptr(EepSkew) other = eep_skew_new(&skew, 99, 1, E, NULL, NULL, NULL);
+    eep_skew_popularity(other, 0, 0, 0, p);
+    for (guint round = 0; round < 4; round++) {
+        const guint changed[] = {0, 2, 4, 3};
+        (void)eep_expert_load_seconds(world.load, 1 << 3 * round);
+        eep_expert_load_set_popularity(world.load, changed[round], p);
+        eep_expert_load_update(world.load, world.placement, 16);
+        g_autoptr(EepExpertLoad) fresh = eep_expert_load_new(5, E, K, &slot, 16 * 8192);
+        for (guint l = 0; l < 5; l++)
+            eep_expert_load_set_picks(fresh, l, eep_expert_load_picks(world.load, l));
+        eep_expert_load_update(fresh, world.placement, 16);
+        for (guint tokens = 1; tokens < 400000 && round == 3; tokens = 2 * tokens + 1)
+            ck_assert_double_eq(eep_expert_load_seconds(world.load, tokens),
+                                eep_expert_load_seconds(fresh, tokens));
+        ck_assert_double_eq(eep_expert_load_seconds(world.load, 8 << 3 * round),
+                            eep_expert_load_seconds(fresh, 8 << 3 * round));
+    }
+    world_clear(&world);
+}
+END_TEST
+
 /* New ranks own no experts: their slots are empty and the others carry all. */
 START_TEST(test_empty_ranks)
 {
@@ -352,6 +380,7 @@ int main(int argc, char **argv)
         tcase_add_test(tcase, test_slot_cost);
         tcase_add_test(tcase, test_inclusion);
         tcase_add_test(tcase, test_update_equals_fresh_build);
+        tcase_add_test(tcase, test_equal_layers_part);
         tcase_add_test(tcase, test_empty_ranks);
         tcase_add_test(tcase, test_second_replica_idles_at_one_token_a_rank);
         tcase_add_test(tcase, test_load_counts);
