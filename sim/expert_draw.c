@@ -25,7 +25,8 @@ struct EepExpertDraw {
     const EepPlacement *placement;
     guint layer;
     const EepPick *picks;
-    double excess[2]; /* least_loaded over lp, relative, at the last two sizes of whole batches */
+    double excess[2]; /* least_loaded over lp, relative, at the last two sizes of whole batches; 0:
+                         not measured yet */
     /* Of the placement's shape. */
     guint n_slots, n_ranks;
     EepDispatchLp *lp;
@@ -114,7 +115,7 @@ void eep_expert_draw_set_layer(EepExpertDraw *self, const EepPlacement *placemen
     self->placement = placement;
     self->layer = layer;
     self->picks = picks;
-    self->excess[0] = self->excess[1] = 0.0;
+    self->excess[0] = 0.0;
     /* inclusion.h the other way round: none = exp(-tau p). */
     double *p = self->left, sum = 0.0;
     for (guint e = 0; e < self->n_experts; e++)
@@ -221,16 +222,31 @@ static void draw_counts(EepExpertDraw *self, guint draw, double tokens, const do
 }
 
 /* Mean over draws of whole batches. */
-static void whole_batches(EepExpertDraw *self, EepExpertSample *sample, guint n_sources,
-                          double *ret_seconds, double *ret_max_tokens)
+static void whole_batches(EepExpertDraw *self, EepExpertSample *sample, guint64 tokens,
+                          guint n_sources, double *ret_seconds, double *ret_max_tokens)
 {
+    self->sources = g_renew(guint32, self->sources, n_sources);
+    for (guint i = 0; i < n_sources; i++)
+        self->sources[i] = (guint32)(tokens / n_sources + (i < tokens % n_sources));
     *ret_seconds = *ret_max_tokens = 0.0;
     for (guint d = 0; d < self->n_draws; d++) {
-        double seconds, tokens;
+        double seconds, most;
         eep_expert_sample_layer(sample, self->placement, self->layer, d, self->sources, n_sources,
-                                &seconds, &tokens);
+                                &seconds, &most);
         *ret_seconds += seconds / self->n_draws;
-        *ret_max_tokens += tokens / self->n_draws;
+        *ret_max_tokens += most / self->n_draws;
+    }
+}
+
+/* What least_loaded has over lp at half the limit of whole batches and at it. */
+static void measure_excess(EepExpertDraw *self, guint n_sources)
+{
+    for (guint i = 0; i < 2; i++) {
+        const guint64 tokens = WHOLE_BATCHES_GREEDY >> (1 - i);
+        double seconds, most, least;
+        whole_batches(self, self->sample, tokens, n_sources, &seconds, &most);
+        whole_batches(self, self->sample_lp, tokens, n_sources, &seconds, &least);
+        self->excess[i] = fmax(1e-6, most / least - 1.0);
     }
 }
 
@@ -239,20 +255,13 @@ void eep_expert_draw_expect(EepExpertDraw *self, guint64 tokens, guint n_sources
 {
     const guint64 limit = self->sample_lp ? WHOLE_BATCHES_GREEDY : WHOLE_BATCHES;
     if (tokens <= limit) {
-        self->sources = g_renew(guint32, self->sources, n_sources);
-        for (guint i = 0; i < n_sources; i++)
-            self->sources[i] = (guint32)(tokens / n_sources + (i < tokens % n_sources));
-        whole_batches(self, self->sample, n_sources, ret_seconds, ret_max_tokens);
-        if (self->sample_lp && 4 * tokens > limit) {
-            double seconds, least;
-            whole_batches(self, self->sample_lp, n_sources, &seconds, &least);
-            self->excess[0] = self->excess[1];
-            self->excess[1] = fmax(1e-6, *ret_max_tokens / least - 1.0);
-        }
+        whole_batches(self, self->sample, tokens, n_sources, ret_seconds, ret_max_tokens);
         return;
     }
     double scale = 1.0;
     if (self->sample_lp) {
+        if (self->excess[0] == 0.0)
+            measure_excess(self, n_sources);
         const double slope = eep_log(self->excess[0] / self->excess[1]) / LOG_2;
         scale += self->excess[1] * eep_pow((double)limit / tokens, fmin(2.0, fmax(0.5, slope)));
     }

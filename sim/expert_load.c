@@ -204,18 +204,16 @@ static void fill_static_shares(EepExpertLoad *self, const EepPlacement *placemen
     }
 }
 
-/* At grid point i. What the draws split by themselves needs none. */
+/* At grid point i, but of static, whose shares are the same at all. What the draws split by
+ * themselves needs none. */
 static void fill_slot_shares(EepExpertLoad *self, const EepPlacement *placement, guint layer,
                              guint i)
 {
     const gint32 *count = placement->logcnt + (gsize)layer * self->n_experts;
     const gint32 *row = eep_placement_layer(placement, layer);
     const double *shares = self->share + i * (gsize)(self->max_count + 1) * self->max_count;
-    if (self->dispatch.choice == EEP_REPLICA_STATIC) {
-        if (i == 0)
-            fill_static_shares(self, placement, layer);
+    if (self->dispatch.choice == EEP_REPLICA_STATIC)
         return;
-    }
     memset(self->replica, 0, self->n_experts * sizeof *self->replica);
     for (guint slot = 0; slot < self->n_slots; slot++) {
         const gint32 e = row[slot];
@@ -321,6 +319,8 @@ static void build_layer(EepExpertLoad *self, guint layer, guint32 points)
         self->none[e] = picks[e].none;
     if (self->draw)
         eep_expert_draw_set_layer(self->draw, self->placement, layer, picks);
+    if (self->dispatch.choice == EEP_REPLICA_STATIC)
+        fill_static_shares(self, self->placement, layer);
     for (guint i = 0; points >> i > 0; i++) {
         if (points >> i & 1)
             build_point(self, layer, i);
