@@ -40,9 +40,9 @@
 #define AUTO_EFFORT 20000
 /* Standard deviations of one window's load that count as heat. */
 #define NOISE_WEIGHT 1.0
-/* What a moved replica must gain, in shares of the layer's mean rank load, where the policy itself
- * says how many moves are worth it. */
-#define AUTO_PRICE 0.005
+/* What moving every replica must gain, in shares of the layer's mean rank load, where the policy
+ * itself says how many moves are worth it; one move, a like part of that. */
+#define TURNOVER_PRICE 0.3
 /* Steps along a layer's curve. */
 #define MAX_STEPS 400
 
@@ -62,6 +62,7 @@ typedef struct {
     guint layer;
     const double *weight;
     const gint32 *old; /* nullable */
+    double price;      /* of a move, in mean rank loads */
     double mean;       /* load of an active rank */
     double bound;      /* simple, of the hottest rank */
 } Planner;
@@ -204,7 +205,7 @@ static void offer_present(Planner *planner, gboolean is_auto)
 {
     EepBalanceSearch *search = planner->search;
     double limit = eep_balance_search_hottest_load(search);
-    double coolest = eep_balance_search_hottest(search), price = AUTO_PRICE * planner->mean;
+    double coolest = eep_balance_search_hottest(search), price = planner->price * planner->mean;
     offer(planner, G_MAXDOUBLE);
     for (guint i = 0; i < MAX_STEPS; i++) {
         if (coolest <= good_enough(planner))
@@ -288,6 +289,7 @@ static void planner_init(Planner *planner, const EepEplbProblem *p)
                          .present_node = g_new0(guint, p->n_groups),
                          .variance = g_new(double, p->n_experts),
                          .row = g_new(gint32, p->n_replicas)};
+    planner->price = TURNOVER_PRICE / (eep_eplb_problem_n_active(p) * (double)slots_of_rank(p));
     if (!planner->groups)
         return;
     g_autofree guint *node = g_new(guint, p->n_ranks);
@@ -320,7 +322,7 @@ static gboolean eep_place(const EepEplbProblem *p, gint32 *ret_phy2log, GError *
         plan_layer(&planner);
     }
     if (p->max_moves < 0)
-        eep_eplb_budget_choose(planner.budget, p->old_phy2log ? AUTO_PRICE : 0.0);
+        eep_eplb_budget_choose(planner.budget, planner.price);
     else
         eep_eplb_budget_spend(planner.budget, (guint64)p->max_moves);
     for (guint layer = 0; layer < p->n_layers; layer++) {
