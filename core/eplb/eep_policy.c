@@ -26,6 +26,7 @@
 #include "core/eplb/balance_search.h"
 #include "core/eplb/eep_budget.h"
 #include "core/eplb/node_groups.h"
+#include "core/eplb/pair_search.h"
 #include "core/eplb/policy.h"
 #include "core/eplb/present_map.h"
 #include "core/eplb/slot_bound.h"
@@ -38,6 +39,7 @@
 /* Candidates that a search from one map looks at; from a present map that is nearly good enough. */
 #define EFFORT      80000
 #define AUTO_EFFORT 20000
+#define PAIR_EFFORT 2000 /* changes of numbers of replicas, where ranks have two slots */
 /* Standard deviations of one window's load that count as heat. */
 #define NOISE_WEIGHT 1.0
 /* What moving every replica must gain, in shares of the layer's mean rank load, where the policy
@@ -72,8 +74,19 @@ static guint slots_of_rank(const EepEplbProblem *p)
     return p->n_replicas / p->n_ranks;
 }
 
-/* DeepSeek's placement of some experts on some ranks, all that there are of both. ids [n]; fills
- * the ranks' slots of row. */
+/* For ranks of two slots: better numbers of replicas than those of map, and their pairs. */
+static void pair_part(const Planner *planner, const EepEplbProblem *part, gint32 *map)
+{
+    g_autofree guint *count = g_new0(guint, part->n_experts);
+    for (guint slot = 0; slot < part->n_replicas; slot++)
+        count[map[slot]]++;
+    eep_pair_search_run(part->weight, part->n_experts, part->n_ranks,
+                        planner->bound * (1.0 + TOLERANCE), PAIR_EFFORT, count);
+    eep_pair_search_place(part->weight, part->n_experts, part->n_ranks, count, map);
+}
+
+/* DeepSeek's placement of some experts on some ranks, all that there are of both, or a better one
+ * where ranks have two slots. ids [n]; fills the ranks' slots of row. */
 static void place_part(const Planner *planner, const guint *ids, guint n, guint first_rank,
                        guint end_rank, gint32 *row)
 {
@@ -95,6 +108,8 @@ static void place_part(const Planner *planner, const guint *ids, guint n, guint 
                                  .weight = weight};
     const gboolean placed = eep_eplb_policy_deepseek.place(&part, map, NULL);
     g_assert(placed);
+    if (S == 2)
+        pair_part(planner, &part, map);
     const gint32 *from = map;
     for (guint rank = first_rank; rank < end_rank; rank++) {
         for (guint i = 0; i < S; i++) {
@@ -169,7 +184,8 @@ static void plan_anew(Planner *planner, gint32 *row)
         memcpy(row, planner->published + (gsize)planner->layer * p->n_replicas,
                p->n_replicas * sizeof *row);
         best = improve(planner, limit, row);
-        if (!planner->groups || best <= good_enough(planner))
+        const gboolean builds_better = planner->groups || slots_of_rank(p) == 2;
+        if (!builds_better || best <= good_enough(planner))
             return;
     }
     g_autofree gint32 *other = g_new(gint32, p->n_replicas);

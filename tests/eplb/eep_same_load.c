@@ -9,7 +9,7 @@
 
 #include "core/eplb/bound.h"
 #include "core/eplb/score.h"
-#include "eep_data.h"
+#include "tests/eplb/eep_data.h"
 
 #define WIDE_GAP 0.005
 #define N_DRAWN  3000

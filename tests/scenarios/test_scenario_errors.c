@@ -198,7 +198,7 @@ static const struct {
     {"enable_eplb: true",
      "enable_eplb: true\n"
      "  eplb_config: {policy: vlm}",
-     "kit.yaml:9:25: \"vlm\" is unknown: vllm, deepseek, naive; try vllm\n"
+     "kit.yaml:9:25: \"vlm\" is unknown: vllm, deepseek, naive, eep; try vllm\n"
      "    eplb_config: {policy: vlm}\n"
      "                          ^"},
     {"enable_eplb: true",

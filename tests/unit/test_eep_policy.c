@@ -408,8 +408,8 @@ START_TEST(a_map_that_breaks_groups_is_planned_anew)
 }
 END_TEST
 
-/* Four equal experts on two ranks fit any way; DeepSeek's order puts 0 and 2 together, which scatter
- * between windows. */
+/* Four equal experts on two ranks fit any way; DeepSeek's order puts 0 and 2 together, which
+ * scatter between windows. */
 START_TEST(experts_that_scatter_are_parted)
 {
     const double windows[] = {90, 50, 10, 50, 10, 50, 90, 50, 90, 50, 10, 50, 10, 50, 90, 50};

@@ -43,7 +43,8 @@ START_TEST(find_knows_names_and_the_alias)
     g_autoptr(GError) error = NULL;
     ck_assert_ptr_null(eep_eplb_policy_find("Naive", &error));
     ck_assert_str_eq(error->message,
-                     "no EPLB policy is called \"Naive\": known are vllm, deepseek, naive");
+                     "no EPLB policy is called \"Naive\": known are vllm, deepseek, naive, "
+                     "eep");
 }
 END_TEST
 
