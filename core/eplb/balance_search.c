@@ -225,6 +225,12 @@ double eep_balance_search_hottest_load(const EepBalanceSearch *s)
     return highest;
 }
 
+void eep_balance_search_loads(const EepBalanceSearch *s, double *ret_load)
+{
+    for (guint rank = 0; rank < s->n_ranks; rank++)
+        ret_load[rank] = s->load[rank].mean;
+}
+
 double eep_balance_search_mean_heat(const EepBalanceSearch *s)
 {
     double sum = 0.0;

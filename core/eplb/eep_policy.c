@@ -37,9 +37,10 @@
 /* The same with noise, whose least heat is not known. */
 #define NOISY_TOLERANCE 2e-3
 /* Candidates that a search from one map looks at; from a present map that is nearly good enough. */
-#define EFFORT      80000
-#define AUTO_EFFORT 20000
-#define PAIR_EFFORT 2000 /* changes of numbers of replicas, where ranks have two slots */
+#define EFFORT       80000
+#define AUTO_EFFORT  20000
+#define MAX_PACKINGS 6    /* of groups to nodes */
+#define PAIR_EFFORT  2000 /* changes of numbers of replicas, where ranks have two slots */
 /* Standard deviations of one window's load that count as heat. */
 #define NOISE_WEIGHT 1.0
 /* What moving every replica must gain, in shares of the layer's mean rank load, where the policy
@@ -173,26 +174,51 @@ static double published_load(const Planner *planner)
     return eep_balance_search_hottest_load(planner->search);
 }
 
-/* The best map of the layer that owes nothing to the present one. Where groups bind, their packing
- * has been chosen. */
+/* Packs the groups again, now that the loaded map shows what the last packing reaches; FALSE when
+ * no other can do better than best. */
+static gboolean repack(Planner *planner, double best)
+{
+    const EepEplbProblem *p = planner->p;
+    if (!planner->groups)
+        return FALSE;
+    g_autofree double *load = g_new(double, p->n_ranks);
+    g_autofree double *reached = g_new0(double, p->n_nodes);
+    eep_balance_search_loads(planner->search, load);
+    for (guint rank = 0; rank < p->n_ranks; rank++) {
+        double *node = &reached[rank / (p->n_ranks / p->n_nodes)];
+        *node = MAX(*node, load[rank]);
+    }
+    return eep_node_groups_repack(planner->groups, reached, planner->group_node) *
+               (1.0 + TOLERANCE) <
+           best;
+}
+
+/* The best map of the layer that owes nothing to the present one. Where groups bind, their first
+ * packing has been chosen. */
 static void plan_anew(Planner *planner, gint32 *row)
 {
     const EepEplbProblem *p = planner->p;
+    const gsize bytes = p->n_replicas * sizeof *row;
     const double limit = published_load(planner);
     double best = G_MAXDOUBLE;
     if (planner->published) {
-        memcpy(row, planner->published + (gsize)planner->layer * p->n_replicas,
-               p->n_replicas * sizeof *row);
-        best = improve(planner, limit, row);
         const gboolean builds_better = planner->groups || slots_of_rank(p) == 2;
+        memcpy(row, planner->published + (gsize)planner->layer * p->n_replicas, bytes);
+        best = improve(planner, limit, row);
         if (!builds_better || best <= good_enough(planner))
             return;
     }
     g_autofree gint32 *other = g_new(gint32, p->n_replicas);
-    build(planner, other);
-    if (improve(planner, limit, other) < best &&
-        eep_balance_search_hottest_load(planner->search) <= limit)
-        memcpy(row, other, p->n_replicas * sizeof *row);
+    for (guint i = 0; i < MAX_PACKINGS; i++) {
+        build(planner, other);
+        const double heat = improve(planner, limit, other);
+        if (heat < best && eep_balance_search_hottest_load(planner->search) <= limit) {
+            best = heat;
+            memcpy(row, other, bytes);
+        }
+        if (best <= good_enough(planner) || !repack(planner, best))
+            return;
+    }
 }
 
 /* A map of the layer among those that the budget chooses from, unless it is hotter than allowed. */
