@@ -5,8 +5,9 @@
 
 /* A step must cool the hottest rank by this share, so that rounding cannot make a circle. */
 #define LEAST_GAIN  1e-9
-#define N_KICKS     12 /* chains tried from one map */
-#define CHAIN_STEPS 6  /* steps that a chain may take to repair its beginning */
+#define N_KICKS     12   /* chains tried from one map */
+#define KICK_LIMIT  1.25 /* heat, in that of the hottest rank, that a chain may begin with */
+#define CHAIN_STEPS 6    /* steps that a chain may take to repair its beginning */
 
 /* Mean load and variance of one replica or rank. */
 typedef struct {
@@ -224,6 +225,12 @@ double eep_balance_search_hottest_load(const EepBalanceSearch *s)
     return highest;
 }
 
+void eep_balance_search_loads(const EepBalanceSearch *s, double *ret_load)
+{
+    for (guint rank = 0; rank < s->n_ranks; rank++)
+        ret_load[rank] = s->load[rank].mean;
+}
+
 double eep_balance_search_mean_heat(const EepBalanceSearch *s)
 {
     double sum = 0.0;
@@ -307,35 +314,49 @@ static inline void offer(EepBalanceSearch *s, Step *step, gint moves, double pri
         *best = *step;
 }
 
+/* Heat that a step must stay below to be of any use. */
+static inline double bar_of(const EepBalanceSearch *s, const Step *best)
+{
+    const double now = s->heat[s->hottest];
+    if (!s->keeps_kicks)
+        return fmin(now, best->score);
+    return s->n_kicks == N_KICKS ? s->kicks[N_KICKS - 1].value : KICK_LIMIT * now;
+}
+
+/* Exchanges of the replica in slot mine of the hottest rank with those of another rank. */
+static void judge_exchanges_with(EepBalanceSearch *s, guint mine, guint rank, double price,
+                                 guint max_moves, Step *best)
+{
+    const guint hot = s->hottest;
+    const gint32 *theirs = slot_of(s, rank), given = s->map[mine];
+    const Heat give = s->share[given];
+    const double now = s->heat[hot] * (1.0 - LEAST_GAIN);
+    const Heat without = {s->load[hot].mean - give.mean, s->load[hot].variance - give.variance};
+    const Heat with = {s->load[rank].mean + give.mean, s->load[rank].variance + give.variance};
+    double bar = bar_of(s, best);
+    for (guint j = 0; j < s->S; j++) {
+        const Heat get = s->share[theirs[j]];
+        if (with.mean - get.mean >= bar || without.mean + get.mean >= now)
+            continue;
+        const double me = heat_of((Heat){without.mean + get.mean, without.variance + get.variance});
+        const double them = heat_of((Heat){with.mean - get.mean, with.variance - get.variance});
+        if (me >= now || fmax(me, them) >= bar)
+            continue;
+        Step step = {(gint32)mine, (gint32)(rank * s->S + j), -1, fmax(me, them), 0.0};
+        offer(s, &step, moves_of(s, hot, theirs[j], given) + moves_of(s, rank, given, theirs[j]),
+              price, max_moves, best);
+        bar = bar_of(s, best);
+    }
+}
+
 static void judge_exchanges(EepBalanceSearch *s, double price, guint max_moves, Step *best)
 {
     const guint hot = s->hottest;
-    const gint32 *mine = slot_of(s, hot);
-    const double now = s->heat[hot], limit = s->keeps_kicks ? now * 1.25 : now;
     for (guint rank = 0; rank < s->n_ranks; rank++) {
         if (rank == hot || !s->active[rank] || s->node[rank] != s->node[hot])
             continue;
-        const gint32 *theirs = slot_of(s, rank);
-        for (guint i = 0; i < s->S; i++) {
-            const Heat give = s->share[mine[i]];
-            for (guint j = 0; j < s->S; j++) {
-                const Heat get = s->share[theirs[j]];
-                const Heat me = {s->load[hot].mean - give.mean + get.mean,
-                                 s->load[hot].variance - give.variance + get.variance};
-                const Heat them = {s->load[rank].mean + give.mean - get.mean,
-                                   s->load[rank].variance + give.variance - get.variance};
-                if (me.mean >= now || them.mean >= limit)
-                    continue;
-                const double my_heat = heat_of(me);
-                if (my_heat >= now * (1.0 - LEAST_GAIN))
-                    continue;
-                Step step = {(gint32)(hot * s->S + i), (gint32)(rank * s->S + j), -1,
-                             fmax(my_heat, heat_of(them)), 0.0};
-                offer(s, &step,
-                      moves_of(s, hot, theirs[j], mine[i]) + moves_of(s, rank, mine[i], theirs[j]),
-                      price, max_moves, best);
-            }
-        }
+        for (guint i = 0; i < s->S; i++)
+            judge_exchanges_with(s, hot * s->S + i, rank, price, max_moves, best);
         s->n_judged += (guint64)s->S * s->S;
     }
 }
@@ -361,7 +382,7 @@ static void judge_recount(EepBalanceSearch *s, guint slot, gint32 expert, double
     const Heat fewer = share_at(s, (guint)old, s->count[old] - 1);
     const double now = s->heat[hot];
     s->n_judged++;
-    if (s->load[rank].mean - s->share[old].mean + more.mean >= (s->keeps_kicks ? 1.25 : 1.0) * now)
+    if (s->load[rank].mean - s->share[old].mean + more.mean >= bar_of(s, best))
         return;
     s->n_touched = 0;
     s->judgement++;

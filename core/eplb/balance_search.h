@@ -34,6 +34,8 @@ const gint32 *eep_balance_search_map(const EepBalanceSearch *search);   /* [R] *
 double eep_balance_search_hottest(const EepBalanceSearch *search);      /* heat */
 double eep_balance_search_hottest_load(const EepBalanceSearch *search); /* highest mean load */
 double eep_balance_search_mean_heat(const EepBalanceSearch *search);    /* over active ranks */
+/* ret_load [D]: mean loads. */
+void eep_balance_search_loads(const EepBalanceSearch *search, double *ret_load);
 guint eep_balance_search_moves(const EepBalanceSearch *search);
 
 /* The best single step; FALSE when none cools the hottest rank. move_price: heat that a step must

@@ -1,7 +1,6 @@
 #include "core/eplb/bound.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "core/eplb/node_groups.h"
 #include "core/eplb/slot_bound.h"

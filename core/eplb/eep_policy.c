@@ -26,6 +26,7 @@
 #include "core/eplb/balance_search.h"
 #include "core/eplb/eep_budget.h"
 #include "core/eplb/node_groups.h"
+#include "core/eplb/pair_search.h"
 #include "core/eplb/policy.h"
 #include "core/eplb/present_map.h"
 #include "core/eplb/slot_bound.h"
@@ -36,13 +37,15 @@
 /* The same with noise, whose least heat is not known. */
 #define NOISY_TOLERANCE 2e-3
 /* Candidates that a search from one map looks at; from a present map that is nearly good enough. */
-#define EFFORT      80000
-#define AUTO_EFFORT 20000
+#define EFFORT       80000
+#define AUTO_EFFORT  20000
+#define MAX_PACKINGS 6    /* of groups to nodes */
+#define PAIR_EFFORT  2000 /* changes of numbers of replicas, where ranks have two slots */
 /* Standard deviations of one window's load that count as heat. */
 #define NOISE_WEIGHT 1.0
-/* What a moved replica must gain, in shares of the layer's mean rank load, where the policy itself
- * says how many moves are worth it. */
-#define AUTO_PRICE 0.005
+/* What moving every replica must gain, in shares of the layer's mean rank load, where the policy
+ * itself says how many moves are worth it; one move, a like part of that. */
+#define TURNOVER_PRICE 0.3
 /* Steps along a layer's curve. */
 #define MAX_STEPS 400
 
@@ -62,6 +65,7 @@ typedef struct {
     guint layer;
     const double *weight;
     const gint32 *old; /* nullable */
+    double price;      /* of a move, in mean rank loads */
     double mean;       /* load of an active rank */
     double bound;      /* simple, of the hottest rank */
 } Planner;
@@ -71,8 +75,19 @@ static guint slots_of_rank(const EepEplbProblem *p)
     return p->n_replicas / p->n_ranks;
 }
 
-/* DeepSeek's placement of some experts on some ranks, all that there are of both. ids [n]; fills
- * the ranks' slots of row. */
+/* For ranks of two slots: better numbers of replicas than those of map, and their pairs. */
+static void pair_part(const Planner *planner, const EepEplbProblem *part, gint32 *map)
+{
+    g_autofree guint *count = g_new0(guint, part->n_experts);
+    for (guint slot = 0; slot < part->n_replicas; slot++)
+        count[map[slot]]++;
+    eep_pair_search_run(part->weight, part->n_experts, part->n_ranks,
+                        planner->bound * (1.0 + TOLERANCE), PAIR_EFFORT, count);
+    eep_pair_search_place(part->weight, part->n_experts, part->n_ranks, count, map);
+}
+
+/* DeepSeek's placement of some experts on some ranks, all that there are of both, or a better one
+ * where ranks have two slots. ids [n]; fills the ranks' slots of row. */
 static void place_part(const Planner *planner, const guint *ids, guint n, guint first_rank,
                        guint end_rank, gint32 *row)
 {
@@ -94,6 +109,8 @@ static void place_part(const Planner *planner, const guint *ids, guint n, guint 
                                  .weight = weight};
     const gboolean placed = eep_eplb_policy_deepseek.place(&part, map, NULL);
     g_assert(placed);
+    if (S == 2)
+        pair_part(planner, &part, map);
     const gint32 *from = map;
     for (guint rank = first_rank; rank < end_rank; rank++) {
         for (guint i = 0; i < S; i++) {
@@ -157,25 +174,51 @@ static double published_load(const Planner *planner)
     return eep_balance_search_hottest_load(planner->search);
 }
 
-/* The best map of the layer that owes nothing to the present one. Where groups bind, their packing
- * has been chosen. */
+/* Packs the groups again, now that the loaded map shows what the last packing reaches; FALSE when
+ * no other can do better than best. */
+static gboolean repack(Planner *planner, double best)
+{
+    const EepEplbProblem *p = planner->p;
+    if (!planner->groups)
+        return FALSE;
+    g_autofree double *load = g_new(double, p->n_ranks);
+    g_autofree double *reached = g_new0(double, p->n_nodes);
+    eep_balance_search_loads(planner->search, load);
+    for (guint rank = 0; rank < p->n_ranks; rank++) {
+        double *node = &reached[rank / (p->n_ranks / p->n_nodes)];
+        *node = MAX(*node, load[rank]);
+    }
+    return eep_node_groups_repack(planner->groups, reached, planner->group_node) *
+               (1.0 + TOLERANCE) <
+           best;
+}
+
+/* The best map of the layer that owes nothing to the present one. Where groups bind, their first
+ * packing has been chosen. */
 static void plan_anew(Planner *planner, gint32 *row)
 {
     const EepEplbProblem *p = planner->p;
+    const gsize bytes = p->n_replicas * sizeof *row;
     const double limit = published_load(planner);
     double best = G_MAXDOUBLE;
     if (planner->published) {
-        memcpy(row, planner->published + (gsize)planner->layer * p->n_replicas,
-               p->n_replicas * sizeof *row);
+        const gboolean builds_better = planner->groups || slots_of_rank(p) == 2;
+        memcpy(row, planner->published + (gsize)planner->layer * p->n_replicas, bytes);
         best = improve(planner, limit, row);
-        if (!planner->groups || best <= good_enough(planner))
+        if (!builds_better || best <= good_enough(planner))
             return;
     }
     g_autofree gint32 *other = g_new(gint32, p->n_replicas);
-    build(planner, other);
-    if (improve(planner, limit, other) < best &&
-        eep_balance_search_hottest_load(planner->search) <= limit)
-        memcpy(row, other, p->n_replicas * sizeof *row);
+    for (guint i = 0; i < MAX_PACKINGS; i++) {
+        build(planner, other);
+        const double heat = improve(planner, limit, other);
+        if (heat < best && eep_balance_search_hottest_load(planner->search) <= limit) {
+            best = heat;
+            memcpy(row, other, bytes);
+        }
+        if (best <= good_enough(planner) || !repack(planner, best))
+            return;
+    }
 }
 
 /* A map of the layer among those that the budget chooses from, unless it is hotter than allowed. */
@@ -204,7 +247,7 @@ static void offer_present(Planner *planner, gboolean is_auto)
 {
     EepBalanceSearch *search = planner->search;
     double limit = eep_balance_search_hottest_load(search);
-    double coolest = eep_balance_search_hottest(search), price = AUTO_PRICE * planner->mean;
+    double coolest = eep_balance_search_hottest(search), price = planner->price * planner->mean;
     offer(planner, G_MAXDOUBLE);
     for (guint i = 0; i < MAX_STEPS; i++) {
         if (coolest <= good_enough(planner))
@@ -288,6 +331,7 @@ static void planner_init(Planner *planner, const EepEplbProblem *p)
                          .present_node = g_new0(guint, p->n_groups),
                          .variance = g_new(double, p->n_experts),
                          .row = g_new(gint32, p->n_replicas)};
+    planner->price = TURNOVER_PRICE / (eep_eplb_problem_n_active(p) * (double)slots_of_rank(p));
     if (!planner->groups)
         return;
     g_autofree guint *node = g_new(guint, p->n_ranks);
@@ -320,7 +364,7 @@ static gboolean eep_place(const EepEplbProblem *p, gint32 *ret_phy2log, GError *
         plan_layer(&planner);
     }
     if (p->max_moves < 0)
-        eep_eplb_budget_choose(planner.budget, p->old_phy2log ? AUTO_PRICE : 0.0);
+        eep_eplb_budget_choose(planner.budget, planner.price);
     else
         eep_eplb_budget_spend(planner.budget, (guint64)p->max_moves);
     for (guint layer = 0; layer < p->n_layers; layer++) {

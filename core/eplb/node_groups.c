@@ -332,21 +332,42 @@ static gboolean exchange_groups(EepNodeGroups *g, const double *weight, guint *a
     return FALSE;
 }
 
+/* The best packing by the shares' present bounds. */
+static double take_best(EepNodeGroups *g, guint *ret_node)
+{
+    const guint32 all = ((guint32)1 << g->n_groups) - 1;
+    const double value = solve(g);
+    guint node = 0;
+    for (guint32 packed = 0; packed != all; node++) {
+        const guint32 set = g->shares[g->pick[packed]].set;
+        for (guint group = 0; group < g->n_groups; group++)
+            if (set >> group & 1)
+                ret_node[group] = node;
+        packed |= set;
+    }
+    return value;
+}
+
+double eep_node_groups_repack(EepNodeGroups *g, const double *reached, guint *ret_node)
+{
+    const guint32 all = ((guint32)1 << g->n_groups) - 1;
+    guint node = 0;
+    if (!g->is_small)
+        return G_MAXDOUBLE;
+    for (guint32 packed = 0; packed != all; node++) {
+        Share *share = &g->shares[g->pick[packed]];
+        double *bound = &share->bound[g->kind[node]];
+        *bound = fmax(*bound, reached[node]);
+        packed |= share->set;
+    }
+    return take_best(g, ret_node);
+}
+
 double eep_node_groups_pack(EepNodeGroups *g, const double *weight, guint *ret_node)
 {
     if (g->is_small) {
-        const guint32 all = ((guint32)1 << g->n_groups) - 1;
         set_simple_bounds(g, weight);
-        const double value = solve(g);
-        guint node = 0;
-        for (guint32 packed = 0; packed != all; node++) {
-            const guint32 set = g->shares[g->pick[packed]].set;
-            for (guint group = 0; group < g->n_groups; group++)
-                if (set >> group & 1)
-                    ret_node[group] = node;
-            packed |= set;
-        }
-        return value;
+        return take_best(g, ret_node);
     }
     g_autofree double *bound = g_new(double, g->n_nodes);
     double highest = 0.0;

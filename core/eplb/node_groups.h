@@ -27,6 +27,12 @@ double eep_node_groups_bound(EepNodeGroups *groups, const double *weight);
  * bound. Same input, same packing. */
 double eep_node_groups_pack(EepNodeGroups *groups, const double *weight, guint *ret_node);
 
+/* After _pack() or _repack() of the same loads: what the hottest rank of each node reached with
+ * that packing, reached [N], counts from now on instead of the bound of that node's groups, and the
+ * best packing may be another: ret_node [G], its bound is returned. G_MAXDOUBLE, and nothing
+ * written, where packings are many. */
+double eep_node_groups_repack(EepNodeGroups *groups, const double *reached, guint *ret_node);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepNodeGroups, eep_node_groups_free)
 
 G_END_DECLS

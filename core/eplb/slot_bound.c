@@ -7,10 +7,11 @@
 /* What a computed bound is lowered by: sums of some hundred terms are off by less. */
 #define SLACK 1e-12
 /* A sum of prices must exceed the ranks by this share before it proves anything. */
-#define PROOF_MARGIN   1e-9
-#define N_HALVINGS     14
-#define MAX_CHOICES    24
-#define MAX_THRESHOLDS 4800
+#define PROOF_MARGIN    1e-9
+#define N_HALVINGS      14
+#define LEAST_THRESHOLD 1e-6 /* of the load */
+#define MAX_CHOICES     24
+#define MAX_THRESHOLDS  256
 /* Below this relative gain over the simple bound no search is begun. */
 #define LEAST_GAIN 2e-4
 
@@ -21,6 +22,7 @@ struct EepSlotBound {
     guint *least;   /* [n], replicas that keep each of a size of at most the trial */
     double *saved;  /* [max_saved], by slots beyond these */
     guint max_saved;
+    guint last; /* expert whose threshold proved last */
 };
 
 EepSlotBound *eep_slot_bound_new(guint max_experts)
@@ -56,6 +58,7 @@ void eep_slot_bound_set(EepSlotBound *bound, const double *weight, guint n_exper
     bound->n_ranks = n_ranks;
     bound->S = S;
     bound->sum = 0.0;
+    bound->last = 0;
     memcpy(bound->weight, weight, n_experts * sizeof(double));
     qsort(bound->weight, n_experts, sizeof(double), falling);
     for (guint i = 0; i < n_experts; i++)
@@ -173,6 +176,24 @@ static gboolean prices_prove(EepSlotBound *b, const Prices *p, guint spare)
     return sum - b->saved[spare] > ranks;
 }
 
+/* With the threshold that the i-th expert gives. */
+static gboolean threshold_proves(EepSlotBound *b, double load, guint i, guint spare)
+{
+    const double size = b->weight[i] / b->least[i];
+    const double threshold = 2.0 * size <= load ? size : (load - size) * (1.0 + PROOF_MARGIN);
+    if (threshold <= load * LEAST_THRESHOLD)
+        return FALSE;
+    const double steps = floor(load / threshold);
+    for (guint shape = LINEAR; shape < N_SHAPES; shape++) {
+        if (shape == PLACES && steps <= b->S) /* as STAIRS */
+            continue;
+        const Prices prices = {shape, load, threshold, shape == PLACES ? b->S : steps};
+        if (prices_prove(b, &prices, spare))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Whether no map can stay at the load. */
 static gboolean is_proven(EepSlotBound *b, double load)
 {
@@ -187,20 +208,16 @@ static gboolean is_proven(EepSlotBound *b, double load)
         b->max_saved = spare + 1;
         b->saved = g_renew(double, b->saved, b->max_saved);
     }
-    /* Thresholds where a price jumps: at sizes, and at what sizes leave. */
-    guint n_tried = 0, stride = b->n > MAX_THRESHOLDS ? b->n / MAX_THRESHOLDS : 1;
-    for (guint i = 0; i < b->n && n_tried < 2 * MAX_THRESHOLDS; i += stride, n_tried++) {
-        const double size = b->weight[i] / b->least[i];
-        const double threshold = 2.0 * size <= load ? size : (load - size) * (1.0 + 1e-9);
-        if (threshold <= load * 1e-6)
+    /* Thresholds where a price jumps: at sizes, and at what sizes leave. The one that proved last
+     * comes first. */
+    const guint stride = b->n / MAX_THRESHOLDS + 1;
+    if (threshold_proves(b, load, b->last, spare))
+        return TRUE;
+    for (guint i = 0; i < b->n; i += stride) {
+        if (!threshold_proves(b, load, i, spare))
             continue;
-        for (guint shape = LINEAR; shape < N_SHAPES; shape++) {
-            const double steps = floor(load / threshold);
-            const Prices prices = {shape, load, threshold,
-                                   shape == PLACES ? fmin(steps, b->S) : steps};
-            if ((shape != PLACES || steps > b->S) && prices_prove(b, &prices, spare))
-                return TRUE;
-        }
+        b->last = i;
+        return TRUE;
     }
     return FALSE;
 }
@@ -211,13 +228,17 @@ double eep_slot_bound_proven(EepSlotBound *b)
     if (b->S == 1 || simple <= 0.0 || simple == G_MAXDOUBLE ||
         !is_proven(b, simple * (1.0 + LEAST_GAIN)))
         return simple;
-    double low = simple * (1.0 + LEAST_GAIN), high = simple * 2.0;
+    double low = LEAST_GAIN, high = 2.0 * LEAST_GAIN; /* gains over simple; low is proven */
+    while (is_proven(b, simple * (1.0 + high))) {
+        low = high;
+        high *= 2.0;
+    }
     for (guint i = 0; i < N_HALVINGS; i++) {
         const double middle = low + (high - low) / 2.0;
-        if (is_proven(b, middle))
+        if (is_proven(b, simple * (1.0 + middle)))
             low = middle;
         else
             high = middle;
     }
-    return low * (1.0 - SLACK);
+    return simple * (1.0 + low) * (1.0 - SLACK);
 }

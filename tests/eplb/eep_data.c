@@ -1,4 +1,4 @@
-#include "eep_data.h"
+#include "tests/eplb/eep_data.h"
 
 #include <jansson.h>
 #include <math.h>

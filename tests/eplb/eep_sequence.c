@@ -1,12 +1,14 @@
 /* Policy "eep" against "deepseek" over a sequence of recorded windows: each plans anew after every
- * window, from the map that it has. Prints, per sequence and shape, the balancedness of the maps on
- * the window after the plan and on the window of the plan, and the moves. */
+ * window, from the map that it has, "eep" with as many moves as it likes. Prints a line a shape:
+ * the balancedness on the window after the plan and on what was planned for, and the moves. Exits 1
+ * when over all shapes of a sequence eep has less than 99 % of DeepSeek's balancedness on the next
+ * window or more than a quarter of its moves. "shift" is intent, then law. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/eplb/score.h"
-#include "eep_data.h"
+#include "tests/eplb/eep_data.h"
 
 static const guint shapes[][2] = {{64, 8},  {72, 8},  {80, 8},  {96, 8},  {80, 16},
                                   {96, 16}, {72, 24}, {96, 32}, {128, 32}}; /* slots, ranks */
@@ -17,7 +19,7 @@ typedef struct {
 } Tally;
 
 static void follow(const EepEplbPolicy *policy, const EepEplbPolicy *start, const DataWindows *w,
-                   guint past, const guint shape[2], gboolean pieces, Tally *tally)
+                   guint past, const guint shape[2], Tally *tally)
 {
     EepEplbProblem p = {.n_layers = w->n_layers,
                         .n_experts = w->n_experts,
@@ -25,7 +27,7 @@ static void follow(const EepEplbPolicy *policy, const EepEplbPolicy *start, cons
                         .n_groups = 1,
                         .n_nodes = 1,
                         .n_ranks = shape[1],
-                        .n_windows = pieces ? past : 0,
+                        .n_windows = past,
                         .max_moves = EEP_EPLB_MOVES_AUTO};
     const gsize n = (gsize)p.n_layers * p.n_replicas;
     g_autofree gint32 *old = g_new(gint32, n), *map = g_new(gint32, n);
@@ -53,51 +55,63 @@ static void follow(const EepEplbPolicy *policy, const EepEplbPolicy *start, cons
     }
 }
 
+/* FALSE when a target is missed. */
+static gboolean compare(const char *name, const EepEplbPolicy *start, const DataWindows *w,
+                        guint tokens, guint past)
+{
+    const guint n = w->n_windows - past;
+    Tally all_a = {0}, all_b = {0};
+    double next = 9.0, same = 9.0, moves = 0.0;
+    for (guint k = 0; k < G_N_ELEMENTS(shapes); k++) {
+        Tally a, b;
+        follow(&eep_eplb_policy_deepseek, start, w, past, shapes[k], &a);
+        follow(&eep_eplb_policy_eep, start, w, past, shapes[k], &b);
+        printf("%-7s %6u %4u %-8s %5u %5u | %8.4f %7.4f %7.4f | %8.4f %7.4f %7.4f | %8.0f %7.0f "
+               "%6.3f\n",
+               name, tokens, past, start->name, shapes[k][0], shapes[k][1], a.next / n, b.next / n,
+               b.next / a.next, a.same / n, b.same / n, b.same / a.same, a.moves, b.moves,
+               b.moves / a.moves);
+        next = fmin(next, b.next / a.next);
+        same = fmin(same, b.same / a.same);
+        moves = fmax(moves, b.moves / a.moves);
+        all_a = (Tally){all_a.next + a.next, all_a.same + a.same, all_a.moves + a.moves};
+        all_b = (Tally){all_b.next + b.next, all_b.same + b.same, all_b.moves + b.moves};
+    }
+    printf("%-7s %6u %4u %-8s  all shapes | lowest %.4f mean %.4f | lowest %.4f mean %.4f | "
+           "highest %.3f all %.3f\n",
+           name, tokens, past, start->name, next, all_b.next / all_a.next, same,
+           all_b.same / all_a.same, moves, all_b.moves / all_a.moves);
+    return all_b.next >= 0.99 * all_a.next && all_b.moves <= 0.25 * all_a.moves;
+}
+
 int main(void)
 {
     static const struct {
-        const char *name;
         guint tokens, past;
-        gboolean pieces;
-    } cases[] = {{"intent", 512, 1, FALSE}, {"law", 512, 1, FALSE},   {"shift", 512, 1, FALSE},
-                 {"intent", 512, 4, FALSE}, {"shift", 512, 4, FALSE}, {"shift", 512, 4, TRUE},
-                 {"law", 128, 8, TRUE},     {"shift", 128, 8, TRUE}};
+    } lengths[] = {{512, 1}, {512, 4}, {256, 4}};
     static const EepEplbPolicy *const starts[] = {&eep_eplb_policy_deepseek,
                                                   &eep_eplb_policy_naive};
-    printf("sequence tokens past   start    | next: deepseek eep ratio | same: deepseek eep ratio "
-           "| moves: deepseek eep ratio\n");
-    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        DataWindows a, b, w;
-        if (!data_windows("intent", cases[i].tokens, &a) ||
-            !data_windows("law", cases[i].tokens, &b)) {
+    gboolean reached = TRUE;
+    printf("%-42s |        next window         |        planned load        | moves\n", "");
+    printf("task    tokens past start    slots ranks | deepseek     eep   ratio | deepseek     "
+           "eep   ratio | deepseek     eep  ratio\n");
+    for (guint i = 0; i < G_N_ELEMENTS(lengths); i++) {
+        DataWindows intent, law;
+        if (!data_windows("intent", lengths[i].tokens, &intent) ||
+            !data_windows("law", lengths[i].tokens, &law)) {
             printf("skipped: no recorded routes\n");
             return DATA_SKIP;
         }
-        w = g_str_equal(cases[i].name, "shift") ? data_join(&a, &b)
-            : g_str_equal(cases[i].name, "law") ? b
-                                                : a;
-        for (guint s = 0; s < 2; s++) {
-            double worst_next = 9, worst_same = 9, worst_moves = 0;
-            for (guint k = 0; k < G_N_ELEMENTS(shapes); k++) {
-                Tally x, y;
-                const guint n = w.n_windows - cases[i].past;
-                follow(&eep_eplb_policy_deepseek, starts[s], &w, cases[i].past, shapes[k],
-                       cases[i].pieces, &x);
-                follow(&eep_eplb_policy_eep, starts[s], &w, cases[i].past, shapes[k],
-                       cases[i].pieces, &y);
-                printf("%-7s %4u %2u %d %-8s %4u %3u | %.4f %.4f %.4f | %.4f %.4f %.4f | %7.0f "
-                       "%7.0f %.3f\n",
-                       cases[i].name, cases[i].tokens, cases[i].past, cases[i].pieces,
-                       starts[s]->name, shapes[k][0], shapes[k][1], x.next / n, y.next / n,
-                       y.next / x.next, x.same / n, y.same / n, y.same / x.same, x.moves, y.moves,
-                       y.moves / x.moves);
-                worst_next = fmin(worst_next, y.next / x.next);
-                worst_same = fmin(worst_same, y.same / x.same);
-                worst_moves = fmax(worst_moves, y.moves / x.moves);
-            }
-            printf("   worst: next %.4f same %.4f moves %.3f\n", worst_next, worst_same,
-                   worst_moves);
+        DataWindows shift = data_join(&intent, &law);
+        for (guint s = 0; s < G_N_ELEMENTS(starts); s++) {
+            const guint tokens = lengths[i].tokens, past = lengths[i].past;
+            reached = compare("intent", starts[s], &intent, tokens, past) && reached;
+            reached = compare("law", starts[s], &law, tokens, past) && reached;
+            reached = compare("shift", starts[s], &shift, tokens, past) && reached;
         }
+        g_free(intent.tokens);
+        g_free(law.tokens);
+        g_free(shift.tokens);
     }
-    return 0;
+    return reached ? 0 : 1;
 }
