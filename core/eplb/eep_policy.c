@@ -46,8 +46,9 @@
 /* What moving every replica must gain, in shares of the layer's mean rank load, where the policy
  * itself says how many moves are worth it; one move, a like part of that. */
 #define TURNOVER_PRICE 0.3
-/* Steps along a layer's curve. */
-#define MAX_STEPS 400
+/* Steps along a layer's curve, and candidates that they look at. */
+#define MAX_STEPS    400
+#define STEPS_EFFORT 1000000
 
 typedef struct {
     const EepEplbProblem *p;
@@ -64,10 +65,11 @@ typedef struct {
     /* One layer. */
     guint layer;
     const double *weight;
-    const gint32 *old; /* nullable */
-    double price;      /* of a move, in mean rank loads */
-    double mean;       /* load of an active rank */
-    double bound;      /* simple, of the hottest rank */
+    const gint32 *old;     /* nullable */
+    double price;          /* of a move, in mean rank loads */
+    double mean;           /* load of an active rank */
+    double bound;          /* simple, of the hottest rank */
+    double published_load; /* of DeepSeek's hottest rank */
 } Planner;
 
 static guint slots_of_rank(const EepEplbProblem *p)
@@ -199,7 +201,7 @@ static void plan_anew(Planner *planner, gint32 *row)
 {
     const EepEplbProblem *p = planner->p;
     const gsize bytes = p->n_replicas * sizeof *row;
-    const double limit = published_load(planner);
+    const double limit = planner->published_load;
     double best = G_MAXDOUBLE;
     if (planner->published) {
         const gboolean builds_better = planner->groups || slots_of_rank(p) == 2;
@@ -249,8 +251,8 @@ static void offer_present(Planner *planner, gboolean is_auto)
     double limit = eep_balance_search_hottest_load(search);
     double coolest = eep_balance_search_hottest(search), price = planner->price * planner->mean;
     offer(planner, G_MAXDOUBLE);
-    for (guint i = 0; i < MAX_STEPS; i++) {
-        if (coolest <= good_enough(planner))
+    for (guint i = 0; i < MAX_STEPS && eep_balance_search_judged(search) < STEPS_EFFORT; i++) {
+        if (coolest <= good_enough(planner) && (is_auto || coolest <= planner->published_load))
             return;
         if (!eep_balance_search_step(search, price, G_MAXINT)) {
             if (is_auto || price == 0.0)
@@ -298,6 +300,7 @@ static void plan_layer(Planner *planner)
         planner->variance[e] *= NOISE_WEIGHT * NOISE_WEIGHT;
     eep_balance_search_begin(planner->search, planner->weight,
                              planner->is_noisy ? planner->variance : NULL, planner->old);
+    planner->published_load = published_load(planner);
     if (!is_kept) {
         offer_anew(planner, G_MAXDOUBLE);
         return;
