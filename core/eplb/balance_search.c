@@ -116,6 +116,7 @@ void eep_balance_search_set_nodes(EepBalanceSearch *s, const guint *node)
 void eep_balance_search_begin(EepBalanceSearch *s, const double *mean, const double *variance,
                               const gint32 *held)
 {
+    s->n_judged = 0;
     s->mean = mean;
     s->variance = variance;
     s->counts_moves = held != NULL;
@@ -223,6 +224,11 @@ double eep_balance_search_hottest_load(const EepBalanceSearch *s)
     for (guint rank = 0; rank < s->n_ranks; rank++)
         highest = fmax(highest, s->load[rank].mean);
     return highest;
+}
+
+guint64 eep_balance_search_judged(const EepBalanceSearch *s)
+{
+    return s->n_judged;
 }
 
 void eep_balance_search_loads(const EepBalanceSearch *s, double *ret_load)
@@ -381,7 +387,7 @@ static void judge_recount(EepBalanceSearch *s, guint slot, gint32 expert, double
     const Heat more = share_at(s, (guint)expert, s->count[expert] + 1);
     const Heat fewer = share_at(s, (guint)old, s->count[old] - 1);
     const double now = s->heat[hot];
-    s->n_judged++;
+    s->n_judged += 1 + (s->count[expert] + s->count[old]) / 16;
     if (s->load[rank].mean - s->share[old].mean + more.mean >= bar_of(s, best))
         return;
     s->n_touched = 0;

@@ -36,6 +36,9 @@ double eep_balance_search_hottest_load(const EepBalanceSearch *search); /* highe
 double eep_balance_search_mean_heat(const EepBalanceSearch *search);    /* over active ranks */
 /* ret_load [D]: mean loads. */
 void eep_balance_search_loads(const EepBalanceSearch *search, double *ret_load);
+/* Candidates that steps have looked at since _begin() or _run(), long lists of replicas for more.
+ */
+guint64 eep_balance_search_judged(const EepBalanceSearch *search);
 guint eep_balance_search_moves(const EepBalanceSearch *search);
 
 /* The best single step; FALSE when none cools the hottest rank. move_price: heat that a step must

@@ -25,6 +25,7 @@
 
 #include "core/eplb/balance_search.h"
 #include "core/eplb/eep_budget.h"
+#include "core/eplb/group_exchange.h"
 #include "core/eplb/node_groups.h"
 #include "core/eplb/pair_search.h"
 #include "core/eplb/policy.h"
@@ -46,8 +47,9 @@
 /* What moving every replica must gain, in shares of the layer's mean rank load, where the policy
  * itself says how many moves are worth it; one move, a like part of that. */
 #define TURNOVER_PRICE 0.3
-/* Steps along a layer's curve. */
-#define MAX_STEPS 400
+/* Steps along a layer's curve, and candidates that they look at. */
+#define MAX_STEPS    400
+#define STEPS_EFFORT 1000000
 
 typedef struct {
     const EepEplbProblem *p;
@@ -64,10 +66,11 @@ typedef struct {
     /* One layer. */
     guint layer;
     const double *weight;
-    const gint32 *old; /* nullable */
-    double price;      /* of a move, in mean rank loads */
-    double mean;       /* load of an active rank */
-    double bound;      /* simple, of the hottest rank */
+    const gint32 *old;     /* nullable */
+    double price;          /* of a move, in mean rank loads */
+    double mean;           /* load of an active rank */
+    double bound;          /* simple, of the hottest rank */
+    double published_load; /* of DeepSeek's hottest rank */
 } Planner;
 
 static guint slots_of_rank(const EepEplbProblem *p)
@@ -199,7 +202,7 @@ static void plan_anew(Planner *planner, gint32 *row)
 {
     const EepEplbProblem *p = planner->p;
     const gsize bytes = p->n_replicas * sizeof *row;
-    const double limit = published_load(planner);
+    const double limit = planner->published_load;
     double best = G_MAXDOUBLE;
     if (planner->published) {
         const gboolean builds_better = planner->groups || slots_of_rank(p) == 2;
@@ -242,15 +245,15 @@ static void offer_anew(Planner *planner, double limit)
     offer(planner, limit);
 }
 
-/* The present map, completed, and what steps make of it, each time that its hottest rank cools. */
-static void offer_present(Planner *planner, gboolean is_auto)
+/* The loaded map, and what steps make of it, each time that its hottest rank cools. */
+static void offer_steps(Planner *planner, double limit, gboolean is_auto)
 {
     EepBalanceSearch *search = planner->search;
-    double limit = eep_balance_search_hottest_load(search);
     double coolest = eep_balance_search_hottest(search), price = planner->price * planner->mean;
-    offer(planner, G_MAXDOUBLE);
-    for (guint i = 0; i < MAX_STEPS; i++) {
-        if (coolest <= good_enough(planner))
+    const guint64 begun = eep_balance_search_judged(search);
+    for (guint i = 0; i < MAX_STEPS && eep_balance_search_judged(search) - begun < STEPS_EFFORT;
+         i++) {
+        if (coolest <= good_enough(planner) && (is_auto || coolest <= planner->published_load))
             return;
         if (!eep_balance_search_step(search, price, G_MAXINT)) {
             if (is_auto || price == 0.0)
@@ -264,6 +267,39 @@ static void offer_present(Planner *planner, gboolean is_auto)
     }
     eep_balance_search_run(search, good_enough(planner), is_auto ? AUTO_EFFORT : EFFORT);
     offer(planner, limit);
+}
+
+/* The present map without what the groups' nodes do not allow, completed. */
+static void load_present(Planner *planner, const guint *group_node)
+{
+    const EepEplbProblem *p = planner->p;
+    const guint size = p->n_experts / p->n_groups, slots = p->n_replicas / p->n_nodes;
+    g_autofree gint32 *left = g_new(gint32, p->n_replicas);
+    for (guint slot = 0; slot < p->n_replicas; slot++) {
+        const gint32 e = planner->old[slot];
+        left[slot] = group_node && e >= 0 && group_node[(guint)e / size] != slot / slots ? -1 : e;
+    }
+    eep_present_map_complete(p, planner->weight, group_node, left, planner->row);
+    eep_balance_search_load(planner->search, planner->row);
+}
+
+/* The present map, completed, and what becomes of it. Where groups bind, a packing that the loads
+ * have left behind limits what steps can do, while planning anew moves nearly everything; in
+ * between lie packings that differ in few groups. */
+static void offer_present(Planner *planner, gboolean is_auto)
+{
+    load_present(planner, planner->groups ? planner->present_node : NULL);
+    const double limit = eep_balance_search_hottest_load(planner->search);
+    offer(planner, G_MAXDOUBLE);
+    offer_steps(planner, limit, is_auto);
+    for (guint i = 0; planner->groups && i < planner->p->n_groups; i++) {
+        if (eep_balance_search_hottest(planner->search) <= good_enough(planner) ||
+            !eep_group_exchange(planner->p, planner->weight, planner->present_node))
+            break;
+        load_present(planner, planner->present_node);
+        offer(planner, limit);
+        offer_steps(planner, limit, is_auto);
+    }
     if (!is_auto)
         offer_anew(planner, limit);
 }
@@ -298,13 +334,11 @@ static void plan_layer(Planner *planner)
         planner->variance[e] *= NOISE_WEIGHT * NOISE_WEIGHT;
     eep_balance_search_begin(planner->search, planner->weight,
                              planner->is_noisy ? planner->variance : NULL, planner->old);
+    planner->published_load = published_load(planner);
     if (!is_kept) {
         offer_anew(planner, G_MAXDOUBLE);
         return;
     }
-    eep_present_map_complete(p, planner->weight, planner->groups ? planner->present_node : NULL,
-                             planner->old, planner->row);
-    eep_balance_search_load(planner->search, planner->row);
     offer_present(planner, p->max_moves < 0);
 }
 

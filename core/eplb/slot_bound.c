@@ -10,8 +10,10 @@
 #define PROOF_MARGIN    1e-9
 #define N_HALVINGS      14
 #define LEAST_THRESHOLD 1e-6 /* of the load */
-#define MAX_CHOICES     24
-#define MAX_THRESHOLDS  256
+/* Work on one bound, some 100 ms; what is not proven by then stays unproven. */
+#define MAX_WORK       50000000
+#define MAX_CHOICES    24
+#define MAX_THRESHOLDS 256
 /* Below this relative gain over the simple bound no search is begun. */
 #define LEAST_GAIN 2e-4
 
@@ -22,7 +24,8 @@ struct EepSlotBound {
     guint *least;   /* [n], replicas that keep each of a size of at most the trial */
     double *saved;  /* [max_saved], by slots beyond these */
     guint max_saved;
-    guint last; /* expert whose threshold proved last */
+    guint64 work; /* prices and sums of one bound */
+    guint last;   /* expert whose threshold proved last */
 };
 
 EepSlotBound *eep_slot_bound_new(guint max_experts)
@@ -136,13 +139,15 @@ static inline double price_of(const Prices *p, double size)
 
 /* Adds to saved[j], the most that j further slots save, what further replicas of one expert save:
  * each number of them is a choice, and at most one is taken. */
-static void add_choices(const Prices *p, double weight, guint least, guint spare, double *saved)
+static void add_choices(EepSlotBound *b, const Prices *p, double weight, guint least, guint spare)
 {
+    double *saved = b->saved;
     const double base = least * price_of(p, weight / least);
     double best = 0.0, choice[MAX_CHOICES];
     guint more[MAX_CHOICES], n = 0;
     for (guint extra = 1; extra <= spare && best < base; extra++) {
         const double count = least + extra;
+        b->work++;
         const double saving = base - count * price_of(p, weight / count);
         if (saving <= best + 1e-12)
             continue;
@@ -154,6 +159,7 @@ static void add_choices(const Prices *p, double weight, guint least, guint spare
         more[n] = extra;
         choice[n++] = saving;
     }
+    b->work += (guint64)n * spare;
     for (guint j = spare; n > 0 && j >= more[0]; j--)
         for (guint i = 0; i < n && more[i] <= j; i++)
             saved[j] = fmax(saved[j], saved[j - more[i]] + choice[i]);
@@ -168,11 +174,12 @@ static gboolean prices_prove(EepSlotBound *b, const Prices *p, guint spare)
     guint n = 0; /* experts that cost anything */
     for (; n < b->n && b->weight[n] >= p->threshold; n++)
         sum += b->least[n] * price_of(p, b->weight[n] / b->least[n]);
+    b->work += n;
     if (sum <= ranks) /* these counts are within the slots and cost too little */
         return FALSE;
     memset(b->saved, 0, (spare + 1) * sizeof *b->saved);
     for (guint i = 0; i < n && sum - b->saved[spare] > ranks; i++)
-        add_choices(p, b->weight[i], b->least[i], spare, b->saved);
+        add_choices(b, p, b->weight[i], b->least[i], spare);
     return sum - b->saved[spare] > ranks;
 }
 
@@ -181,7 +188,7 @@ static gboolean threshold_proves(EepSlotBound *b, double load, guint i, guint sp
 {
     const double size = b->weight[i] / b->least[i];
     const double threshold = 2.0 * size <= load ? size : (load - size) * (1.0 + PROOF_MARGIN);
-    if (threshold <= load * LEAST_THRESHOLD)
+    if (threshold <= load * LEAST_THRESHOLD || b->work > MAX_WORK)
         return FALSE;
     const double steps = floor(load / threshold);
     for (guint shape = LINEAR; shape < N_SHAPES; shape++) {
@@ -225,6 +232,7 @@ static gboolean is_proven(EepSlotBound *b, double load)
 double eep_slot_bound_proven(EepSlotBound *b)
 {
     const double simple = eep_slot_bound_simple(b);
+    b->work = 0;
     if (b->S == 1 || simple <= 0.0 || simple == G_MAXDOUBLE ||
         !is_proven(b, simple * (1.0 + LEAST_GAIN)))
         return simple;

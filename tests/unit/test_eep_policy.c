@@ -252,7 +252,8 @@ START_TEST(never_hotter_than_deepseek_with_free_moves)
         if (eep_eplb_policy_deepseek.place(&c.p, c.map, NULL)) {
             eep_eplb_score(&c.p, c.p.weight, c.map, theirs, &score);
             c.p.max_moves = G_MAXINT64;
-            c.p.old_phy2log = NULL;
+            if (seed % 2)
+                c.p.old_phy2log = NULL;
             place(&c.p, c.map);
             eep_eplb_score(&c.p, c.p.weight, c.map, ours, &score);
             for (guint layer = 0; layer < c.p.n_layers; layer++)
