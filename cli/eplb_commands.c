@@ -3,6 +3,9 @@
 
 #include "core/suggest.h"
 
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SIZES  "[--replicas R] [--gpus D] [--groups G] [--nodes N]"
@@ -76,11 +79,32 @@ int eep_command_eplb(int argc, char **argv)
         known, nearest != NULL ? "; did you mean eep eplb " : "", nearest != NULL ? nearest : ""));
 }
 
+/* For devices, pipes and links such as /dev/stdout: a new file in their place would end them. */
+static gboolean write_through(const char *path, const char *data, gsize length, GError **error)
+{
+    FILE *file = fopen(path, "we");
+    gboolean good = file != NULL && fwrite(data, 1, length, file) == length;
+    int saved = errno;
+
+    if (file != NULL && fclose(file) != 0 && good) {
+        saved = errno;
+        good = FALSE;
+    }
+    if (!good)
+        g_set_error_literal(error, G_FILE_ERROR, (gint)g_file_error_from_errno(saved),
+                            g_strerror(saved));
+    return good;
+}
+
 gboolean eep_eplb_write_file(const char *path, const EepText *text, GError **error)
 {
+    const char *data = text->data != NULL ? text->data : "";
     GError *local = NULL;
-    if (g_file_set_contents(path, text->data != NULL ? text->data : "", (gssize)text->length,
-                            &local))
+    GStatBuf found;
+
+    if (g_lstat(path, &found) == 0 && !S_ISREG(found.st_mode)
+            ? write_through(path, data, text->length, &local)
+            : g_file_set_contents(path, data, (gssize)text->length, &local))
         return TRUE;
     g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_FAILED, "%s: cannot be written: %s",
                 path, local->message);

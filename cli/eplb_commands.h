@@ -12,7 +12,8 @@ int eep_command_eplb_compare(int argc, char **argv);
 int eep_command_eplb_replay(int argc, char **argv);
 int eep_command_eplb_fit(int argc, char **argv);
 
-/* The text into the file, in place of an older one. FALSE with an error of exit status 1. */
+/* The text into the file, in place of an older one; what is no file (a device, a pipe, a link) is
+ * written through. FALSE with an error of exit status 1. */
 gboolean eep_eplb_write_file(const char *path, const EepText *text, GError **error);
 
 G_END_DECLS

@@ -71,11 +71,13 @@ void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolea
     EepPoolServices *services = pool->services;
     EepReshuffle *reshuffle = &pool->reshuffle;
     gboolean reads_windows = eep_eplb_policy(pool->eplb)->reads_windows;
-    guint64 from, to;
+    guint64 from, to, n_parts = 1;
     EepOp op;
 
     eep_pool_eplb_drain(pool);
     eep_eplb_window(pool->eplb, &from, &to);
+    if (reads_windows && to > from)
+        n_parts = MIN(to - from, (guint64)pool->options.eplb_config.window_parts);
     op = eep_operations_begin(services->operations, EEP_OP_READ_LOAD, pool->id, pool->epoch, 0,
                               EEP_TIME_NEVER);
     *reshuffle = (EepReshuffle){
@@ -84,8 +86,7 @@ void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolea
         .is_sync = is_sync,
         .for_resize = for_resize,
         .n_ranks = n_ranks,
-        .n_windows =
-            reads_windows ? (guint)CLAMP(to - from, 1, pool->options.eplb_config.window_parts) : 1,
+        .n_windows = (guint)n_parts,
         .n_steps = to - from,
         .load = reshuffle->load,
         .windows = reshuffle->windows,

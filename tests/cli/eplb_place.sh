@@ -82,6 +82,18 @@ grep -qx '1,15,7,1' map.csv || fail "map.csv lacks its last slot"
 eep eplb place --load readme.json --out /nowhere/map.json
 exits 1
 err_has '/nowhere/map.json: cannot be written'
+# Links stay links, so that a device behind one is written to and not replaced.
+ln -s behind.csv link.csv
+eep eplb place --load readme.json --csv link.csv
+exits 0
+[ -L link.csv ] || fail "the link was replaced"
+diff -q map.csv behind.csv >/dev/null || fail "what the link leads to differs"
+if [ -c /dev/full ]; then
+    ln -s /dev/full full.json
+    eep eplb place --load readme.json --out full.json
+    exits 1
+    err_has 'full.json: cannot be written: No space left on device'
+fi
 
 # Pictures of maps before and after.
 if command -v gnuplot >/dev/null; then
