@@ -89,6 +89,10 @@ static gboolean wants_plan(State *state, guint window)
         return FALSE;
     eep_eplb_score(&state->problem, record->tokens + (window - 1) * cells, state->map, NULL,
                    &score);
+    /* A window without a token says nothing of balance: the count of low looks stays, as in a run.
+     */
+    if (state->trigger.kind == EEP_EPLB_TRIGGER_IMBALANCE && score.balancedness_vllm == 0.0)
+        return FALSE;
     if (!eep_eplb_trigger_wants_plan(&state->trigger, score.balancedness_vllm))
         return FALSE;
     eep_load_record_sum(record, from, window, state->past);

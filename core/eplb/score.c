@@ -58,7 +58,7 @@ void eep_eplb_score(const EepEplbProblem *problem, const double *weight, const g
     }
     ret_score->balancedness = sum / problem->n_layers;
     ret_score->worst = worst;
-    ret_score->balancedness_vllm = sum_highest > 0.0 ? sum_mean / sum_highest : 1.0;
+    ret_score->balancedness_vllm = sum_highest > 0.0 ? sum_mean / sum_highest : 0.0;
 }
 
 guint64 eep_eplb_count_moves(const EepEplbProblem *problem, const gint32 *old,

@@ -13,7 +13,7 @@ G_BEGIN_DECLS
 typedef struct {
     double balancedness;      /* mean over layers of mean / max rank load; a layer of zeros is 1 */
     double worst;             /* the lowest layer's */
-    double balancedness_vllm; /* sum over layers of mean / sum of max; 1 without any load */
+    double balancedness_vllm; /* sum over layers of mean / sum of max; 0 without any load */
 } EepEplbScore;
 
 /* Rank loads of one layer: weight [E], phy2log [R], -1 = empty; ret_load [D]. */

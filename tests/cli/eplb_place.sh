@@ -48,7 +48,7 @@ done
 echo '{"weight": [[0, 0], [0, 0]], "num_replicas": 4, "num_gpus": 2}' >zero.json
 eep eplb place --load zero.json
 holds zero.json
-out_has '"balancedness":1,"balancedness_vllm":1,"lower_bound":[0,0],"hottest":[0,0]'
+out_has '"balancedness":1,"balancedness_vllm":0,"lower_bound":[0,0],"hottest":[0,0]'
 
 # The published example, from a file, packed, from standard input, with flags for fields.
 echo '{"weight": [[90,132,40,61,104,165,39,4,73,56,183,86], [20,107,104,64,19,197,187,157,172,86,16,27]],

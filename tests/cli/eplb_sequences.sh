@@ -97,6 +97,13 @@ is plans 0
 replay --policy deepseek --trigger imbalance --low-windows 2
 [ "$(grep -n '"experts_moved": [1-9]' "$scratch/out" | wc -l)" -eq 2 ] || fail "not one rearrangement"
 grep -A 3 '"window": 2,' "$scratch/out" | grep -q '"experts_moved": [1-9]' || fail "not before window 2"
+# A window without a token neither counts as low nor breaks the row.
+awk -F, -v OFS=, '$1 == 1 { for (i = 3; i <= NF; i++) $i = 0 } 1' hot.csv >gap.csv
+eep eplb replay --load gap.csv --model deepseek-v2-lite --replicas 64 --gpus 8 --json --policy deepseek \
+    --trigger imbalance --low-windows 2
+exits 0
+grep -A 3 '"window": 3,' "$scratch/out" | grep -q '"experts_moved": [1-9]' || fail "not before window 3"
+grep -A 3 '"window": 2,' "$scratch/out" | grep -q '"experts_moved": 0' || fail "before window 2"
 eep eplb replay --load hot.csv --model deepseek-v2-lite --replicas 64 --gpus 8
 exits 0
 out_has 'hot.csv: 6 windows, each 1000 steps of 512 tokens; deepseek-v2-lite on h200-sxm, 8 ranks'
