@@ -46,6 +46,8 @@ static const Figure figures[] = {
     {"gpu_hours_per_1000_good", "  per 1,000 good", "", 1.0},
     {"balancedness", "balancedness", "", 1.0},
     {"bytes_moved", "moved", "GB", 1e-9},
+    {"reshuffles", "reshuffles", "", 1.0},
+    {"eplb.stalled_s", "  stalled", "s", 1.0},
     {"preempted", "preempted", "", 1.0},
 };
 
@@ -260,10 +262,10 @@ static void add_resizes(const EepCompareRuns *compare, EepText *text)
 
 void eep_compare_runs_add_table(const EepCompareRuns *compare, EepText *text)
 {
-    pad(text, "", -NAME_COLUMNS);
-    for (guint i = 0; i < compare->n_runs; i++) {
-        pad(text, compare->runs[i].label, i == 0 ? VALUE_COLUMNS : VALUE_COLUMNS + DELTA_COLUMNS);
-    }
+    /* The first label may begin above the names. */
+    for (guint i = 0; i < compare->n_runs; i++)
+        pad(text, compare->runs[i].label,
+            i == 0 ? NAME_COLUMNS + VALUE_COLUMNS : VALUE_COLUMNS + DELTA_COLUMNS);
     end_line(text);
     if (!compare->is_comparable)
         eep_text_add_string(text, "NOT THE SAME TRAFFIC OR SEED\n");

@@ -5,6 +5,7 @@
 #include "cli/eplb_map.h"
 #include "cli/eplb_picture.h"
 #include "cli/human.h"
+#include "cli/screen_text.h"
 #include "core/eplb/score.h"
 #include "core/json.h"
 
@@ -142,7 +143,7 @@ static void add_table(EepText *text, const EepEplbInput *input, const GPtrArray 
         }
         g_autofree char *bytes =
             input->expert_bytes > 0
-                ? eep_human_bytes((double)course->experts_moved * (double)input->expert_bytes)
+                ? eep_screen_bytes((double)course->experts_moved * (double)input->expert_bytes)
                 : g_strdup("-");
         g_autofree char *moved = eep_human_integer((gint64)course->experts_moved);
         eep_command_add_line(text, "%-18s %8.4f %8.4f %8.2f%% %10s %10s %9.3f %9.3f",

@@ -129,7 +129,7 @@ static void add_text(EepText *text, const Fitted *fitted)
         eep_command_add_line(text, "%-42s %6.3f", "cosine of counts", fitted->likeness.cosine);
         eep_command_add_line(text, "%-42s %6.3f", "correlation of scores",
                              fitted->likeness.score_correlation);
-        eep_command_add_line(text, "%-42s %6.2f", "shared of the 8 most popular experts",
+        eep_command_add_line(text, "%-42s %6.2f", "of the 8 most popular experts, shared",
                              fitted->likeness.shared_top8);
     }
     eep_command_add_line(text, "%s", "\nFor a scenario");

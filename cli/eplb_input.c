@@ -358,9 +358,10 @@ gboolean eep_eplb_input_needs_windows(const EepEplbInput *input, guint n_windows
     if (input->record->n_windows >= n_windows)
         return TRUE;
     return fail(error,
-                "%s: %u windows of load: at least %u, [windows][layers][experts], are needed to "
+                "%s: %u window%s of load: at least %u, [windows][layers][experts], are needed to "
                 "plan on one and look at the next",
-                input->name, input->record->n_windows, n_windows);
+                input->name, input->record->n_windows, input->record->n_windows == 1 ? "" : "s",
+                n_windows);
 }
 
 const EepEplbPolicy *eep_eplb_flag_policy(const char *flag, const char *name, GError **error)

@@ -58,7 +58,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(EepEplbFlags, eep_eplb_flags_clear)
          0,                                                                                        \
          G_OPTION_ARG_STRING,                                                                      \
          &(flags).budget,                                                                          \
-         "bytes that a plan may move, auto or none, where the policy has limits",                  \
+         "bytes that a plan of policy eep may move, auto or none",                                 \
          "BYTES"},                                                                                 \
     {                                                                                              \
         "expert-bytes", 0, 0, G_OPTION_ARG_STRING, &(flags).expert_bytes,                          \

@@ -4,6 +4,7 @@
 #include "cli/eplb_picture.h"
 #include "cli/eplb_roll.h"
 #include "cli/human.h"
+#include "cli/screen_text.h"
 #include "core/json.h"
 #include "scenarios/profile.h"
 
@@ -152,7 +153,7 @@ static void add_table(EepText *text, const EepEplbRollOptions *options, const ch
             continue;
         }
         g_autofree char *bytes =
-            eep_human_bytes((double)r->experts_moved * (double)input->expert_bytes);
+            eep_screen_bytes((double)r->experts_moved * (double)input->expert_bytes);
         g_autofree char *moved = eep_human_integer((gint64)r->experts_moved);
         const double saved_s = r->initial_s - r->experts_s;
         eep_command_add_line(text, "%-16s %-12s %5u %8s %10s %8.4f %8.4f %9.3f %8.3f %6.2f%%",

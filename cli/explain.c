@@ -34,13 +34,15 @@ static void add_all(EepText *text)
     eep_text_add_string(text, "\n`eep explain KEY` says more: type, bounds, vLLM's flag.\n");
 }
 
-/* The key itself, one below it, or one that ends in it. */
+/* As eep_scenario_explain() has it. */
 static gboolean is_meant(const char *key, const char *wanted)
 {
     g_autofree char *above = g_strconcat(wanted, ".", NULL);
     g_autofree char *below = g_strconcat(".", wanted, NULL);
+    g_autofree char *inside = g_strconcat(".", above, NULL);
 
-    return strcmp(key, wanted) == 0 || g_str_has_prefix(key, above) || g_str_has_suffix(key, below);
+    return strcmp(key, wanted) == 0 || g_str_has_prefix(key, above) ||
+           g_str_has_suffix(key, below) || strstr(key, inside) != NULL;
 }
 
 /* A pool's key as the deployment's, which it is a copy of. New string. */

@@ -17,8 +17,10 @@ static gboolean read_file(const EepScenario *scenario, const EepSkewLoadOptions 
     if (load->path == NULL)
         return TRUE;
     options.format = (EepLoadFileFormat)load->format;
-    options.n_layers = (guint)load->layers;
-    options.top_k = (guint)load->top_k;
+    /* Both are of raw routes, which cannot say them. */
+    options.n_layers =
+        (guint)(load->layers > 0 ? load->layers : eep_model_n_moe_layers(&scenario->model));
+    options.top_k = (guint)(load->top_k > 0 ? load->top_k : scenario->model.experts_per_token);
     options.n_experts = (guint)scenario->model.n_routed_experts;
     EepLoadRecord *record = eep_load_file_read(load->path, &options, error);
     if (record == NULL)

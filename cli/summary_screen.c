@@ -239,6 +239,10 @@ static void add_balance(EepScreenText *screen, const EepMetricsReport *report)
                      "Balance   balancedness %s (worst minute %s)   %" G_GUINT64_FORMAT
                      " reshuffle%s, %s moved",
                      mean, worst, report->reshuffles, report->reshuffles == 1 ? "" : "s", bytes);
+    if (report->eplb_stalled > 0) {
+        g_autofree char *stalled = eep_screen_length(report->eplb_stalled);
+        eep_screen_print(screen, ", %s stalled", stalled);
+    }
     eep_screen_end_line(screen);
 }
 

@@ -24,10 +24,10 @@
          1024,                                                                                     \
          NULL,                                                                                     \
          NULL,                                                                                     \
-         "experts of a token in the file; 0: as the file says"},                                   \
+         "experts of a token in the file; 0: as the file says, of routes as the model has"},       \
     {                                                                                              \
         prefix ".layers", EEP_OPTION_INT, AT(field.layers), "0", 0, 1e6, NULL, NULL,               \
-            "MoE layers of raw routes; 0: as the file says"                                        \
+            "MoE layers of raw routes; 0: as the model has"                                        \
     }
 
 static const EepOption rows[] = {
@@ -59,14 +59,15 @@ static const EepOption rows[] = {
     {"drift.kind", EEP_OPTION_WORD, AT(drift.kind), "none", EEP_NO_BOUNDS,
      "none|random_walk|rotation|shift|mixture", NULL, "how popularity changes with time"},
     {"drift.period", EEP_OPTION_INT, AT(drift.period), "1000", 1, 1e9, NULL, NULL,
-     "steps between two looks at it"},
+     "steps between two looks at it; popularity is constant in between"},
     {"drift.half_life", EEP_OPTION_TIME, AT(drift.half_life), "10min", 1e6, LONGEST, NULL, NULL,
      "random_walk: time after which the correlation with before is 1/2"},
     {"drift.interval", EEP_OPTION_TIME, AT(drift.interval), "10min", 1e6, LONGEST, NULL, NULL,
      "rotation: time until each expert takes over from the one before it; mixture: of one round of "
      "the classes"},
     {"drift.at", EEP_OPTION_TIME, AT(drift.at), "0s", 0, LONGEST, NULL, NULL,
-     "shift: when the requests change to another domain"},
+     "shift: when the requests change to another domain; steps see it at their next look, up to a "
+     "drift.period later"},
     {"drift.every", EEP_OPTION_TIME, AT(drift.every), "0s", 0, LONGEST, NULL, NULL,
      "shift: time to each further change; 0s: none"},
     {"drift.correlation", EEP_OPTION_DOUBLE, AT(drift.correlation), "0", 0.0, 1.0, NULL, NULL,
@@ -112,9 +113,9 @@ gboolean eep_skew_options_check(const EepSkewOptions *options, const char **ret_
              options->drift.interval <= 0,
          "drift.interval", "the drift has no interval: above 0s; try interval: 10min"},
         {!shift && options->drift.at > 0, "drift.at",
-         "a time of a shift without a shift: kind: shift"},
+         "a time of a shift without a shift: kind: shift; try skew.drift.at=null"},
         {!shift && options->drift.every > 0, "drift.every",
-         "a time between shifts without a shift: kind: shift"},
+         "a time between shifts without a shift: kind: shift; try skew.drift.every=null"},
         {has_path(&options->drift.load) && !(shift && recorded), "drift.load",
          "a record to shift to without a shift between records: law: recorded and drift.kind: "
          "shift"},

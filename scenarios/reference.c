@@ -59,10 +59,14 @@ static char *canonical_key(const char *key)
     return g_string_free(plain, FALSE);
 }
 
+/* The key itself, one below it, one that ends in it, or one below a section that ends in it. */
 static gboolean matches(const char *full, const char *key)
 {
+    g_autofree char *inside = g_strconcat(".", key, ".", NULL);
     gsize length = strlen(full), tail = strlen(key);
     if (strcmp(full, key) == 0 || (strncmp(full, key, tail) == 0 && full[tail] == '.'))
+        return TRUE;
+    if (strstr(full, inside) != NULL)
         return TRUE;
     return length > tail && strcmp(full + length - tail, key) == 0 &&
            full[length - tail - 1] == '.';

@@ -205,7 +205,8 @@ static gboolean check_routes(const char *name, const guint8 *ids, gsize size,
     if (row == 0 || o->window_tokens == 0) {
         g_set_error(error, EEP_TRACE_ERROR, EEP_TRACE_ERROR_OPTION,
                     "%s: routes are bare expert ids: layers (%u), experts a token (%u) and tokens "
-                    "a window (%u) must be given, each at least 1",
+                    "a window (%u) must be given, each at least 1; try --model, or --layers and "
+                    "--top-k",
                     name, o->n_layers, o->top_k, o->window_tokens);
         return FALSE;
     }

@@ -100,7 +100,9 @@ static const EepOption options[] = {
     {"eplb_config.window_parts", EEP_OPTION_INT, AT(eplb_config.window_parts), "8", 1, 1024, NULL,
      NULL, "deepseek_vec and eep: pieces of the window whose loads they see one by one"},
     {"eplb_config.max_bytes_moved", EEP_OPTION_BYTES, AT(eplb_config.max_bytes_moved), "0B", 0,
-     1e18, NULL, NULL, "eep: expert weights moved by one rebalance at most; 0: as it pays"},
+     1e18, NULL, NULL,
+     "eep: expert weights that one rebalance may move, however little each gains; 0: only what "
+     "gains much"},
     {"eplb_config.replica_choice", EEP_OPTION_WORD, AT(eplb_config.replica_choice), "hash",
      EEP_NO_BOUNDS, "hash|random|static|least_loaded|lp", NULL,
      "which replica of an expert a token goes to"},

@@ -55,7 +55,7 @@ eep eplb compare --load same.json --groups 2 --nodes 3 --policies deepseek,naive
 exits 0
 refused 'deepseek: ' eplb compare --load same.json --groups 3 --nodes 3 --policies deepseek
 
-refused 'one.json: 1 windows of load: at least 2' eplb compare --load one.json
+refused 'one.json: 1 window of load: at least 2' eplb compare --load one.json
 refused '--train: 0: a whole number from 1' eplb compare --load same.json --train 0
 refused '--policies: no EPLB policy is called "best"' eplb compare --load same.json --policies vllm,best
 refused '--policies: names with commas are needed' eplb compare --load same.json --policies ''

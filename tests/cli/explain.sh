@@ -30,6 +30,15 @@ eep explain slo --json
 out_is_json
 out_has '"key": "slo.tpot"'
 
+eep explain eplb_config
+exits 0
+out_has 'deployment.eplb_config.trigger'
+out_lacks 'deployment.resize'
+eep explain drift --json
+out_is_json
+out_has '"key": "skew.drift.at"'
+out_lacks 'skew.law'
+
 refused 'there is no key "windo_size"' explain windo_size
 err_has 'try window_size'
 refused 'there is no key "windo_size"' explain windo_size --json

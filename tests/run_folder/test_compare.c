@@ -23,11 +23,13 @@ static void enter(void)
     home = g_dir_make_tmp("eep-compare-XXXXXX", NULL);
     ck_assert(home != NULL && g_chdir(home) == 0);
     put("base", "{\"eep\": 1, \"seed\": 7, \"sha256\": {\"traffic\": \"aa\"}, \"slo_attainment\": "
-                "0.5, \"gpu_hours\": 10, \"completed\": 87103, \"p99_ttft_ms\": null, "
+                "0.5, \"eplb\": {\"stalled_s\": 0.5}, \"gpu_hours\": 10, \"completed\": 87103, "
+                "\"p99_ttft_ms\": null, "
                 "\"median_ttft_ms\": 200, \"model\": \"m\", \"rejected\": {\"total\": 0}, "
                 "\"resizes\": [{\"stall_s\": 4, \"downtime_s\": 5, \"total_s\": null}]}");
     put("better", "{\"eep\": 1, \"seed\": 7, \"sha256\": {\"traffic\": \"aa\"}, "
-                  "\"slo_attainment\": 0.75, \"gpu_hours\": 8, \"completed\": 87103, "
+                  "\"slo_attainment\": 0.75, \"eplb\": {\"stalled_s\": 0}, \"gpu_hours\": 8, "
+                  "\"completed\": 87103, "
                   "\"p99_ttft_ms\": 4, \"median_ttft_ms\": 150, \"model\": \"n\", "
                   "\"rejected\": {\"total\": 3}, "
                   "\"resizes\": [{\"stall_s\": 1, \"downtime_s\": 1}, {\"stall_s\": 1.5}]}");
@@ -76,6 +78,7 @@ START_TEST(table)
         {"GPU-hours", "GPU-hours                         10           8       -2 (-20.0 %)"},
         {"model", "model                              m           n"},
         {"resizes", "resizes                         1           2          +1 (+100 %)"},
+        {"  stalled s", "  stalled s 0.500 0 -0.500 (-100 %)"},
         {"  stall s", "  stall s                       4.00        2.50       -1.50 (-37.5 %)"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {

@@ -429,7 +429,10 @@ static const struct {
     {"skew.drift={kind: shift}", "--set skew.drift={kind: shift}: the shift has no time: drift.at "
                                  "above 0s; try at: 10min"},
     {"skew.drift.every=3s",
-     "--set skew.drift.every=3s: a time between shifts without a shift: kind: shift"},
+     "--set skew.drift.every=3s: a time between shifts without a shift: kind: shift; try "
+     "skew.drift.every=null"},
+    {"skew.drift.at=3s", "--set skew.drift.at=3s: a time of a shift without a shift: kind: shift; "
+                         "try skew.drift.at=null"},
     {"skew.drift.kind=mixture", "--set skew.drift.kind=mixture: a mixture of one class: at least 2 "
                                 "classes; try skew.classes=2"},
     {"skew.classes=5", "--set skew.classes=5: \"5\" is too large: at most 4"},
