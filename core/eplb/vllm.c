@@ -34,7 +34,12 @@ static void preserve_slots(gint32 *fresh, const gint32 *old, guint S, gint32 *sc
 
 static gboolean vllm_place(const EepEplbProblem *problem, gint32 *ret_phy2log, GError **error)
 {
-    if (!eep_eplb_place_balanced(problem, EEP_EPLB_FLOAT64, ret_phy2log, error))
+    /* One node when the ranks do not divide over the nodes (eplb_state.py, rearrange); without
+     * nodes in the game, the global form, it makes no difference. */
+    EepEplbProblem whole = *problem;
+    if (whole.n_groups % whole.n_nodes == 0 && whole.n_ranks % whole.n_nodes != 0)
+        whole.n_nodes = 1;
+    if (!eep_eplb_place_balanced(&whole, EEP_EPLB_FLOAT64, ret_phy2log, error))
         return FALSE;
     if (!problem->old_phy2log)
         return TRUE;

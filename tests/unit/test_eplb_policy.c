@@ -86,7 +86,7 @@ START_TEST(hierarchy_refuses_what_does_not_divide)
 {
     assert_refused(&eep_eplb_policy_deepseek, problem_of(15, 16, 4, 2, 4), EEP_EPLB_ERROR_SIZES,
                    "15 experts do not divide evenly into 4 groups");
-    assert_refused(&eep_eplb_policy_vllm, problem_of(16, 20, 4, 2, 5), EEP_EPLB_ERROR_SIZES,
+    assert_refused(&eep_eplb_policy_deepseek, problem_of(16, 20, 4, 2, 5), EEP_EPLB_ERROR_SIZES,
                    "5 ranks do not divide evenly over 2 nodes");
     assert_refused(&eep_eplb_policy_deepseek_vec, problem_of(15, 16, 4, 2, 4), EEP_EPLB_ERROR_SIZES,
                    "15 experts do not divide evenly into 4 groups");
@@ -94,6 +94,18 @@ START_TEST(hierarchy_refuses_what_does_not_divide)
                    "5 ranks do not divide evenly over 2 nodes");
     assert_refused(&eep_eplb_policy_elasticity_aware, problem_of(16, 20, 4, 2, 5),
                    EEP_EPLB_ERROR_SIZES, "5 ranks do not divide evenly over 2 nodes");
+}
+END_TEST
+
+/* vLLM counts one node when the ranks do not divide over the nodes. */
+START_TEST(vllm_takes_uneven_nodes_for_one)
+{
+    gint32 uneven[20], one[20];
+    EepEplbProblem problem = problem_of(16, 20, 4, 2, 5);
+    ck_assert(eep_eplb_place(&eep_eplb_policy_vllm, &problem, uneven, NULL));
+    problem.n_nodes = 1;
+    ck_assert(eep_eplb_place(&eep_eplb_policy_vllm, &problem, one, NULL));
+    ck_assert_mem_eq(uneven, one, sizeof one);
 }
 END_TEST
 
@@ -191,6 +203,7 @@ int main(void)
     tcase_add_test(tcase, list_holds_each_policy_once);
     tcase_add_test(tcase, every_policy_refuses_sizes_that_cannot_be);
     tcase_add_test(tcase, hierarchy_refuses_what_does_not_divide);
+    tcase_add_test(tcase, vllm_takes_uneven_nodes_for_one);
     tcase_add_test(tcase, global_form_ignores_groups_and_nodes);
     tcase_add_test(tcase, loads_must_be_finite_and_not_negative);
     tcase_add_test(tcase, naive_repeats_from_the_first_expert);
