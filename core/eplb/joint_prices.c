@@ -335,3 +335,14 @@ gboolean eep_joint_prices_prove(EepJointPrices *p, const double *weight, const g
     }
     return FALSE;
 }
+
+void eep_joint_prices_counts(const EepJointPrices *p, guint *ret_count)
+{
+    for (guint e = 0; e < p->n; e++) {
+        guint pick = p->first[e];
+        for (guint i = pick; i < p->first[e + 1]; i++)
+            if (p->choice[i].share > p->choice[pick].share)
+                pick = i;
+        ret_count[e] = p->choice[pick].count;
+    }
+}

@@ -30,6 +30,10 @@ void eep_joint_prices_reset(EepJointPrices *prices);
 gboolean eep_joint_prices_prove(EepJointPrices *prices, const double *weight, const guint *least,
                                 guint n, guint n_ranks, guint S, double load);
 
+/* After a proof was asked for: the number of replicas [n] of each expert that the search against
+ * that load ended at; not within the slots in sum. */
+void eep_joint_prices_counts(const EepJointPrices *prices, guint *ret_count);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepJointPrices, eep_joint_prices_free)
 
 G_END_DECLS

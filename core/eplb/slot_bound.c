@@ -287,6 +287,7 @@ double eep_slot_bound_proven(EepSlotBound *b)
         eep_joint_prices_reset(b->joint);
         gain = raise_gain(b, simple, gain, JOINT_STEP, JOINT_PRECISION, is_proven_jointly);
     }
-    gain = raise_gain(b, simple, gain, LEAST_GAIN, PRECISION, is_proven);
+    if (is_proven(b, simple * (1.0 + gain + LEAST_GAIN)))
+        gain = raise_gain(b, simple, gain + LEAST_GAIN, LEAST_GAIN, PRECISION, is_proven);
     return gain > 0.0 ? simple * (1.0 + gain) * (1.0 - SLACK) : simple;
 }
