@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "core/eplb/balance_search.h"
+#include "core/eplb/count_pack.h"
 #include "core/eplb/eep_budget.h"
 #include "core/eplb/group_exchange.h"
 #include "core/eplb/node_groups.h"
@@ -42,6 +43,9 @@
 #define AUTO_EFFORT  20000
 #define MAX_PACKINGS 6    /* of groups to nodes */
 #define PAIR_EFFORT  2000 /* changes of numbers of replicas, where ranks have two slots */
+/* Ranks of three slots: the load that numbers of replicas are sought for, in that of the best map.
+ */
+#define COUNT_TARGET 0.96
 /* Standard deviations of one window's load that count as heat. */
 #define NOISE_WEIGHT 1.0
 /* What moving every replica must gain, in shares of the layer's mean rank load, where the policy
@@ -67,6 +71,7 @@ typedef struct {
     guint layer;
     const double *weight;
     const gint32 *old;     /* nullable */
+    double target;         /* load that numbers of replicas are sought for */
     double price;          /* of a move, in mean rank loads */
     double mean;           /* load of an active rank */
     double bound;          /* simple, of the hottest rank */
@@ -114,6 +119,8 @@ static void place_part(const Planner *planner, const guint *ids, guint n, guint 
     g_assert(placed);
     if (S == 2)
         pair_part(planner, &part, map);
+    if (S == 3)
+        eep_count_pack_place(&part, planner->target, map);
     const gint32 *from = map;
     for (guint rank = first_rank; rank < end_rank; rank++) {
         for (guint i = 0; i < S; i++) {
@@ -205,7 +212,8 @@ static void plan_anew(Planner *planner, gint32 *row)
     const double limit = planner->published_load;
     double best = G_MAXDOUBLE;
     if (planner->published) {
-        const gboolean builds_better = planner->groups || slots_of_rank(p) == 2;
+        const gboolean builds_better =
+            planner->groups || slots_of_rank(p) == 2 || slots_of_rank(p) == 3;
         memcpy(row, planner->published + (gsize)planner->layer * p->n_replicas, bytes);
         best = improve(planner, limit, row);
         if (!builds_better || best <= good_enough(planner))
@@ -213,6 +221,7 @@ static void plan_anew(Planner *planner, gint32 *row)
     }
     g_autofree gint32 *other = g_new(gint32, p->n_replicas);
     for (guint i = 0; i < MAX_PACKINGS; i++) {
+        planner->target = best < G_MAXDOUBLE ? best * COUNT_TARGET : planner->bound;
         build(planner, other);
         const double heat = improve(planner, limit, other);
         if (heat < best && eep_balance_search_hottest_load(planner->search) <= limit) {

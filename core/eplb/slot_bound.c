@@ -4,18 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/eplb/joint_prices.h"
+
 /* What a computed bound is lowered by: sums of some hundred terms are off by less. */
 #define SLACK 1e-12
 /* A sum of prices must exceed the ranks by this share before it proves anything. */
-#define PROOF_MARGIN    1e-9
-#define N_HALVINGS      14
+#define PROOF_MARGIN 1e-9
+/* Slots of a rank up to which these gain anything. */
+#define MAX_JOINT_SLOTS 3
+#define JOINT_STEP      8e-3 /* gain over the simple bound that they are asked for first */
+#define JOINT_PRECISION 1e-3
 #define LEAST_THRESHOLD 1e-6 /* of the load */
 /* Work on one bound, some 100 ms; what is not proven by then stays unproven. */
-#define MAX_WORK       50000000
-#define MAX_CHOICES    24
-#define MAX_THRESHOLDS 256
+#define MAX_WORK              50000000
+#define MAX_CHOICES           24
+#define MAX_SINGLE_THRESHOLDS 256
 /* Below this relative gain over the simple bound no search is begun. */
 #define LEAST_GAIN 2e-4
+#define PRECISION  1e-5
 
 struct EepSlotBound {
     guint max_experts, n, n_ranks, S;
@@ -24,8 +30,9 @@ struct EepSlotBound {
     guint *least;   /* [n], replicas that keep each of a size of at most the trial */
     double *saved;  /* [max_saved], by slots beyond these */
     guint max_saved;
-    guint64 work; /* prices and sums of one bound */
-    guint last;   /* expert whose threshold proved last */
+    guint64 work;          /* prices and sums of one bound */
+    guint last;            /* expert whose threshold proved last */
+    EepJointPrices *joint; /* NULL: too many experts for it */
 };
 
 EepSlotBound *eep_slot_bound_new(guint max_experts)
@@ -34,6 +41,8 @@ EepSlotBound *eep_slot_bound_new(guint max_experts)
     bound->max_experts = max_experts;
     bound->weight = g_new(double, max_experts);
     bound->least = g_new(guint, max_experts);
+    if (max_experts <= EEP_JOINT_PRICES_MAX_EXPERTS)
+        bound->joint = eep_joint_prices_new(max_experts);
     return bound;
 }
 
@@ -44,6 +53,7 @@ void eep_slot_bound_free(EepSlotBound *bound)
     g_free(bound->weight);
     g_free(bound->least);
     g_free(bound->saved);
+    eep_joint_prices_free(bound->joint);
     g_free(bound);
 }
 
@@ -201,23 +211,31 @@ static gboolean threshold_proves(EepSlotBound *b, double load, guint i, guint sp
     return FALSE;
 }
 
-/* Whether no map can stay at the load. */
-static gboolean is_proven(EepSlotBound *b, double load)
+/* Replicas that each expert needs to stay at the load: ret_spare, the slots that are left. FALSE
+ * when there are none. */
+static gboolean need(EepSlotBound *b, double load, guint *ret_spare)
 {
     const guint64 slots = (guint64)b->n_ranks * b->S;
     guint64 needed = 0;
     for (guint i = 0; i < b->n; i++)
         needed += b->least[i] = least_count(b->weight[i], load);
-    if (needed > slots)
+    *ret_spare = needed <= slots ? (guint)(slots - needed) : 0;
+    return needed <= slots;
+}
+
+/* Whether no map can stay at the load. */
+static gboolean is_proven(EepSlotBound *b, double load)
+{
+    guint spare;
+    if (!need(b, load, &spare))
         return TRUE;
-    const guint spare = (guint)(slots - needed);
     if (spare >= b->max_saved) {
         b->max_saved = spare + 1;
         b->saved = g_renew(double, b->saved, b->max_saved);
     }
     /* Thresholds where a price jumps: at sizes, and at what sizes leave. The one that proved last
      * comes first. */
-    const guint stride = b->n / MAX_THRESHOLDS + 1;
+    const guint stride = b->n / MAX_SINGLE_THRESHOLDS + 1;
     if (threshold_proves(b, load, b->last, spare))
         return TRUE;
     for (guint i = 0; i < b->n; i += stride) {
@@ -229,24 +247,47 @@ static gboolean is_proven(EepSlotBound *b, double load)
     return FALSE;
 }
 
-double eep_slot_bound_proven(EepSlotBound *b)
+/* The same with prices of many thresholds. */
+static gboolean is_proven_jointly(EepSlotBound *b, double load)
 {
-    const double simple = eep_slot_bound_simple(b);
-    b->work = 0;
-    if (b->S == 1 || simple <= 0.0 || simple == G_MAXDOUBLE ||
-        !is_proven(b, simple * (1.0 + LEAST_GAIN)))
-        return simple;
-    double low = LEAST_GAIN, high = 2.0 * LEAST_GAIN; /* gains over simple; low is proven */
-    while (is_proven(b, simple * (1.0 + high))) {
+    guint spare;
+    return !need(b, load, &spare) ||
+           eep_joint_prices_prove(b->joint, b->weight, b->least, b->n, b->n_ranks, b->S, load);
+}
+
+/* The largest gain over simple that is found proven, from low on, which is; within precision. step:
+ * what is tried first. */
+static double raise_gain(EepSlotBound *b, double simple, double low, double step, double precision,
+                         gboolean (*proven)(EepSlotBound *, double))
+{
+    double high = low + step;
+    while (proven(b, simple * (1.0 + high))) {
+        step = 2.0 * (high - low);
         low = high;
-        high *= 2.0;
+        high += step;
     }
-    for (guint i = 0; i < N_HALVINGS; i++) {
+    while (high - low > precision) {
         const double middle = low + (high - low) / 2.0;
-        if (is_proven(b, simple * (1.0 + middle)))
+        if (proven(b, simple * (1.0 + middle)))
             low = middle;
         else
             high = middle;
     }
-    return simple * (1.0 + low) * (1.0 - SLACK);
+    return low;
+}
+
+double eep_slot_bound_proven(EepSlotBound *b)
+{
+    const double simple = eep_slot_bound_simple(b);
+    double gain = 0.0;
+    b->work = 0;
+    if (b->S == 1 || simple <= 0.0 || simple == G_MAXDOUBLE)
+        return simple;
+    if (b->joint && b->S <= MAX_JOINT_SLOTS) {
+        eep_joint_prices_reset(b->joint);
+        gain = raise_gain(b, simple, gain, JOINT_STEP, JOINT_PRECISION, is_proven_jointly);
+    }
+    if (is_proven(b, simple * (1.0 + gain + LEAST_GAIN)))
+        gain = raise_gain(b, simple, gain + LEAST_GAIN, LEAST_GAIN, PRECISION, is_proven);
+    return gain > 0.0 ? simple * (1.0 + gain) * (1.0 - SLACK) : simple;
 }

@@ -1,8 +1,8 @@
 /* Policy "eep" against "deepseek", planned and scored on the same load without a present map: the
  * reference vectors, the largest of them in other shapes, recorded loads, drawn problems. Prints a
- * line each; exits 1 when a layer is hotter than DeepSeek's or below its bound, or when over the
- * vectors' layers whose gap (hottest / bound - 1) exceeds 0.5 % with DeepSeek's, eep's mean gap is
- * more than half of it. */
+ * line each; exits 1 when a layer is hotter than DeepSeek's or below its bound, or when on any
+ * line, over the layers whose gap (hottest / bound - 1) exceeds 0.5 % with DeepSeek's, eep's mean
+ * gap is more than half of it; over the vectors more than a tenth, over all more than a fifth. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,12 +90,16 @@ static void print(const char *name, const Gaps *gaps)
            gaps->n_wide ? gaps->wide_eep / gaps->wide_deepseek : 0.0, gaps->ms, gaps->bound_ms);
 }
 
+/* Lines on which the gap is not halved. */
+static guint n_missed;
+
 static Gaps report(const char *name, const EepEplbProblem *p)
 {
     g_autofree char *title = g_strdup_printf("%s %u to %u, G%u N%u D%u", name, p->n_experts,
                                              p->n_replicas, p->n_groups, p->n_nodes, p->n_ranks);
     const Gaps gaps = compare(p);
     print(title, &gaps);
+    n_missed += gaps.wide_eep > 0.5 * gaps.wide_deepseek;
     return gaps;
 }
 
@@ -214,6 +218,6 @@ int main(void)
     print("everything", &all);
     printf("layers hotter than DeepSeek's: %u, below the bound: %u\n", all.n_hotter,
            all.n_below_bound);
-    return all.n_hotter > 0 || all.n_below_bound > 0 ||
-           vectors.wide_eep > 0.5 * vectors.wide_deepseek || all.wide_eep > 0.5 * all.wide_deepseek;
+    return all.n_hotter > 0 || all.n_below_bound > 0 || n_missed > 0 ||
+           vectors.wide_eep > 0.1 * vectors.wide_deepseek || all.wide_eep > 0.2 * all.wide_deepseek;
 }
