@@ -2,16 +2,20 @@
 
 #include "core/rng.h"
 
+#include <string.h>
+
 typedef struct {
     const char *name;
     guint n_experts;
     guint min_ranks; /* fewest GPUs of 80 GB whose memory holds it with a slot to spare */
     guint max_tp;    /* a divisor of its heads */
+    gboolean has_shared;
 } Model;
 
 static const Model models[] = {
-    {"deepseek-v2-lite", 64, 1, 4}, {"qwen3-30b-a3b", 128, 4, 4}, {"mixtral-8x7b", 8, 4, 4},
-    {"gpt-oss-120b", 128, 4, 4},    {"llama-4-scout", 16, 8, 4},
+    {"deepseek-v2-lite", 64, 1, 4, TRUE}, {"qwen3-30b-a3b", 128, 4, 4, FALSE},
+    {"mixtral-8x7b", 8, 4, 4, FALSE},     {"gpt-oss-120b", 128, 4, 4, FALSE},
+    {"llama-4-scout", 16, 8, 4, TRUE},
 };
 
 typedef struct {
@@ -61,20 +65,54 @@ static Shape draw_shape(EepRng *rng, const Model *model)
     return shape;
 }
 
+/* What an EPLB does besides its cadence, key by key; more keys on the line of eplb_config. */
+static void add_eplb_details(GString *text, EepRng *rng, const char *policy)
+{
+    static const char *const triggers[] = {"interval", "imbalance", "cost_benefit", NULL};
+    static const char *const choices[] = {"hash", "random", "static", "least_loaded", "lp", NULL};
+    static const char *const senders[] = {"vllm", "topology", NULL};
+
+    if (chance(rng, 60))
+        g_string_append_printf(text,
+                               ", trigger: %s, trigger_threshold: 0.%02u, trigger_windows: %u, "
+                               "check_interval: %u",
+                               pick(rng, triggers), draw(rng, 0, 99), draw(rng, 1, 4),
+                               draw(rng, 0, 200));
+    if (chance(rng, 60))
+        g_string_append_printf(text, ", replica_choice: %s", pick(rng, choices));
+    if (chance(rng, 50))
+        g_string_append_printf(text, ", senders: %s, staging_experts: %u", pick(rng, senders),
+                               draw(rng, 0, 6));
+    if (chance(rng, 50))
+        g_string_append_printf(text, ", contention: %s",
+                               pick(rng, (const char *const[]){"0", "0.25", "1", NULL}));
+    if (chance(rng, 50))
+        g_string_append_printf(text, ", window_parts: %u", draw(rng, 1, 400));
+    if (strcmp(policy, "eep") == 0 && chance(rng, 50))
+        g_string_append_printf(text, ", max_bytes_moved: %uGB", draw(rng, 1, 40));
+}
+
 static void add_eplb(GString *text, EepRng *rng, const Model *model, const Shape *shape)
 {
-    static const char *const policies[] = {
-        "vllm", "deepseek", "deepseek_vec", "elasticity_aware", "naive", "default", NULL};
+    static const char *const policies[] = {"vllm",  "deepseek", "deepseek_vec", "elasticity_aware",
+                                           "naive", "default",  "eep",          NULL};
     guint redundant = shape->slots * shape->engines * shape->tp - model->n_experts;
+    gboolean has_waterfill = model->has_shared && chance(rng, 30);
+    const char *policy = pick(rng, policies);
 
-    if (redundant == 0 && !shape->is_elastic && chance(rng, 40))
+    if (redundant == 0 && !shape->is_elastic && chance(rng, 40)) {
+        if (has_waterfill)
+            g_string_append(text, "  eplb_config: {waterfill: true}\n");
         return;
+    }
     g_string_append_printf(text,
                            "  enable_eplb: true\n"
                            "  eplb_config: {policy: %s, num_redundant_experts: %u, window_size: %u,"
-                           " step_interval: %u, use_async: %s}\n",
-                           pick(rng, policies), redundant, draw(rng, 1, 300), draw(rng, 20, 600),
-                           truth(rng));
+                           " step_interval: %u, use_async: %s, waterfill: %s",
+                           policy, redundant, draw(rng, 1, 300), draw(rng, 20, 600), truth(rng),
+                           has_waterfill ? "true" : "false");
+    add_eplb_details(text, rng, policy);
+    g_string_append(text, "}\n");
 }
 
 static void add_pool(GString *text, EepRng *rng, const Model *model, const Shape *shape,
@@ -166,7 +204,7 @@ static void add_traffic(GString *text, EepRng *rng, guint seconds)
         g_string_append_printf(text, "    rate: %u/s\n", draw(rng, 1, 20));
     if (chance(rng, 20))
         g_string_append_printf(text, "    prefix: {groups: %u, tokens: %u, zipf_exponent: 0.%u}\n",
-                               draw(rng, 1, 20), draw(rng, 1, 800), draw(rng, 0, 9));
+                               draw(rng, 1, 20), draw(rng, 16, 800), draw(rng, 0, 9));
     add_lengths(text, rng, "input_tokens", 1000);
     add_lengths(text, rng, "output_tokens", 200);
     if (chance(rng, 60))
@@ -192,6 +230,57 @@ static guint add_events(GString *text, EepRng *rng, const Shape *shapes, const c
                                draw(rng, shape->min_engines, shape->max_engines));
     }
     return n;
+}
+
+static void add_drift(GString *text, EepRng *rng, guint classes, guint seconds)
+{
+    g_string_append_printf(text, ", drift: {period: %u", draw(rng, 1, 300));
+    switch (draw(rng, 0, classes > 1 ? 3 : 2)) {
+    case 0:
+        g_string_append_printf(text, ", kind: random_walk, half_life: %ums",
+                               draw(rng, 1, seconds * 1000));
+        break;
+    case 1:
+        g_string_append_printf(text, ", kind: rotation, interval: %ums",
+                               draw(rng, 1, seconds * 1000));
+        break;
+    case 2:
+        g_string_append_printf(text, ", kind: shift, at: %ums, every: %ums, correlation: 0.%u",
+                               draw(rng, 1, seconds * 1000),
+                               chance(rng, 50) ? 0 : draw(rng, 1, seconds * 500), draw(rng, 0, 9));
+        break;
+    default:
+        g_string_append_printf(text, ", kind: mixture, interval: %ums",
+                               draw(rng, 1, seconds * 1000));
+    }
+    g_string_append_c(text, '}');
+}
+
+/* Every law but the recorded one, which needs a file. */
+static void add_skew(GString *text, EepRng *rng, guint seconds)
+{
+    static const char *const laws[] = {
+        "uniform", "zipf", "uniform_random", "normal_routing", "power_law", "lognormal", NULL};
+    guint classes = chance(rng, 40) ? draw(rng, 2, 4) : 1;
+
+    g_string_append_printf(text,
+                           "skew: {law: %s, exponent: 0.%u, alpha: 1.%u, spread: %u, sigma: "
+                           "0.%u, classes: %u, class_correlation: 0.%02u",
+                           pick(rng, laws), draw(rng, 1, 9), draw(rng, 0, 99), draw(rng, 1, 500),
+                           draw(rng, 0, 99), classes, draw(rng, 0, 99));
+    if (chance(rng, 50))
+        g_string_append_printf(text, ", layer_correlation: 0.%u", draw(rng, 0, 9));
+    else
+        g_string_append(text, ", layers: same");
+    if (chance(rng, 40))
+        g_string_append_printf(text, ", decode_correlation: 0.%u", draw(rng, 0, 9));
+    if (chance(rng, 40))
+        g_string_append_printf(text, ", stickiness: 0.%02u", draw(rng, 0, 99));
+    if (seconds <= 8 && chance(rng, 30)) /* slow */
+        g_string_append(text, ", mode: sampled");
+    if (chance(rng, 60))
+        add_drift(text, rng, classes, seconds);
+    g_string_append(text, "}\n");
 }
 
 Drawn draw_scenario(guint64 seed)
@@ -232,8 +321,7 @@ Drawn draw_scenario(guint64 seed)
     }
     add_traffic(text, &rng, seconds);
     if (chance(&rng, 70))
-        g_string_append_printf(text, "skew: {law: zipf, exponent: 0.%u, layers: independent}\n",
-                               draw(&rng, 1, 9));
+        add_skew(text, &rng, seconds);
     g_string_append_printf(text, "slo: {ttft: %ums, tpot: %ums, target: 0.9}\n",
                            draw(&rng, 100, 5000), draw(&rng, 5, 200));
     drawn.n_events = add_events(text, &rng, shapes, names, n_pools, seconds);

@@ -11,13 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/sweep/check_run.h"
 #include "tests/sweep/draw.h"
 
-/* Seconds after which a run counts as hanging. */
+/* Seconds of processor time after which a run counts as hanging; of the clock four times that,
+ * since the machine may be busy with others. */
 #define PATIENCE 60
 
 /* The exit status, or 128 and the signal. */
@@ -27,7 +29,8 @@ static int run(const char *program, const char *scenario, const char *out, const
     int status;
 
     if (child == 0) {
-        alarm(PATIENCE);
+        setrlimit(RLIMIT_CPU, &(struct rlimit){PATIENCE, PATIENCE});
+        alarm(4 * PATIENCE);
         if (freopen(log, "w", stderr) == NULL || freopen("/dev/null", "w", stdout) == NULL)
             _exit(127);
         execl(program, program, "run", scenario, "--out", out, "--quiet", NULL);
