@@ -211,7 +211,7 @@ static gboolean run(const Options *options, EepText *text, GError **error)
         (options->train != NULL &&
          !eep_eplb_flag_count("--train", options->train, 1, G_MAXINT32, &train, error)))
         return FALSE;
-    g_autoptr(GPtrArray) policies = eep_eplb_flag_policies(options->policies, error);
+    g_autoptr(GPtrArray) policies = eep_eplb_flag_policies("--policies", options->policies, error);
     if (policies == NULL)
         return FALSE;
     g_autoptr(GPtrArray) courses = g_ptr_array_new_with_free_func((GDestroyNotify)course_free);

@@ -375,7 +375,7 @@ const EepEplbPolicy *eep_eplb_flag_policy(const char *flag, const char *name, GE
     return NULL;
 }
 
-GPtrArray *eep_eplb_flag_policies(const char *text, GError **error)
+GPtrArray *eep_eplb_flag_policies(const char *flag, const char *text, GError **error)
 {
     g_autoptr(GPtrArray) policies = g_ptr_array_new();
     if (text == NULL) {
@@ -387,14 +387,14 @@ GPtrArray *eep_eplb_flag_policies(const char *text, GError **error)
     }
     g_auto(GStrv) names = g_strsplit(text, ",", -1);
     for (guint i = 0; names[i] != NULL; i++) {
-        const EepEplbPolicy *policy = eep_eplb_flag_policy("--policies", names[i], error);
+        const EepEplbPolicy *policy = eep_eplb_flag_policy(flag, names[i], error);
         if (policy == NULL)
             return NULL;
         if (!g_ptr_array_find(policies, policy, NULL))
             g_ptr_array_add(policies, (gpointer)policy);
     }
     if (policies->len == 0) {
-        fail(error, "--policies: names with commas are needed");
+        fail(error, "%s: names with commas are needed", flag);
         return NULL;
     }
     return g_steal_pointer(&policies);

@@ -95,7 +95,7 @@ gboolean eep_eplb_input_needs_windows(const EepEplbInput *input, guint n_windows
 
 /* The policies of a flag, names with commas; NULL: all. New array of const EepEplbPolicy *; NULL
  * with an error. */
-GPtrArray *eep_eplb_flag_policies(const char *text, GError **error);
+GPtrArray *eep_eplb_flag_policies(const char *flag, const char *text, GError **error);
 
 /* The policy of a flag by name or alias; NULL with an error. */
 const EepEplbPolicy *eep_eplb_flag_policy(const char *flag, const char *name, GError **error);

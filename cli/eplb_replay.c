@@ -239,7 +239,7 @@ static gboolean replay_all(const Options *options, const EepEplbRollOptions *rep
                            const char *hardware, EepText *text, GError **error)
 {
     guint kinds, n_refused = 0;
-    g_autoptr(GPtrArray) policies = eep_eplb_flag_policies(options->policies, error);
+    g_autoptr(GPtrArray) policies = eep_eplb_flag_policies("--policy", options->policies, error);
     if (policies == NULL || !read_triggers(options->triggers, &kinds, error))
         return FALSE;
     g_autoptr(GPtrArray) replays =

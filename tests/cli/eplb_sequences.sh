@@ -110,6 +110,7 @@ out_has 'hot.csv: 6 windows, each 1000 steps of 512 tokens; deepseek-v2-lite on 
 [ "$(wc -L <"$scratch/out")" -le 110 ] || fail "lines of more than 110 columns"
 
 bad_replay() { refused "$1" eplb replay --load hot.csv --replicas 64 --gpus 8 "${@:2}"; }
+bad_replay '--policy: no EPLB policy is called "best"' --model deepseek-v2-lite --policy best
 bad_replay '--model is missing: the cost of experts and moves'
 bad_replay 'hot.csv: 64 experts: 256, as model deepseek-v3 has' --model deepseek-v3
 bad_replay '--trigger: never: interval, imbalance or cost_benefit' --model deepseek-v2-lite --trigger never
