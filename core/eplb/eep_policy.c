@@ -14,7 +14,8 @@
  *
  * What it does with sizes that do not divide: groups bind when there are several groups on several
  * nodes and groups % nodes, experts % groups and ranks % nodes are 0 and each node's active ranks
- * can hold its share of the experts; else nodes are ignored. It refuses nothing.
+ * can hold its share of the experts; else nodes are ignored. It refuses only what would not fit
+ * into memory: more than MAX_PAIRS pairs of a rank and an expert.
  *
  * A present map that breaks binding groups cannot be kept: such a layer is planned anew whatever
  * the budget, renumbered to move little. Empty slots of active ranks are filled whatever the budget
@@ -51,6 +52,8 @@
 /* What moving every replica must gain, in shares of the layer's mean rank load, where the policy
  * itself says how many moves are worth it; one move, a like part of that. */
 #define TURNOVER_PRICE 0.3
+/* Of a rank and an expert, about which the search keeps a few bytes each. */
+#define MAX_PAIRS (G_GUINT64_CONSTANT(1) << 26)
 /* Steps along a layer's curve, and candidates that they look at. */
 #define MAX_STEPS    400
 #define STEPS_EFFORT 1000000
@@ -398,7 +401,13 @@ static void planner_clear(Planner *planner)
 
 static gboolean eep_place(const EepEplbProblem *p, gint32 *ret_phy2log, GError **error)
 {
-    (void)error;
+    if ((guint64)p->n_ranks * p->n_experts > MAX_PAIRS) {
+        g_set_error(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_SIZES,
+                    "policy eep plans at most %" G_GUINT64_FORMAT
+                    " pairs of a rank and an expert, not %u ranks x %u experts: another policy",
+                    MAX_PAIRS, p->n_ranks, p->n_experts);
+        return FALSE;
+    }
     Planner planner;
     planner_init(&planner, p);
     for (planner.layer = 0; planner.layer < p->n_layers; planner.layer++) {

@@ -431,6 +431,25 @@ START_TEST(experts_that_scatter_are_parted)
 }
 END_TEST
 
+START_TEST(refuses_what_would_not_fit)
+{
+    const guint n = 16384;
+    g_autofree double *weight = g_new0(double, n);
+    g_autofree gint32 *map = g_new(gint32, n);
+    g_autoptr(GError) error = NULL;
+    const EepEplbProblem p = {.n_layers = 1,
+                              .n_experts = n,
+                              .n_replicas = n,
+                              .n_groups = 1,
+                              .n_nodes = 1,
+                              .n_ranks = n,
+                              .weight = weight,
+                              .max_moves = EEP_EPLB_MOVES_AUTO};
+    ck_assert(!eep_eplb_place(&eep_eplb_policy_eep, &p, map, &error));
+    ck_assert(g_error_matches(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_SIZES));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("eep_policy");
@@ -445,6 +464,7 @@ int main(void)
     tcase_add_test(tcase, lost_experts_are_placed);
     tcase_add_test(tcase, a_map_that_breaks_groups_is_planned_anew);
     tcase_add_test(tcase, experts_that_scatter_are_parted);
+    tcase_add_test(tcase, refuses_what_would_not_fit);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
