@@ -227,7 +227,8 @@ static void plan_anew(Planner *planner, gint32 *row)
         planner->target = best < G_MAXDOUBLE ? best * COUNT_TARGET : planner->bound;
         build(planner, other);
         const double heat = improve(planner, limit, other);
-        if (heat < best && eep_balance_search_hottest_load(planner->search) <= limit) {
+        if ((i == 0 && !planner->published) ||
+            (heat < best && eep_balance_search_hottest_load(planner->search) <= limit)) {
             best = heat;
             memcpy(row, other, bytes);
         }

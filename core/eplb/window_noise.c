@@ -2,6 +2,9 @@
 
 /* Windows that an expert's own scatter must have to count as much as the layer's. */
 #define OWN_WINDOWS 8.0
+/* Of an expert; sums over a rank stay finite. Windows next to nothing beside large ones get there.
+ */
+#define MOST_VARIANCE 1e290
 
 /* Load of one window of the layer. */
 static double window_load(const EepEplbProblem *p, guint window, guint layer)
@@ -61,8 +64,11 @@ gboolean eep_window_noise(const EepEplbProblem *p, guint layer, double *ret_vari
      * they tell. */
     const double mean_size = total / n_windows;
     const double blow_up = (double)n_windows * (n_windows + 1.0) * mean_size;
-    for (guint e = 0; e < E; e++)
+    gboolean is_finite = TRUE;
+    for (guint e = 0; e < E; e++) {
         ret_variance[e] =
             blow_up * (own * scatter[e] / n_free + (1.0 - own) * dispersion * weight[e] / total);
-    return TRUE;
+        is_finite &= ret_variance[e] <= MOST_VARIANCE; /* false for NaN */
+    }
+    return is_finite;
 }

@@ -10,8 +10,8 @@
 G_BEGIN_DECLS
 
 /* Variance of each expert's load in one window of the layer, in the unit of the problem's weight
- * (T windows' load) squared: ret_variance [E]. FALSE, with nothing written, below two windows with
- * load or where nothing scatters.
+ * (T windows' load) squared: ret_variance [E]. FALSE, with ret_variance undefined, below two
+ * windows with load, where nothing scatters, and where it scatters beyond what a double holds.
  *
  * Overdispersed counts: variance = dispersion * mean with one dispersion a layer (Pearson's chi
  * square over its degrees of freedom, McCullagh & Nelder, "Generalized Linear Models", 1989, 4.5),
