@@ -17,7 +17,7 @@ struct EepSimulation {
     EepClock *clock;
     GPtrArray *predictors; /* EepPredictor, one a pool */
     EepBackend *backend;
-    EepScaleEvent *events;
+    EepOperatorEvent *events;
     EepDeployment *deployment;
     EepLoop *loop;
 };
@@ -90,6 +90,8 @@ static EepPoolShape shape_of(const EepSimulation *simulation, const EepScenarioP
         .max_ranks = all2all->max_ranks,
         .all2all_name = all2all->name,
         .is_elastic_backend = all2all->is_elastic,
+        .can_mask = all2all->can_mask,
+        .can_reuse_graphs = all2all->keeps_graphs,
     };
 }
 
@@ -114,11 +116,11 @@ static void make_events(EepSimulation *simulation)
 {
     const EepScenario *scenario = simulation->scenario;
 
-    simulation->events = g_new0(EepScaleEvent, scenario->n_events);
+    simulation->events = g_new0(EepOperatorEvent, scenario->n_events);
     for (guint i = 0; i < scenario->n_events; i++) {
         const EepEventOptions *event = &scenario->events[i];
 
-        simulation->events[i] = (EepScaleEvent){
+        simulation->events[i] = (EepOperatorEvent){
             .at = event->at,
             .pool = (EepPoolId)eep_scenario_find_pool(scenario, event->pool),
             .new_data_parallel_size = (guint)event->scale_elastic_ep.new_data_parallel_size,

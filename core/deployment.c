@@ -202,7 +202,7 @@ static gboolean on_deadline(EepDeployment *deployment, const EepEvent *event, GE
 
 static void on_operator(EepDeployment *deployment, const EepEvent *event)
 {
-    const EepScaleEvent *scale = &deployment->options.events[event->a];
+    const EepOperatorEvent *scale = &deployment->options.events[event->a];
 
     eep_pool_scale(pool_of(deployment, scale->pool), scale->new_data_parallel_size, scale->id,
                    "scenario");

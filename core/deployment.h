@@ -35,12 +35,24 @@ typedef struct {
 
 /* -- what operators do ------------------------------------------------------------------------ */
 
+typedef enum {
+    EEP_OPERATOR_SCALE,  /* scale_elastic_ep */
+    EEP_OPERATOR_CANCEL, /* cancels the resize that runs */
+    EEP_OPERATOR_FAULT,  /* something breaks */
+} EepOperatorKind;
+
+/* One event of a scenario. */
 typedef struct {
-    EepTime at;
+    EepOperatorKind kind;
+    const char *id; /* of the scenario's event, "" if it has none; borrowed, as all strings here */
     EepPoolId pool;
-    guint new_data_parallel_size; /* scale_elastic_ep */
-    const char *id;               /* of the scenario's event, "" if it has none; borrowed */
-} EepScaleEvent;
+    EepTime at;                /* when there is no `during` */
+    const char *during_resize; /* NULL, or the id of a scale event: `after` the moment at which */
+    const char *during_phase;  /* this span or phase of it begins, for the first time */
+    EepTime after;
+    guint new_data_parallel_size; /* SCALE */
+    EepFault fault;               /* FAULT */
+} EepOperatorEvent;
 
 typedef struct {
     guint64 seed;
@@ -48,7 +60,7 @@ typedef struct {
     EepTime retry_backoff; /* before the second attempt; doubled with each further one */
     double retry_jitter;   /* each wait is scaled by a factor drawn from [1 - jitter, 1 + jitter] */
     guint n_events;
-    const EepScaleEvent *events; /* borrowed for the deployment's life */
+    const EepOperatorEvent *events; /* borrowed for the deployment's life */
 } EepDeploymentOptions;
 
 EepDeployment *eep_deployment_new(const EepDeploymentOptions *options, EepBackend *backend,

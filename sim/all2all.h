@@ -32,6 +32,8 @@ typedef struct {
     gboolean is_graph_capturable; /* in a full CUDA graph */
     gboolean is_batched;          /* activation format: batched by expert, else standard */
     gboolean is_elastic;          /* works with enable_elastic_ep */
+    gboolean can_mask;            /* a rank can be masked out of it while it runs */
+    gboolean keeps_graphs;        /* its ranks can change under captured CUDA graphs */
     gboolean sends_padding;       /* padded rows travel as real ones do */
     gboolean has_micro_batches;   /* works with dual batch overlap */
     guint n_sms;                  /* taken from compute while it overlaps */

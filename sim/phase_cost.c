@@ -111,6 +111,12 @@ const EepPhaseCost eep_phase_costs[EEP_PHASE_COUNT] = {
     {EEP_PHASE_RETIRE_GROUPS, "group_destroy", "hardware profile", destroy_seconds},
     {EEP_PHASE_KERNEL_WARM_UP, "kernel_warmup", "hardware profile", warm_up_seconds},
     {EEP_PHASE_DESTROY, "group_destroy", "hardware profile", destroy_seconds},
+    {EEP_PHASE_WEIGHTS_TREE, "as weights_from_peer", "", peer_seconds},
+    {EEP_PHASE_WEIGHTS_FROM_CACHE, "as weights_from_disk", "", disk_seconds},
+    {EEP_PHASE_WEIGHTS_FROM_HOST, "as weights_from_disk", "", disk_seconds},
+    {EEP_PHASE_COMM_SPLIT, "as standby_groups", "", standby_groups_seconds},
+    {EEP_PHASE_OFFLOAD, "as weights_from_disk", "", disk_seconds},
+    {EEP_PHASE_MASK, "3 control messages", "", switch_seconds},
 };
 
 EepTime eep_phase_cost(const EepCostContext *context, const EepPhase *phase, EepTime *ret_each)

@@ -10,6 +10,7 @@
 
 #include "core/engine/pool_options.h"
 #include "core/engine/request.h"
+#include "core/fault.h"
 #include "core/loop/operations.h"
 #include "core/observer.h"
 #include "core/predictor.h"
@@ -36,6 +37,7 @@ typedef struct {
     EepPredictor *predictor;
     EepOperations *operations;
     EepObserver *observer;
+    EepFaultInjector *injector; /* nullable: nothing can be broken on purpose */
     guint64 seed;
     EepWorkerId next_worker; /* ids are given once */
     /* The request has left the pool with the fate and reason written in it. It is the callee's. */
@@ -59,7 +61,7 @@ typedef struct {
     EepPredictor *predictor;  /* of this pool; NULL: the deployment's */
     guint max_ranks;          /* cap of the all2all backend on EP ranks; 0: none */
     const char *all2all_name; /* static */
-    gboolean is_elastic_backend;
+    gboolean is_elastic_backend, can_mask, can_reuse_graphs;
 } EepPoolShape;
 
 #define EEP_POOL_ERROR (eep_pool_error_quark())

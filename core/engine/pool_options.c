@@ -118,9 +118,9 @@ static const EepOption options[] = {
      "share of the links that a move takes while an all-to-all wants them too; 0: neither slows "
      "the other"},
     {"resize.generation", EEP_OPTION_STRING, AT(resize.generation), "g2.1", EEP_NO_BOUNDS, NULL,
-     NULL, "how a resize is done: restart or g2.1"},
+     NULL, "how a resize is done; eep list generations has them"},
     {"resize.weights_from", EEP_OPTION_WORD, AT(resize.weights_from), "peer", EEP_NO_BOUNDS,
-     "peer|disk", NULL, "where a new engine's weights come from"},
+     "peer|disk|page_cache", NULL, "where a new engine's weights come from"},
     {"resize.on_busy", EEP_OPTION_WORD, AT(resize.on_busy), "queue", EEP_NO_BOUNDS,
      "queue|supersede|refuse", NULL, "what becomes of a resize asked during another"},
     {"resize.drain_timeout", EEP_OPTION_TIME, AT(resize.drain_timeout), "120s", 1, 1e15, NULL, NULL,

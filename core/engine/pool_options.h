@@ -26,6 +26,9 @@ typedef enum {
     EEP_ALL2ALL_NAIVE,
     EEP_ALL2ALL_COUNT
 } EepAll2allBackend;
+typedef enum { EEP_BACKUP_NONE, EEP_BACKUP_HOST_MEMORY, EEP_BACKUP_DISK } EepExpertBackup;
+typedef enum { EEP_IN_FLIGHT_ABORT, EEP_IN_FLIGHT_RETRY } EepInFlight;
+typedef enum { EEP_SPARE_WARM, EEP_SPARE_COLD } EepSpareState;
 typedef enum { EEP_ROLE_BOTH, EEP_ROLE_PREFILL, EEP_ROLE_DECODE } EepRole;
 
 typedef struct {
@@ -68,12 +71,29 @@ typedef struct {
         double contention;      /* share of the links that moves take from steps (link_share.h) */
     } eplb_config;
     struct {
-        char *generation;  /* restart | g2.1 (resize/generation.h) */
-        gint weights_from; /* 0 peer, 1 disk */
-        gint on_busy;      /* 0 queue, 1 supersede, 2 refuse */
+        char *generation;  /* a name of resize/generation.h */
+        gint weights_from; /* EepWeightsFrom */
+        gint on_busy;      /* EepOnBusy */
         EepTime drain_timeout;
         gboolean drain_requests;
+        gboolean refit;           /* restart.refit: the fewest slots that hold all experts */
+        EepTime leaving_drain;    /* generation eep: wait for a leaving engine's requests */
+        EepTime prepare_deadline; /* 0: none */
+        EepTime commit_deadline;  /* from the pause to the resume; 0: none */
+        double background;        /* share of what background work takes from steps; 0: none */
+        gint64 reserve;           /* generation masked: engines that run from the start; 0: as
+                                     many as there are GPUs for */
     } resize;
+    struct {
+        gint recovery;     /* EepRecovery */
+        EepTime detect[4]; /* by EepDetection; 0: not looked for */
+        EepTime deadline;  /* of one recovery; 0: none */
+        gint64 spare_engines;
+        gint spare_state;   /* 0 warm, 1 cold */
+        gint expert_backup; /* EepExpertBackup */
+        gint in_flight;     /* EepInFlight: requests of a dead engine */
+        EepTime mtbf;       /* mean time between failures of one GPU; 0: none are drawn */
+    } fault_tolerance;
 } EepPoolOptions;
 
 extern const EepOptionTable eep_pool_options;

@@ -54,14 +54,23 @@ static gboolean host_is_stepping(gpointer self)
     return ((EepPool *)self)->n_in_flight > 0;
 }
 
-static gboolean host_has_requests(gpointer self)
+static gboolean host_has_requests(gpointer self, EepWorkerId worker)
 {
     EepPool *pool = self;
 
     for (guint i = 0; i < pool->n_engines; i++)
-        if (eep_engine_has_work(pool->engines[i]))
+        if ((worker == 0 || pool->engines[i]->worker == worker) &&
+            eep_engine_has_work(pool->engines[i]))
             return TRUE;
     return FALSE;
+}
+
+static void host_choose_leaving(gpointer self, guint n, EepWorkerId *ret_workers)
+{
+    EepPool *pool = self;
+
+    for (guint i = 0; i < n; i++)
+        ret_workers[i] = pool->engines[pool->n_engines - n + i]->worker;
 }
 
 static guint host_free_gpus(gpointer self)
@@ -142,14 +151,42 @@ static EepOpId host_start_phase(gpointer self, const EepResizeWork *work)
     return phase.op.id;
 }
 
-static gboolean host_reshuffle(gpointer self, guint n_ranks, gboolean is_async)
+static void host_abort_op(gpointer self, EepOpId id)
+{
+    EepPool *pool = self;
+    EepPoolServices *services = pool->services;
+    EepScope scope = {.op = id};
+    EepOp op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id, pool->epoch, 0,
+                                    EEP_TIME_NEVER);
+
+    services->backend->ops->abort(services->backend, &op, &scope);
+}
+
+static gboolean host_reshuffle(gpointer self, const EepGroup *target, EepReshuffleMode mode)
 {
     EepPool *pool = self;
 
     if (pool->eplb == NULL)
         return TRUE;
-    eep_pool_eplb_start(pool, n_ranks, !is_async, TRUE);
+    eep_pool_eplb_start(pool, eep_group_n_ranks(target), mode == EEP_RESHUFFLE_SYNC, TRUE);
     return FALSE;
+}
+
+static void host_stop_reshuffle(gpointer self)
+{
+    EepPool *pool = self;
+
+    if (pool->eplb != NULL)
+        eep_pool_eplb_drain(pool);
+}
+
+static gboolean host_migrate(gpointer self, EepWorkerId worker, const EepGroup *target)
+{
+    return TRUE;
+}
+
+static void host_stop_migration(gpointer self)
+{
 }
 
 /* -- engines -- */
@@ -297,6 +334,7 @@ static void adopt_placement(EepPool *pool, guint n_ranks, EepPlacementChange cha
         eep_eplb_widen(pool->eplb, n_ranks, &error);
         break;
     case EEP_PLACEMENT_SHRINK:
+    case EEP_PLACEMENT_MASK:
         eep_eplb_shrink(pool->eplb, n_ranks, &error);
         break;
     case EEP_PLACEMENT_RESET:
@@ -386,11 +424,16 @@ static const EepResizeHost host = {
     .is_stepping = host_is_stepping,
     .has_requests = host_has_requests,
     .free_gpus = host_free_gpus,
+    .choose_leaving = host_choose_leaving,
     .send_note = host_send_note,
     .start_timer = host_start_timer,
     .cancel_timer = host_cancel_timer,
     .start_phase = host_start_phase,
+    .abort_op = host_abort_op,
     .reshuffle = host_reshuffle,
+    .stop_reshuffle = host_stop_reshuffle,
+    .migrate = host_migrate,
+    .stop_migration = host_stop_migration,
     .launch_engine = host_launch_engine,
     .release_engine = host_release_engine,
     .set_pause = host_set_pause,
@@ -425,6 +468,8 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
     params.max_ranks = pool->shape.max_ranks;
     params.all2all_backend = pool->shape.all2all_name;
     params.is_elastic_backend = pool->shape.is_elastic_backend;
+    params.can_mask = pool->shape.can_mask;
+    params.can_reuse_graphs = pool->shape.can_reuse_graphs;
     params.enable_elastic_ep = options->enable_elastic_ep;
     params.enable_dbo = options->enable_dbo;
     params.use_async = options->eplb_config.use_async;
@@ -433,6 +478,13 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
     params.on_busy = (EepOnBusy)options->resize.on_busy;
     params.drain_requests = options->resize.drain_requests;
     params.drain_timeout = options->resize.drain_timeout;
+    params.leaving_drain = options->resize.leaving_drain;
+    params.refit = options->resize.refit;
+    if (options->resize.prepare_deadline > 0)
+        params.deadline[EEP_WAIT_PREPARE] = options->resize.prepare_deadline;
+    if (options->resize.commit_deadline > 0)
+        for (guint i = EEP_WAIT_PAUSE; i <= EEP_WAIT_RESUME; i++)
+            params.deadline[i] = options->resize.commit_deadline;
     params.consensus_cadence = EEP_POOL_CHECK_STEPS;
     params.control_latency = pool->shape.control_latency;
     params.non_expert_bytes = pool->shape.non_expert_bytes;

@@ -369,7 +369,7 @@ static void enter_draining(EepResize *resize, EepCoordinatorEvent cause)
     resize->host->span_began(resize->host_self, &resize->record, "commit");
     set_leaving_routable(resize, FALSE);
     resize->host->set_eplb_suspended(resize->host_self, TRUE);
-    if (!resize->params.drain_requests || !resize->host->has_requests(resize->host_self)) {
+    if (!resize->params.drain_requests || !resize->host->has_requests(resize->host_self, 0)) {
         eep_coordinator_handle(resize, EEP_COORDINATOR_DRAINED);
         return;
     }
@@ -470,7 +470,7 @@ void eep_coordinator_hear(EepResize *resize, guint slot, EepNoteWord word)
 
 void eep_coordinator_poll_drain(EepResize *resize)
 {
-    if (resize->host->has_requests(resize->host_self))
+    if (resize->host->has_requests(resize->host_self, 0))
         eep_resize_arm(resize, EEP_RESIZE_TIMER_DRAIN_POLL, resize->params.drain_poll);
     else
         eep_coordinator_handle(resize, EEP_COORDINATOR_DRAINED);

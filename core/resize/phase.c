@@ -13,6 +13,12 @@ const char *const eep_phase_names[EEP_PHASE_COUNT] = {
     [EEP_PHASE_RETIRE_GROUPS] = "retire_groups",
     [EEP_PHASE_KERNEL_WARM_UP] = "kernel_warm_up",
     [EEP_PHASE_DESTROY] = "destroy",
+    [EEP_PHASE_WEIGHTS_TREE] = "weights_tree",
+    [EEP_PHASE_WEIGHTS_FROM_CACHE] = "weights_from_cache",
+    [EEP_PHASE_WEIGHTS_FROM_HOST] = "weights_from_host",
+    [EEP_PHASE_COMM_SPLIT] = "comm_split",
+    [EEP_PHASE_OFFLOAD] = "offload",
+    [EEP_PHASE_MASK] = "mask",
 };
 
 const char *const eep_phase_help[EEP_PHASE_COUNT] = {
@@ -28,4 +34,10 @@ const char *const eep_phase_help[EEP_PHASE_COUNT] = {
     [EEP_PHASE_RETIRE_GROUPS] = "destroy the old communication groups",
     [EEP_PHASE_KERNEL_WARM_UP] = "warm up kernels of a new rank before it joins",
     [EEP_PHASE_DESTROY] = "end a leaving worker's process",
+    [EEP_PHASE_WEIGHTS_TREE] = "send non-expert weights down a tree in which new ranks send on",
+    [EEP_PHASE_WEIGHTS_FROM_CACHE] = "load weights from the node's page cache",
+    [EEP_PHASE_WEIGHTS_FROM_HOST] = "upload weights that a masked rank keeps in host memory",
+    [EEP_PHASE_COMM_SPLIT] = "split the communicators of the reserved ranks",
+    [EEP_PHASE_OFFLOAD] = "move a masked rank's weights to host memory",
+    [EEP_PHASE_MASK] = "mask ranks out of the all-to-all, or let them in",
 };

@@ -23,6 +23,12 @@ typedef enum {
     EEP_PHASE_RETIRE_GROUPS,     /* destroy the old groups, in background */
     EEP_PHASE_KERNEL_WARM_UP,    /* process-local warm-up of new ranks before they join */
     EEP_PHASE_DESTROY,           /* a leaving worker's process goes and frees its GPU */
+    EEP_PHASE_WEIGHTS_TREE,      /* as from peer, but receivers send on: a pipelined tree */
+    EEP_PHASE_WEIGHTS_FROM_CACHE, /* weights from the node's page cache; bytes per receiver */
+    EEP_PHASE_WEIGHTS_FROM_HOST,  /* weights that the worker itself keeps in host memory */
+    EEP_PHASE_COMM_SPLIT,         /* communicators of a subset of the reserved ranks */
+    EEP_PHASE_OFFLOAD,            /* a masked worker's weights to host memory; bytes per receiver */
+    EEP_PHASE_MASK,               /* ranks are masked out of, or into, the all-to-all */
     EEP_PHASE_COUNT,
 } EepPhaseKind;
 

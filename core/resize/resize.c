@@ -23,6 +23,8 @@ void eep_resize_params_init(EepResizeParams *params)
         .captures_graphs = TRUE,
         .drain_timeout = 120 * EEP_NS_PER_S,
         .drain_poll = EEP_NS_PER_S,
+        .leaving_drain = 10 * EEP_NS_PER_S,
+        .first_pass = 5 * EEP_NS_PER_S,
         .consensus_cadence = 32,
     };
     for (guint i = 0; i < EEP_WAIT_COUNT; i++)

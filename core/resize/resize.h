@@ -9,7 +9,7 @@
 #define EEP_CORE_RESIZE_RESIZE_H
 
 #include "core/loop/backend.h"
-#include "core/resize/resize_host.h"
+#include "core/resize/generation.h"
 
 G_BEGIN_DECLS
 
@@ -28,7 +28,11 @@ typedef enum {
     EEP_ON_BUSY_REFUSE,
 } EepOnBusy;
 
-typedef enum { EEP_WEIGHTS_FROM_PEER, EEP_WEIGHTS_FROM_DISK } EepWeightsFrom;
+typedef enum {
+    EEP_WEIGHTS_FROM_PEER,
+    EEP_WEIGHTS_FROM_DISK,
+    EEP_WEIGHTS_FROM_CACHE, /* the node's page cache */
+} EepWeightsFrom;
 
 /* Coordinator states whose wait may have a deadline (params.deadline). */
 typedef enum {
@@ -53,6 +57,8 @@ typedef struct {
                              limit */
     const char *all2all_backend; /* its name, for messages; static */
     gboolean is_elastic_backend; /* that backend's groups can change while it serves */
+    gboolean can_reuse_graphs;   /* its ranks can change under captured graphs (nixl_ep) */
+    gboolean can_mask;           /* it can mask ranks */
     gboolean enable_elastic_ep, enable_dbo;
     gboolean use_async; /* EPLB moves layer by layer between steps */
     gboolean captures_graphs;
@@ -60,6 +66,9 @@ typedef struct {
     EepOnBusy on_busy;
     gboolean drain_requests;
     EepTime drain_timeout, drain_poll; /* 120 s, 1 s */
+    EepTime leaving_drain;             /* of EEP_ACT_DRAIN: 10 s, 0: none */
+    EepTime first_pass;                /* of g1's staged barrier: 5 s */
+    gboolean refit;                    /* restart chooses the fewest slots, so any size may do */
     guint consensus_cadence;           /* steps between two checks of the pause: 32 */
     EepTime control_latency;           /* of a note */
     gint64 non_expert_bytes;           /* of one engine */
@@ -94,6 +103,10 @@ const EepGroup *eep_resize_group(const EepResize *resize);
  * `id` and `by` may be NULL. */
 void eep_resize_request(EepResize *resize, gint64 new_dp, const char *id, const char *by);
 
+/* Takes the resize that runs back to the old size; FALSE when none runs, it has gone too far, or
+ * its generation has no way back. Its end is told as rolled back. */
+gboolean eep_resize_cancel(EepResize *resize);
+
 void eep_resize_note(EepResize *resize, const EepNote *note);
 
 /* Completions of other operations are ignored (FALSE). */
@@ -106,7 +119,28 @@ void eep_resize_boundary(EepResize *resize, guint64 step_counter);
 /* The reshuffle that was asked for is live in every layer. */
 void eep_resize_reshuffled(EepResize *resize, gint64 bytes_moved);
 
+/* The migration that was asked for is over, and this is what it moved. */
+void eep_resize_migrated(EepResize *resize, EepWorkerId worker, guint64 n_requests, gint64 bytes);
+
 void eep_resize_timer(EepResize *resize, guint64 timer);
+
+/* -- lost engines -- */
+
+/* Physically: from now on the engine does nothing and hears nothing; nobody knows yet. */
+void eep_resize_worker_stopped(EepResize *resize, EepWorkerId worker);
+
+/* It does again, in the state it was in, as a member of the serving group. */
+void eep_resize_worker_healed(EepResize *resize, EepWorkerId worker);
+
+/* The loss has been detected, and no step is in flight. A resize that can be rolled back is; one
+ * that cannot is stuck, or goes on without the engine when it has adopted the new group. No step
+ * begins until eep_resize_recover(); a new engine that is not a member yet is just given up. */
+void eep_resize_worker_lost(EepResize *resize, EepWorkerId worker);
+
+/* Recovers from the losses so far, as soon as no resize runs: a resize of its own that is told like
+ * any other, its generation the recovery's name. Not for NONE. For REPLACE the caller asks for the
+ * old size afterwards. */
+void eep_resize_recover(EepResize *resize, EepRecovery recovery, const char *id);
 
 /* A client got 503; a client that asked after one did was served. For client_downtime_s. */
 void eep_resize_saw_rejected(EepResize *resize);

@@ -29,12 +29,20 @@ typedef struct {
     EepEpoch target_epoch;
 } EepResizeWork;
 
-/* What becomes of the placement when a new group is adopted. */
+/* What becomes of the placement when a new group is adopted. Ranks follow their workers: a rank of
+ * the new group brings the slots that its worker had, wherever it was. */
 typedef enum {
-    EEP_PLACEMENT_WIDEN,  /* empty slots for the new ranks; experts stay where they are */
-    EEP_PLACEMENT_SHRINK, /* drop the slots of the ranks that have left, which hold nothing */
+    EEP_PLACEMENT_WIDEN,  /* new ranks have what was preloaded, else empty slots */
+    EEP_PLACEMENT_SHRINK, /* slots of ranks that have left go; they hold no expert alone */
     EEP_PLACEMENT_RESET,  /* everybody loaded from disk: the initial placement of this size */
+    EEP_PLACEMENT_MASK,   /* as SHRINK, but experts may be left without a slot: degraded */
 } EepPlacementChange;
+
+typedef enum {
+    EEP_RESHUFFLE_SYNC,    /* forwards stand still */
+    EEP_RESHUFFLE_ASYNC,   /* layer by layer between steps */
+    EEP_RESHUFFLE_PRELOAD, /* into the empty slots of workers that join; maps switch when adopted */
+} EepReshuffleMode;
 
 /* One change of state, for logs and tests; all strings static. */
 typedef struct {
@@ -50,9 +58,11 @@ typedef struct {
     EepTime (*now)(gpointer self);
     /* Whether a step is in flight; if so, participants of the serving group act at its end only. */
     gboolean (*is_stepping)(gpointer self);
-    /* Whether any request is in the pool, running or waiting (for drain_requests). */
-    gboolean (*has_requests)(gpointer self);
+    /* Whether any request is in the pool (worker 0) or in one engine, running or waiting. */
+    gboolean (*has_requests)(gpointer self, EepWorkerId worker);
     guint (*free_gpus)(gpointer self);
+    /* The `n` members whose leaving loses least (KV held, experts held alone); n < members. */
+    void (*choose_leaving)(gpointer self, guint n, EepWorkerId *ret_workers);
 
     /* -- time and messages -- */
     /* Deliver through eep_resize_note() after `delay`; order kept per pair of ends. */
@@ -61,12 +71,23 @@ typedef struct {
     void (*start_timer)(gpointer self, guint64 timer, EepTime delay);
     void (*cancel_timer)(gpointer self, guint64 timer);
 
-    /* -- work; ends by eep_resize_op_done(), per worker, then whole -- */
+    /* -- work; ends by eep_resize_op_done(), per worker, then whole; 0: it has ended already -- */
     EepOpId (*start_phase)(gpointer self, const EepResizeWork *work);
-    /* Rearranges experts for n_ranks EP ranks of the group (fewer than it has: the ranks above them
-     * are to hold nothing at the end). Asynchronous: layer by layer between steps. Returns TRUE
-     * when there is nothing to move; otherwise eep_resize_reshuffled() tells the end. */
-    gboolean (*reshuffle)(gpointer self, guint n_ranks, gboolean is_async);
+    /* The operation ends as soon as it can, as aborted; its end is still told. */
+    void (*abort_op)(gpointer self, EepOpId op);
+    /* Rearranges experts over the members of `target` that hold any now or (PRELOAD) are to; ranks
+     * of the serving group that are not in it hold nothing at the end, unless they are dead: then
+     * what they held comes from other ranks, the host's backup or disk. Returns TRUE when there is
+     * nothing to move; otherwise eep_resize_reshuffled() tells the end. */
+    gboolean (*reshuffle)(gpointer self, const EepGroup *target, EepReshuffleMode mode);
+    /* Forgets what has not switched yet, preloaded slots included; no end is told. */
+    void (*stop_reshuffle)(gpointer self);
+    /* Moves the requests of a leaving engine, with their KV, to the others of `target`; worker 0:
+     * some of everybody's onto the group's emptiest engines. TRUE: nothing to move; else
+     * eep_resize_migrated() tells the end, after which the leaving engine has no request. */
+    gboolean (*migrate)(gpointer self, EepWorkerId worker, const EepGroup *target);
+    /* Requests stay where they are; no end is told. */
+    void (*stop_migration)(gpointer self);
 
     /* -- engines -- */
     /* Takes GPUs and creates an engine for the data-parallel rank of the target group, not serving

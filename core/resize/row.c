@@ -1,24 +1,22 @@
 /* The rows of a plan while they run: where everybody who takes part in a piece of work meets. */
 #include "core/resize/resize_machine.h"
 
+/* EepWhen that hold. */
+static guint facts(const EepResizeParams *params)
+{
+    static const guint from[] = {[EEP_WEIGHTS_FROM_PEER] = EEP_WHEN_FROM_PEER,
+                                 [EEP_WEIGHTS_FROM_DISK] = EEP_WHEN_FROM_DISK,
+                                 [EEP_WEIGHTS_FROM_CACHE] = EEP_WHEN_FROM_CACHE};
+
+    return from[params->weights_from] |
+           (params->use_async ? EEP_WHEN_ASYNC_EPLB : EEP_WHEN_SYNC_EPLB) |
+           (params->captures_graphs ? EEP_WHEN_GRAPHS : 0) |
+           (params->can_reuse_graphs ? EEP_WHEN_REUSE : EEP_WHEN_RECAPTURE);
+}
+
 gboolean eep_resize_row_applies(const EepResize *resize, const EepGenerationRow *row)
 {
-    const EepResizeParams *params = &resize->params;
-
-    switch (row->when) {
-    case EEP_WHEN_FROM_PEER:
-        return params->weights_from == EEP_WEIGHTS_FROM_PEER;
-    case EEP_WHEN_FROM_DISK:
-        return params->weights_from == EEP_WEIGHTS_FROM_DISK;
-    case EEP_WHEN_ASYNC_EPLB:
-        return params->use_async;
-    case EEP_WHEN_SYNC_EPLB:
-        return !params->use_async;
-    case EEP_WHEN_GRAPHS:
-        return params->captures_graphs;
-    default:
-        return TRUE;
-    }
+    return (row->when & ~facts(&resize->params)) == 0;
 }
 
 gboolean eep_resize_has_rows(const EepResize *resize, EepWho role, EepStage stage)
@@ -125,8 +123,6 @@ static void start(EepResize *resize, guint index)
 {
     const EepGenerationRow *row = &eep_resize_plan(resize)->rows[index];
     EepRow *running = &resize->control->rows[index];
-    guint n_ranks = resize->control->coordinator.to *
-                    eep_control_serving(resize->control)->tensor_parallel_size;
 
     running->state = EEP_ROW_RUNNING;
     running->phase = EEP_RESIZE_MAX_PHASES;
@@ -139,9 +135,12 @@ static void start(EepResize *resize, guint index)
     case EEP_ACT_RESHUFFLE:
         running->phase =
             eep_resize_begin_phase(resize, eep_generation_row_name(row), row->who, row->blocks);
-        if (resize->host->reshuffle(resize->host_self, n_ranks, !row->blocks))
+        if (resize->host->reshuffle(resize->host_self, eep_control_target(resize->control),
+                                    row->blocks ? EEP_RESHUFFLE_SYNC : EEP_RESHUFFLE_ASYNC))
             eep_row_complete(resize, index, EEP_SLOT_NONE);
         break;
+    default:
+        g_assert_not_reached();
     case EEP_ACT_ADOPT:
         adopt_group(resize);
         eep_row_complete(resize, index, EEP_SLOT_NONE);

@@ -21,7 +21,7 @@ typedef struct {
     KitConfig config;
     EepArrival requests[MAX_REQUESTS];
     guint64 hashes[MAX_REQUESTS][MAX_HASHES];
-    EepScaleEvent events[MAX_EVENTS];
+    EepOperatorEvent events[MAX_EVENTS];
     guint n_requests;
     double load[N_LAYERS * N_EXPERTS];
 } Scenario;
@@ -114,7 +114,7 @@ static void draw_events(EepRng *rng, Scenario *scenario)
     }
     config->deployment.n_events = (guint)between(rng, 1, MAX_EVENTS);
     for (guint i = 0; i < config->deployment.n_events; i++)
-        scenario->events[i] = (EepScaleEvent){.at = between(rng, 0, 1200),
+        scenario->events[i] = (EepOperatorEvent){.at = between(rng, 0, 1200),
                                               .new_data_parallel_size = (guint)between(rng, 1, 7),
                                               .id = "drawn"};
     config->deployment.events = scenario->events;

@@ -12,7 +12,7 @@
 
 static KitConfig config;
 static double load[N_LAYERS * N_EXPERTS];
-static EepScaleEvent event;
+static EepOperatorEvent event;
 static EepArrival requests[MAX_ARRIVE];
 
 /* What is seen after every event. */
@@ -72,7 +72,7 @@ static void setup(void)
     /* One request every 25 ns, of 20 tokens each: always work, everywhere. */
     for (guint i = 0; i < MAX_ARRIVE; i++)
         requests[i] = (EepArrival){.arrival = i * 25, .prompt_tokens = 8, .output_tokens = 20};
-    event = (EepScaleEvent){.at = 1003, .id = "resize"};
+    event = (EepOperatorEvent){.at = 1003, .id = "resize"};
 }
 
 static void teardown(void)
@@ -355,7 +355,7 @@ END_TEST
 /* Up and down again, the second asked for while the first runs: it waits for its turn. */
 START_TEST(one_after_the_other)
 {
-    static const EepScaleEvent events[] = {{.at = 1003, .new_data_parallel_size = 6, .id = "up"},
+    static const EepOperatorEvent events[] = {{.at = 1003, .new_data_parallel_size = 6, .id = "up"},
                                            {.at = 1100, .new_data_parallel_size = 3, .id = "down"}};
 
     config.deployment.n_events = 2;

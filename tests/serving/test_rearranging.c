@@ -193,7 +193,7 @@ END_TEST
  * switches later is the resize's own. */
 START_TEST(a_resize_drains_a_rearrangement)
 {
-    static const EepScaleEvent up = {.at = 105, .new_data_parallel_size = 4, .id = "up"};
+    static const EepOperatorEvent up = {.at = 105, .new_data_parallel_size = 4, .id = "up"};
     EepArrival requests[] = {{.prompt_tokens = 4, .output_tokens = 60},
                              {.prompt_tokens = 4, .output_tokens = 60}};
 

@@ -273,7 +273,7 @@ END_TEST
  * after it. */
 START_TEST(no_looks_during_a_resize)
 {
-    static const EepScaleEvent up = {.at = 455, .new_data_parallel_size = 4, .id = "up"};
+    static const EepOperatorEvent up = {.at = 455, .new_data_parallel_size = 4, .id = "up"};
     EepArrival requests[] = {one_request, one_request};
 
     set_trigger(_i ? EEP_EPLB_TRIGGER_IMBALANCE : EEP_EPLB_TRIGGER_COST_BENEFIT, TRUE);

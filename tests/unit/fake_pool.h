@@ -87,7 +87,7 @@ static gboolean fake_is_stepping(gpointer self)
     return ((FakePool *)self)->is_stepping;
 }
 
-static gboolean fake_has_requests(gpointer self)
+static gboolean fake_has_requests(gpointer self, EepWorkerId worker)
 {
     return ((FakePool *)self)->has_work;
 }
@@ -150,12 +150,53 @@ static EepOpId fake_start_phase(gpointer self, const EepResizeWork *work)
     return id;
 }
 
-static gboolean fake_reshuffle(gpointer self, guint n_ranks, gboolean is_async)
+static void fake_choose_leaving(gpointer self, guint n, EepWorkerId *ret_workers)
+{
+    const EepGroup *group = eep_resize_group(((FakePool *)self)->resize);
+
+    /* The lowest ones, to tell a choice from the highest. */
+    for (guint i = 0; i < n; i++)
+        ret_workers[i] = eep_group_worker(group, i);
+}
+
+static void fake_abort_op(gpointer self, EepOpId op)
 {
     FakePool *pool = (FakePool *)self;
 
-    fake_act(pool, "reshuffle to %u %s", n_ranks, is_async ? "async" : "sync");
-    ck_assert(is_async != pool->is_blocked);
+    fake_act(pool, "abort an operation");
+    for (guint i = 0; i < pool->n_items; i++)
+        if (pool->items[i].kind == ITEM_OP && pool->items[i].completion.id == op)
+            pool->items[i].completion.done = EEP_DONE_ABORTED;
+}
+
+static void fake_stop_reshuffle(gpointer self)
+{
+    FakePool *pool = (FakePool *)self;
+
+    fake_act(pool, "stop the reshuffle");
+    for (guint i = 0; i < pool->n_items; i++)
+        if (pool->items[i].kind == ITEM_RESHUFFLED)
+            pool->items[i].is_lost = TRUE;
+}
+
+static gboolean fake_migrate(gpointer self, EepWorkerId worker, const EepGroup *target)
+{
+    fake_act((FakePool *)self, "migrate %u", worker);
+    return TRUE;
+}
+
+static void fake_stop_migration(gpointer self)
+{
+    fake_act((FakePool *)self, "stop the migration");
+}
+
+static gboolean fake_reshuffle(gpointer self, const EepGroup *target, EepReshuffleMode mode)
+{
+    static const char *const names[] = {"sync", "async", "preload"};
+    FakePool *pool = (FakePool *)self;
+
+    fake_act(pool, "reshuffle to %u %s", eep_group_n_ranks(target), names[mode]);
+    ck_assert((mode != EEP_RESHUFFLE_SYNC) != pool->is_blocked);
     if (!pool->reshuffle_is_instant)
         fake_add(pool, ITEM_RESHUFFLED, pool->reshuffle_time);
     return pool->reshuffle_is_instant;
@@ -291,11 +332,16 @@ static const EepResizeHost fake_host = {
     .is_stepping = fake_is_stepping,
     .has_requests = fake_has_requests,
     .free_gpus = fake_free_gpus,
+    .choose_leaving = fake_choose_leaving,
     .send_note = fake_send_note,
     .start_timer = fake_start_timer,
     .cancel_timer = fake_cancel_timer,
     .start_phase = fake_start_phase,
+    .abort_op = fake_abort_op,
     .reshuffle = fake_reshuffle,
+    .stop_reshuffle = fake_stop_reshuffle,
+    .migrate = fake_migrate,
+    .stop_migration = fake_stop_migration,
     .launch_engine = fake_launch_engine,
     .release_engine = fake_release_engine,
     .set_pause = fake_set_pause,

@@ -232,7 +232,7 @@ START_TEST(generations)
     guint n;
     const EepGeneration *all = eep_generation_all(&n);
 
-    ck_assert_uint_eq(n, 2);
+    ck_assert_uint_eq(n, 8);
     for (guint i = 0; i < n; i++) {
         ck_assert_ptr_eq(eep_generation_find(all[i].name), &all[i]);
         check_plan(&all[i], &all[i].up);
