@@ -65,7 +65,7 @@ static void add_fates(EepJson *json, const EepFateCounts *counts)
     eep_json_add_uint(json, "submitted", counts->submitted);
     eep_json_add_uint(json, "completed", counts->completed);
     add_reasons(json, "rejected", counts->rejected, counts->by_reason, EEP_REASON_TOO_LONG,
-                EEP_REASON_QUEUE_LIMIT);
+                EEP_REASON_UNAVAILABLE);
     add_reasons(json, "aborted", counts->aborted, counts->by_reason, EEP_REASON_SCALE_DOWN,
                 EEP_REASON_TIMEOUT);
     eep_json_add_uint(json, "unfinished", counts->unfinished);

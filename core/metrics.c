@@ -103,6 +103,11 @@ static void metrics_resize_ended(EepObserver *self, const EepResizeRecord *recor
         record->non_expert_bytes + record->expert_bytes + record->kv_bytes;
 }
 
+static void metrics_incident_ended(EepObserver *self, const EepIncident *incident)
+{
+    eep_metrics_add_incident((EepMetrics *)self, incident);
+}
+
 static void metrics_rearranged(EepObserver *self, EepTime now,
                                const EepRearrangement *rearrangement)
 {
@@ -138,6 +143,7 @@ static const EepObserverOps ops = {
     .size_changed = metrics_size_changed,
     .gpu_time = metrics_gpu_time,
     .resize_ended = metrics_resize_ended,
+    .incident_ended = metrics_incident_ended,
     .rearranged = metrics_rearranged,
     .kept = metrics_kept,
 };

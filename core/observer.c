@@ -35,6 +35,10 @@ static void none_resize_ended(EepObserver *self, const EepResizeRecord *record)
 {
 }
 
+static void none_incident_ended(EepObserver *self, const EepIncident *incident)
+{
+}
+
 static void none_rearranged(EepObserver *self, EepTime now, const EepRearrangement *rearrangement)
 {
 }
@@ -53,6 +57,7 @@ const EepObserverOps eep_observer_none = {
     .size_changed = none_size_changed,
     .gpu_time = none_gpu_time,
     .resize_ended = none_resize_ended,
+    .incident_ended = none_incident_ended,
     .rearranged = none_rearranged,
     .kept = none_kept,
 };
@@ -103,6 +108,11 @@ static void fan_resize_ended(EepObserver *self, const EepResizeRecord *record)
     FAN_OUT(resize_ended, record);
 }
 
+static void fan_incident_ended(EepObserver *self, const EepIncident *incident)
+{
+    FAN_OUT(incident_ended, incident);
+}
+
 static void fan_rearranged(EepObserver *self, EepTime now, const EepRearrangement *rearrangement)
 {
     FAN_OUT(rearranged, now, rearrangement);
@@ -123,6 +133,7 @@ static const EepObserverOps fan_ops = {
     .size_changed = fan_size_changed,
     .gpu_time = fan_gpu_time,
     .resize_ended = fan_resize_ended,
+    .incident_ended = fan_incident_ended,
     .rearranged = fan_rearranged,
     .kept = fan_kept,
 };

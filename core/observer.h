@@ -7,6 +7,7 @@
 #define EEP_CORE_OBSERVER_H
 
 #include "core/engine/request.h"
+#include "core/incident.h"
 #include "core/resize/record.h"
 
 G_BEGIN_DECLS
@@ -108,6 +109,8 @@ typedef struct {
     void (*gpu_time)(EepObserver *self, EepPoolId pool, EepGpuUse use, EepTime begin, EepTime end,
                      guint n_gpus);
     void (*resize_ended)(EepObserver *self, const EepResizeRecord *record);
+    /* A fault's account is complete, at the latest at the end of the run. */
+    void (*incident_ended)(EepObserver *self, const EepIncident *incident);
     void (*rearranged)(EepObserver *self, EepTime now, const EepRearrangement *rearrangement);
     void (*kept)(EepObserver *self, EepTime now, const EepEplbKept *kept);
 } EepObserverOps;

@@ -39,6 +39,7 @@ typedef enum {
     EEP_REASON_NEVER_FITS,  /* rejected: more KV blocks than an engine has */
     EEP_REASON_SCALING_503, /* rejected: the deployment answered 503 while it was scaling */
     EEP_REASON_QUEUE_LIMIT, /* rejected: every queue was full */
+    EEP_REASON_UNAVAILABLE, /* rejected: the deployment has exited */
     EEP_REASON_SCALE_DOWN,  /* aborted: its engine was removed */
     EEP_REASON_FAULT,       /* aborted: its engine was lost */
     EEP_REASON_CLIENT,      /* aborted by the client */
@@ -85,7 +86,8 @@ struct EepRequest {
     EepKvRun *runs;        /* cached blocks held, owned */
     guint16 n_hashes, n_runs, n_runs_allocated;
     guint16 flags;
-    guint32 worker; /* EepWorkerId of the engine that served it last */
+    guint16 n_retries; /* times that the server took it from a lost engine to another */
+    guint32 worker;    /* EepWorkerId of the engine that served it last */
 };
 
 enum {

@@ -67,6 +67,14 @@ static void on_resize(EepObserver *self, const EepResizeRecord *record)
     LOG(":resize %u>%u ", record->from, record->to);
 }
 
+static const EepIncident an_incident = {.fault = "fail", .n_lost = 3};
+
+static void on_incident(EepObserver *self, const EepIncident *incident)
+{
+    ck_assert_ptr_eq(incident, &an_incident);
+    LOG(":incident %s ", incident->fault);
+}
+
 static const EepRearrangement a_rearrangement = {.pool = 1, .bytes_moved = 1000};
 static const EepEplbKept a_kept = {.pool = 2, .reason = "balanced"};
 
@@ -91,6 +99,7 @@ static const EepObserverOps recorder_ops = {.size = sizeof(EepObserverOps),
                                             .size_changed = on_size,
                                             .gpu_time = on_gpu,
                                             .resize_ended = on_resize,
+                                            .incident_ended = on_incident,
                                             .rearranged = on_rearranged,
                                             .kept = on_kept};
 
@@ -107,6 +116,7 @@ static void call_everything(EepObserver *observer)
     observer->ops->size_changed(observer, 8, 1, 16);
     observer->ops->gpu_time(observer, 1, EEP_GPU_STALLED, 10, 12, 8);
     observer->ops->resize_ended(observer, &a_record);
+    observer->ops->incident_ended(observer, &an_incident);
     observer->ops->rearranged(observer, 9, &a_rearrangement);
     observer->ops->kept(observer, 11, &a_kept);
 }
@@ -121,10 +131,11 @@ START_TEST(a_fan_passes_everything_on)
     eep_observer_fan_add(fan, &a.base);
     eep_observer_fan_add(fan, &b.base);
     call_everything(fan);
-    ck_assert_str_eq(log->str, "a:end 17@3 b:end 17@3 a:gaps 1 20 4 b:gaps 1 20 4 a:step 8 "
-                               "b:step 8 a:what@7 2 b:what@7 2 a:size 8 1 16 b:size 8 1 16 "
-                               "a:gpu 1 2 10-12 8 b:gpu 1 2 10-12 8 a:resize 4>6 b:resize 4>6 "
-                               "a:moved 9 b:moved 9 a:kept 11 b:kept 11 ");
+    ck_assert_str_eq(log->str,
+                     "a:end 17@3 b:end 17@3 a:gaps 1 20 4 b:gaps 1 20 4 a:step 8 "
+                     "b:step 8 a:what@7 2 b:what@7 2 a:size 8 1 16 b:size 8 1 16 "
+                     "a:gpu 1 2 10-12 8 b:gpu 1 2 10-12 8 a:resize 4>6 b:resize 4>6 "
+                     "a:incident fail b:incident fail a:moved 9 b:moved 9 a:kept 11 b:kept 11 ");
     eep_observer_fan_free(fan);
 }
 END_TEST
