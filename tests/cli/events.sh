@@ -30,7 +30,7 @@ eep check rank-failure --set 'events[0]={at: 1s, phase_fail: {phase: switch, nth
 exits 0
 out_has 'main: phase_fail, every switch'
 out_has 'main: phase_hang, kv_sync number 2 from then on'
-out_has 'preload of grow + 0 s  main: cancel grow'
+out_has 'preload of grow  main: cancel grow'
 
 # A reserve is taken from the start, and no resize goes beyond it.
 eep check resize-v2-lite --set deployment.resize.generation=masked --set deployment.resize.reserve=8
