@@ -22,7 +22,8 @@ EepBackend *eep_sim_backend_new(EepPredictor *predictor);
 /* Gives pool `pool` a predictor of its own, borrowed; before its first operation. */
 void eep_sim_backend_set_predictor(EepBackend *backend, EepPoolId pool, EepPredictor *predictor);
 
-/* What breaks parts of the simulated cluster; it lives as long as the backend.
+/* What breaks parts of the simulated cluster; it lives as long as the backend. stop_worker only
+ * once that is attached.
  *
  * A stopped worker's part of a phase never ends, the others' do; steps and moves that it takes part
  * in, and all moves queued behind these, hang. What hangs does so until it is aborted, whatever
