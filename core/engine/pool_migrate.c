@@ -133,7 +133,7 @@ static void tell_batch(EepPool *pool)
     EepObserver *observer = pool->services->observer;
     const EepFact facts[] = {EEP_FACT_I("requests", pool->migration.n_taken),
                              EEP_FACT_I("bytes_moved", pool->migration.batch_bytes),
-                             EEP_FACT_T("stopped", pool->migration.stopped_at)};
+                             EEP_FACT_T("stopped_ns", pool->migration.stopped_at)};
 
     if (pool->migration.n_taken > 0)
         observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "kv_moved",
