@@ -12,6 +12,12 @@ typedef struct {
     guint32 *count; /* [n_ranks][PORTS] of one round */
 } Ports;
 
+/* The sender is no rank. */
+static gboolean is_outside(guint32 from_rank)
+{
+    return from_rank == EEP_TRANSFER_FROM_DISK || from_rank == EEP_TRANSFER_FROM_HOST;
+}
+
 static void ports_init(Ports *ports, const EepHardware *hardware, const EepMove *move)
 {
     const double nvlink = hardware->nvlink_bytes_per_s * hardware->nvlink_efficiency;
@@ -23,7 +29,7 @@ static void ports_init(Ports *ports, const EepHardware *hardware, const EepMove 
     for (guint i = 0; i < move->n_transfers; i++) {
         const EepTransfer *t = &move->transfers[i];
         ports->n_ranks = MAX(ports->n_ranks, t->to_rank + 1);
-        if (t->from_rank != EEP_TRANSFER_FROM_DISK)
+        if (!is_outside(t->from_rank))
             ports->n_ranks = MAX(ports->n_ranks, t->from_rank + 1);
         ports->n_rounds = MAX(ports->n_rounds, t->round + 1);
     }
@@ -40,7 +46,7 @@ static double round_seconds(const Ports *ports, guint32 round)
     memset(ports->count, 0, (gsize)ports->n_ranks * PORTS * sizeof(guint32));
     for (guint i = 0; i < move->n_transfers; i++) {
         const guint32 from = move->transfers[i].from_rank, to = move->transfers[i].to_rank;
-        if (move->transfers[i].round != round || from == EEP_TRANSFER_FROM_DISK)
+        if (move->transfers[i].round != round || is_outside(from))
             continue;
         const gboolean nic = between_pools || from / node != to / node;
         crosses |= nic;
@@ -63,21 +69,20 @@ static double round_seconds(const Ports *ports, guint32 round)
                                                  : ports->hardware->nvlink_latency);
 }
 
-/* Experts that no rank holds any more; a node's ranks share its disk. */
-static double disk_seconds(const Ports *ports)
+/* Experts that no rank holds any more, from a source that so many ranks share. */
+static double outside_seconds(const Ports *ports, guint32 from, guint n_sharing, double bytes_per_s)
 {
-    const guint node = (guint)ports->hardware->gpus_per_node;
     const EepMove *move = ports->move;
     guint32 most = 0;
     memset(ports->count, 0, (gsize)ports->n_ranks * PORTS * sizeof(guint32));
     for (guint i = 0; i < move->n_transfers; i++) {
-        if (move->transfers[i].from_rank != EEP_TRANSFER_FROM_DISK)
+        if (move->transfers[i].from_rank != from)
             continue;
-        guint32 *count = &ports->count[move->transfers[i].to_rank / node];
+        guint32 *count = &ports->count[move->transfers[i].to_rank / n_sharing];
         *count += 1;
         most = MAX(most, *count);
     }
-    return most * (double)move->bytes_each / ports->hardware->disk_bytes_per_s;
+    return most * (double)move->bytes_each / bytes_per_s;
 }
 
 EepTime eep_move_cost(const EepCostContext *context, const EepMove *move, EepTime *ret_link)
@@ -90,8 +95,10 @@ EepTime eep_move_cost(const EepCostContext *context, const EepMove *move, EepTim
         double link_s = 0.0;
         for (guint round = 0; round < ports.n_rounds; round++)
             link_s += round_seconds(&ports, round);
-        double rest_s =
-            disk_seconds(&ports) + move->n_copies * (double)move->bytes_each / ports.rate[LOCAL];
+        const guint node = (guint)h->gpus_per_node;
+        double rest_s = outside_seconds(&ports, EEP_TRANSFER_FROM_DISK, node, h->disk_bytes_per_s) +
+                        outside_seconds(&ports, EEP_TRANSFER_FROM_HOST, node, h->disk_bytes_per_s) +
+                        move->n_copies * (double)move->bytes_each / ports.rate[LOCAL];
         if (!move->is_kv && (move->n_transfers > 0 || move->n_copies > 0))
             rest_s += eep_time_to_seconds(h->eplb_layer_overhead);
         rest_s += (double)move->n_planned_slots * eep_time_to_seconds(h->eplb_plan_slot);

@@ -507,6 +507,13 @@ START_TEST(test_rounds_and_the_rest_of_a_move)
     move.transfers = lost;
     move.n_transfers = 3;
     assert_move(&move, 0.0, 0.009 + 2 * 0.1);
+    /* What the hosts keep comes as from their disks. */
+    const EepTransfer backed[] = {{.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 0},
+                                  {.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 8},
+                                  {.from_rank = EEP_TRANSFER_FROM_DISK, .to_rank = 9}};
+    move.transfers = backed;
+    assert_move(&move, 0.0, 0.009 + 0.1 + 0.1);
+    move.transfers = lost;
     move.n_planned_slots = 1000;
     hardware.constant_step = 1;
     assert_move(&move, 0.0, 0.0);
