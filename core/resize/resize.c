@@ -411,6 +411,18 @@ void eep_resize_reshuffled(EepResize *resize, gint64 bytes_moved)
     run(resize, FALSE);
 }
 
+void eep_resize_reshuffle_failed(EepResize *resize)
+{
+    guint index = eep_row_of_reshuffle(resize);
+
+    if (index == EEP_CONTROL_MAX_ROWS) {
+        resize->control->n_dropped++;
+        return;
+    }
+    eep_row_fail(resize, index, EEP_SLOT_NONE);
+    run(resize, FALSE);
+}
+
 void eep_resize_timer(EepResize *resize, guint64 timer)
 {
     EepCoordinator *coordinator = &resize->control->coordinator;

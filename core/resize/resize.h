@@ -116,8 +116,11 @@ gboolean eep_resize_op_done(EepResize *resize, const EepCompletion *completion);
  * since the wave began (vLLM's step_counter). Needed only while eep_resize_wants_boundary(). */
 void eep_resize_boundary(EepResize *resize, guint64 step_counter);
 
-/* The reshuffle that was asked for is live in every layer. */
+/* The reshuffle that was asked for is live in every layer (preloaded: in its slots). */
 void eep_resize_reshuffled(EepResize *resize, gint64 bytes_moved);
+
+/* It could not be done; the maps are valid, but not the target's. */
+void eep_resize_reshuffle_failed(EepResize *resize);
 
 /* The migration that was asked for is over, and this is what it moved. */
 void eep_resize_migrated(EepResize *resize, EepWorkerId worker, guint64 n_requests, gint64 bytes);
