@@ -61,6 +61,12 @@ static void teardown(void)
     kit_config_clear(&config);
 }
 
+static void set_generation(const char *name)
+{
+    g_free(config.options.resize.generation);
+    config.options.resize.generation = g_strdup(name);
+}
+
 static EepGroup *group_of(EepEpoch epoch, guint n, const EepWorkerId *workers)
 {
     EepGroup *group = g_malloc0(eep_group_size(n));
@@ -417,7 +423,7 @@ START_TEST(a_restart_may_choose_the_fewest_slots)
     config.options.enable_eplb = cases[_i].enable_eplb;
     if (!cases[_i].enable_eplb)
         config.options.eplb_config.num_redundant_experts = 0;
-    config.options.resize.generation = g_strdup("restart");
+    set_generation("restart");
     config.options.resize.refit = cases[_i].refit;
     config.deployment.n_events = 1;
     config.deployment.events = &event;
@@ -456,7 +462,7 @@ START_TEST(reserve_adds_up)
 {
     EepTime sum = 0;
 
-    config.options.resize.generation = g_strdup("masked");
+    set_generation("masked");
     config.options.resize.reserve = 6;
     config.shape.can_mask = TRUE;
     config.watch = watch_reserve;
@@ -477,7 +483,7 @@ END_TEST
 /* By default it is as large as the cluster. */
 START_TEST(reserve_fills_the_cluster)
 {
-    config.options.resize.generation = g_strdup("masked");
+    set_generation("masked");
     config.shape.can_mask = TRUE;
     g_autoptr(KitRun) run = kit_must_run(&config, requests, MAX_ARRIVE);
 
