@@ -558,6 +558,13 @@ void eep_pool_eplb_rest(EepPool *pool)
         commit_layer(pool);
 }
 
+/* A resize moves experts, or has moved them to where it needs them. */
+static gboolean is_taken_by_resize(const EepPool *pool)
+{
+    return pool->is_eplb_pinned ||
+           (pool->reshuffle.aim.for_resize && pool->reshuffle.state != EEP_RESHUFFLE_NONE);
+}
+
 gboolean eep_pool_eplb_boundary(EepPool *pool, GError **error)
 {
     if (pool->reshuffle.state == EEP_RESHUFFLE_ARRIVED)
@@ -565,7 +572,7 @@ gboolean eep_pool_eplb_boundary(EepPool *pool, GError **error)
     if (pool->is_eplb_suspended)
         return TRUE;
     eep_eplb_note_step(pool->eplb, pool->history.n_committed - 1);
-    if (eep_eplb_count_step(pool->eplb) && !pool->is_eplb_pinned)
+    if (eep_eplb_count_step(pool->eplb) && !is_taken_by_resize(pool))
         eep_pool_eplb_start(pool,
                             (EepReshuffleAim){.n_ranks = eep_eplb_placement(pool->eplb)->n_ranks,
                                               .is_sync = !eep_eplb_options(pool->eplb)->use_async});

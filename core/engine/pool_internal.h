@@ -90,7 +90,8 @@ struct EepPool {
     double all2all_share; /* of the step then */
     EepTime imbalance_at;
     gboolean is_eplb_suspended;
-    gboolean is_eplb_pinned; /* a resize has put experts where it needs them: no looks meanwhile */
+    gboolean
+        is_eplb_pinned; /* experts stay where a resize puts them until it has ended: no looks */
     /* resize */
     EepResize *resize;
     GPtrArray *joining; /* EepEngine * that do not serve yet */

@@ -218,7 +218,7 @@ static gboolean host_reshuffle(gpointer self, const EepGroup *target, EepReshuff
     } else {
         aim.ranks = rank_uses(pool, target, &aim.n_ranks);
     }
-    pool->is_eplb_pinned = TRUE;
+    pool->is_eplb_pinned = aim.is_preload || aim.n_ranks < eep_eplb_placement(pool->eplb)->n_ranks;
     eep_pool_eplb_start(pool, aim);
     return FALSE;
 }
