@@ -69,7 +69,8 @@ static double round_seconds(const Ports *ports, guint32 round)
                                                  : ports->hardware->nvlink_latency);
 }
 
-/* Experts that no rank holds any more, from a source that so many ranks share. */
+/* Experts that no rank holds any more, from a source that so many ranks share: a host's disk, or
+ * the link of each from its host's memory. */
 static double outside_seconds(const Ports *ports, guint32 from, guint n_sharing, double bytes_per_s)
 {
     const EepMove *move = ports->move;
@@ -95,9 +96,9 @@ EepTime eep_move_cost(const EepCostContext *context, const EepMove *move, EepTim
         double link_s = 0.0;
         for (guint round = 0; round < ports.n_rounds; round++)
             link_s += round_seconds(&ports, round);
-        const guint node = (guint)h->gpus_per_node;
-        double rest_s = outside_seconds(&ports, EEP_TRANSFER_FROM_DISK, node, h->disk_bytes_per_s) +
-                        outside_seconds(&ports, EEP_TRANSFER_FROM_HOST, node, h->disk_bytes_per_s) +
+        const guint host = (guint)eep_hardware_gpus_per_host(h);
+        double rest_s = outside_seconds(&ports, EEP_TRANSFER_FROM_DISK, host, h->disk_bytes_per_s) +
+                        outside_seconds(&ports, EEP_TRANSFER_FROM_HOST, 1, h->pcie_bytes_per_s) +
                         move->n_copies * (double)move->bytes_each / ports.rate[LOCAL];
         if (!move->is_kv && (move->n_transfers > 0 || move->n_copies > 0))
             rest_s += eep_time_to_seconds(h->eplb_layer_overhead);
