@@ -6,7 +6,6 @@
 #include "sim/all2all.h"
 #include "sim/graph_mode.h"
 #include "sim/move_cost.h"
-#include "sim/phase_cost.h"
 #include "tests/sim/sim_fixture.h"
 
 #define US 1e-6
@@ -395,48 +394,7 @@ START_TEST(test_micro_batch_rules)
 }
 END_TEST
 
-/* -- phases and moves -- */
-
-static double phase_seconds(EepPhase *phase, EepPhaseKind kind)
-{
-    phase->kind = kind;
-    return eep_time_to_seconds(eep_phase_cost(&context, phase, NULL));
-}
-
-START_TEST(test_phases)
-{
-    const EepWorkerId workers[24] = {0};
-    EepPhase phase = {.n_workers = 24,
-                      .workers = workers,
-                      .n_ranks_old = 16,
-                      .n_ranks_new = 24,
-                      .n_receivers = 8,
-                      .bytes = 17000000000};
-    for (guint kind = 0; kind < EEP_PHASE_COUNT; kind++) {
-        ck_assert_uint_eq(eep_phase_costs[kind].kind, kind);
-        ck_assert(eep_phase_names[kind] && eep_phase_help[kind]);
-    }
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_LAUNCH), 17.0, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_STANDBY_GROUPS), 1 + 2.4, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_GRAPH_CAPTURE), 5.1, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_KERNEL_WARM_UP), 3.0, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_RETIRE_GROUPS), 2.0, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_SWITCH), 3e-3, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_KV_SYNC), 2e-3, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_WEIGHTS_FROM_DISK), 8 * 17e9 / 10e9,
-                            1e-9);
-    /* 16 senders, 8 receivers: one each, over the NIC. */
-    double one = 17e9 / (50e9 * 0.9) + 10 * US;
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_WEIGHTS_FROM_PEER), one, 1e-9);
-    phase.n_ranks_old = 3;
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_WEIGHTS_FROM_PEER), 3 * one, 1e-8);
-    phase.n_receivers = 0;
-    ck_assert_double_eq(phase_seconds(&phase, EEP_PHASE_WEIGHTS_FROM_PEER), 0.0);
-    ck_assert_double_eq(phase_seconds(&phase, EEP_PHASE_COUNT), 0.0);
-    hardware.constant_step = 1;
-    ck_assert_double_eq(phase_seconds(&phase, EEP_PHASE_LAUNCH), 0.0);
-}
-END_TEST
+/* -- moves -- */
 
 START_TEST(test_moves)
 {
@@ -459,6 +417,27 @@ START_TEST(test_moves)
                      eep_time_from_seconds(44040192.0 / (50e9 * 0.9) + 10 * US));
     move.n_transfers = 0;
     ck_assert_int_eq(eep_move_cost(&context, &move, NULL), 0);
+}
+END_TEST
+
+/* Requests have KV of different lengths: a port carries the sum of its own. */
+START_TEST(test_kv_moves)
+{
+    const EepTransfer transfers[] = {{.from_rank = 0, .to_rank = 1},
+                                     {.from_rank = 0, .to_rank = 2},
+                                     {.from_rank = 3, .to_rank = 1},
+                                     {.from_rank = 3, .to_rank = 9}};
+    const gint64 bytes[] = {300000000, 500000000, 600000000, 70000000};
+    EepMove move = {
+        .is_kv = TRUE, .n_transfers = 3, .transfers = transfers, .bytes = bytes, .n_ranks = 16};
+    EepTime link, whole = eep_move_cost(&context, &move, &link);
+    /* Rank 1 receives 900 MB, rank 0 sends 800 MB. */
+    ck_assert_int_eq(whole, eep_time_from_seconds(900e6 / (450e9 * 0.7) + 4 * US));
+    ck_assert_int_eq(link, whole); /* nothing of an exchange of experts */
+    move.n_transfers = 4;          /* 70 MB over the NIC take longer than 600 MB over NVLink */
+    ck_assert_int_eq(
+        eep_move_cost(&context, &move, NULL),
+        eep_time_from_seconds(MAX(900e6 / (450e9 * 0.7), 70e6 / (50e9 * 0.9)) + 10 * US));
 }
 END_TEST
 
@@ -507,6 +486,14 @@ START_TEST(test_rounds_and_the_rest_of_a_move)
     move.transfers = lost;
     move.n_transfers = 3;
     assert_move(&move, 0.0, 0.009 + 2 * 0.1);
+    /* What the hosts keep comes over each rank's own link. */
+    const EepTransfer backed[] = {{.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 8},
+                                  {.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 9},
+                                  {.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 9}};
+    move.transfers = backed;
+    hardware.pcie_bytes_per_s = hardware.disk_bytes_per_s * 4.0;
+    assert_move(&move, 0.0, 0.009 + 2 * 0.1 / 4.0);
+    move.transfers = lost;
     move.n_planned_slots = 1000;
     hardware.constant_step = 1;
     assert_move(&move, 0.0, 0.0);
@@ -539,8 +526,8 @@ int main(void)
     tcase_add_test(tcase, test_capture_sizes);
     tcase_add_test(tcase, test_graph_modes);
     tcase_add_test(tcase, test_micro_batch_rules);
-    tcase_add_test(tcase, test_phases);
     tcase_add_test(tcase, test_moves);
+    tcase_add_test(tcase, test_kv_moves);
     tcase_add_test(tcase, test_rounds_and_the_rest_of_a_move);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
