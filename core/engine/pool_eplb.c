@@ -4,7 +4,7 @@
  * (asynchronous, at most one layer a step), or with the forwards stopped (synchronous). eplb.h
  * decides when a look is due and what moves where. A resize asks for a rearrangement past all
  * triggers. */
-#include "core/engine/pool_internal.h"
+#include "core/engine/pool_fault.h"
 #include "core/link_share.h"
 
 #include <string.h>
@@ -296,6 +296,8 @@ static void move_layer(EepPool *pool)
         reshuffle->n_restored += move.transfers[i].from_rank >= EEP_TRANSFER_FROM_HOST;
     eep_loop_record_action(services->loop, EEP_ACTION_MOVE, layer, move.n_transfers);
     services->backend->ops->move(services->backend, &move);
+    if (G_UNLIKELY(pool->n_silent > 0))
+        eep_pool_fault_collective_waits(pool);
     g_free((gpointer)move.transfers);
 }
 
@@ -514,6 +516,7 @@ gboolean eep_pool_eplb_quiet(EepPool *pool, GError **error)
 static void commit_layer(EepPool *pool)
 {
     eep_eplb_commit_layer(pool->eplb, eep_eplb_next_layer(pool->eplb));
+    eep_pool_fault_placed(pool);
     if (eep_eplb_running(pool->eplb))
         move_layer(pool);
     else

@@ -14,7 +14,7 @@
  * where is pool_migrate_plan.c's business. */
 #include <string.h>
 
-#include "core/engine/pool_internal.h"
+#include "core/engine/pool_fault.h"
 
 /* Copies that may fail one after another before requests are no longer moved with their KV. */
 #define MAX_FAILURES 3
@@ -110,6 +110,8 @@ static void copy_batch(EepPool *pool)
     migration->op = move.op.id;
     eep_loop_record_action(services->loop, EEP_ACTION_MOVE, n, (guint64)sum);
     services->backend->ops->move(services->backend, &move);
+    if (G_UNLIKELY(pool->n_silent > 0))
+        eep_pool_fault_collective_waits(pool);
 }
 
 static void stop_batch(EepPool *pool)
