@@ -33,6 +33,7 @@ static void metrics_request_ended(EepObserver *self, const EepRequest *request, 
         .pool = request->pool,
         .n_preemptions = (guint16)MIN(request->n_preemptions, G_MAXUINT16),
         .fate = request->fate,
+        .is_retried = request->n_attempts > 1 || request->n_retries > 0,
         .reason = request->reason,
         .n_attempts = request->n_attempts,
     };

@@ -30,7 +30,6 @@ static const struct {
     {"events[].link", ""},
     {"events[].phase_fail", ""},
     {"events[].move_engines", "; try scale_elastic_ep"},
-    {"run.twin", "; try two runs and eep compare"},
 };
 
 const char *eep_fill_later(const char *key)

@@ -99,8 +99,8 @@ END_TEST
 
 START_TEST(keys_of_later_versions_are_not_keys_of_this_one)
 {
-    static const char *const later[] = {"autoscaler", "deployment.fault_tolerance", "run.twin",
-                                        "events[].fail", "events[].during"};
+    static const char *const later[] = {"autoscaler", "deployment.fault_tolerance", "events[].fail",
+                                        "events[].during"};
     g_auto(GStrv) keys = eep_scenario_keys();
     for (guint i = 0; i < G_N_ELEMENTS(later); i++) {
         ck_assert_ptr_nonnull(eep_fill_later(later[i]));
