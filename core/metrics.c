@@ -41,6 +41,7 @@ static void metrics_request_ended(EepObserver *self, const EepRequest *request, 
         note_success(metrics, request);
     if (request->arrival >= metrics->measure.warmup) {
         metrics->report.cached_tokens += request->cached_tokens;
+        metrics->report.wasted_tokens += request->wasted_tokens;
         metrics->report.queried_tokens += request->worker != 0 ? request->prompt_tokens : 0;
     }
     metrics->n_pools = MAX(metrics->n_pools, request->pool + 1u);

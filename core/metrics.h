@@ -63,7 +63,7 @@ typedef struct {
     EepSloMisses misses;
     double slo_attainment;               /* NaN when nothing was submitted */
     guint64 input_tokens, output_tokens; /* of completed requests */
-    guint64 wasted_tokens;               /* produced for requests that were aborted */
+    guint64 wasted_tokens;               /* produced by attempts that were aborted */
     /* Of requests that arrived after the warm-up: prompt tokens of those that an engine took, and
      * how many of them it found in its prefix cache (vLLM: prefix_cache_queries, _hits). */
     guint64 queried_tokens, cached_tokens;
