@@ -216,17 +216,28 @@ static EepWallclock wallclock_of(const Run *run, const char *host)
                           .peak_rss_bytes = (gint64)usage.ru_maxrss * 1024};
 }
 
+/* NULL-terminated. */
+static GPtrArray *notes_of(const Run *run)
+{
+    GPtrArray *notes = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = 0; i < run->scenario->notes->len; i++)
+        g_ptr_array_add(notes, g_strdup(run->scenario->notes->pdata[i]));
+    if (eep_trace_skipped(run->trace) > 0)
+        g_ptr_array_add(notes,
+                        g_strdup_printf("%" G_GUINT64_FORMAT " bad rows of the trace were skipped",
+                                        eep_trace_skipped(run->trace)));
+    if (run->twin.note != NULL)
+        g_ptr_array_add(notes, g_strdup(run->twin.note));
+    g_ptr_array_add(notes, NULL);
+    return notes;
+}
+
 static int report(Run *run, const Options *options, gboolean interrupted, GError **error)
 {
-    g_autofree char *skipped =
-        eep_trace_skipped(run->trace) > 0
-            ? g_strdup_printf("%" G_GUINT64_FORMAT " bad rows of the trace were skipped",
-                              eep_trace_skipped(run->trace))
-            : NULL;
-    const char *const notes[] = {skipped != NULL ? skipped : run->twin.note,
-                                 skipped != NULL ? run->twin.note : NULL, NULL};
+    g_autoptr(GPtrArray) notes = notes_of(run);
     EepRunFacts facts = {.version = EEP_VERSION,
-                         .notes = notes,
+                         .notes = (const char *const *)notes->pdata,
                          .twin = run->twin.figures,
                          .interrupted = interrupted};
     g_autoptr(EepSummary) summary = NULL;

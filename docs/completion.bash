@@ -14,7 +14,7 @@ _eep_keys() { # _eep_keys EEP
 _eep() {
     local eep=$1 current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local commands="run init check explain list show plot compare eplb"
-    local things="models hardware generations policies all2all-backends scenarios"
+    local things="models hardware generations recoveries policies all2all-backends scenarios"
     local command='' thing='' arguments=0 i words='' files='' folders=''
     COMPREPLY=()
 
