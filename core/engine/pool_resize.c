@@ -60,7 +60,7 @@ static gboolean host_has_requests(gpointer self, EepWorkerId worker)
 
     for (guint i = 0; i < pool->n_engines; i++)
         if ((worker == 0 || pool->engines[i]->worker == worker) &&
-            eep_engine_has_work(pool->engines[i]))
+            eep_engine_n_requests(pool->engines[i]) > 0)
             return TRUE;
     return FALSE;
 }
@@ -182,11 +182,12 @@ static void host_stop_reshuffle(gpointer self)
 
 static gboolean host_migrate(gpointer self, EepWorkerId worker, const EepGroup *target)
 {
-    return TRUE;
+    return eep_pool_migrate(self, worker, target);
 }
 
 static void host_stop_migration(gpointer self)
 {
+    eep_pool_stop_migration(self);
 }
 
 /* -- engines -- */
@@ -231,6 +232,7 @@ static void host_release_engine(gpointer self, EepWorkerId worker)
     EepEngine *engine = take_engine(pool, worker);
 
     g_return_if_fail(engine != NULL);
+    eep_pool_migrate_lost(pool, engine);
     eep_pool_set_gpu_use(pool, engine, EEP_GPU_SERVING);
     pool->counts.n_preemptions += engine->n_preemptions;
     pool->counts.n_recomputed_tokens += engine->n_recomputed_tokens;
@@ -528,6 +530,10 @@ void eep_pool_on_timer(EepPool *pool, guint64 timer)
 {
     EepHandle handle;
 
+    if (timer == EEP_POOL_TIMER_MIGRATE) {
+        eep_pool_migrate_timer(pool);
+        return;
+    }
     if (!take_timer(pool, timer, &handle))
         return;
     eep_resize_timer(pool->resize, timer);

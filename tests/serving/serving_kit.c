@@ -40,6 +40,7 @@ static void on_end(EepObserver *self, const EepRequest *request, EepTime now)
                           .reason = (EepReason)request->reason,
                           .attempts = request->n_attempts,
                           .preemptions = request->n_preemptions,
+                          .migrations = request->n_migrated,
                           .worker = request->worker,
                           .retries = request->n_retries,
                           .generated = request->generated,
