@@ -48,6 +48,14 @@ static void metrics_request_ended(EepObserver *self, const EepRequest *request, 
     metrics->now = MAX(metrics->now, now);
 }
 
+/* Its tokens are counted as wasted when the request ends. */
+static void metrics_attempt_ended(EepObserver *self, const EepRequest *request, EepTime now)
+{
+    EepMetrics *metrics = (EepMetrics *)self;
+
+    metrics->now = MAX(metrics->now, now);
+}
+
 static void metrics_gaps(EepObserver *self, EepPoolId pool, EepTime gap, guint64 n)
 {
     EepMetrics *metrics = (EepMetrics *)self;
@@ -139,6 +147,7 @@ static const EepObserverOps ops = {
     .size = sizeof(EepObserverOps),
     .name = "metrics",
     .request_ended = metrics_request_ended,
+    .attempt_ended = metrics_attempt_ended,
     .gaps = metrics_gaps,
     .step = metrics_step,
     .decision = metrics_decision,

@@ -76,6 +76,17 @@ static void curve_step(EepObserver *self, const EepStepRecord *step)
     *pending = 0;
 }
 
+/* What an aborted attempt has delivered is to be delivered again. */
+static void curve_attempt_ended(EepObserver *self, const EepRequest *request, EepTime now)
+{
+    EepTokenCurve *curve = (EepTokenCurve *)self;
+
+    if (request->first_token == EEP_TIME_NEVER)
+        return;
+    add_delivered(curve, request->first_token, 1);
+    add_delivered(curve, now, -(gint64)request->generated);
+}
+
 /* First tokens have no gap before them, so they are known when the request ends; what it was still
  * to get when it ended early is nobody's backlog any more. */
 static void curve_request_ended(EepObserver *self, const EepRequest *request, EepTime now)
@@ -103,6 +114,7 @@ EepTokenCurve *eep_token_curve_new(void)
     ops.gaps = curve_gaps;
     ops.step = curve_step;
     ops.request_ended = curve_request_ended;
+    ops.attempt_ended = curve_attempt_ended;
     curve->base.ops = &ops;
     curve->interval = FIRST_INTERVAL;
     curve->cells = g_array_new(FALSE, TRUE, sizeof(Cell));

@@ -58,6 +58,33 @@ START_TEST(delivered_and_backlog)
 }
 END_TEST
 
+/* An attempt that is aborted after 3 tokens; the second one delivers all 4. */
+START_TEST(tried_again)
+{
+    g_autoptr(EepTokenCurve) curve = eep_token_curve_new();
+    EepObserver *observer = eep_token_curve_observer(curve);
+    const EepRequest first = {
+        .first_token = 10 * MS, .output_tokens = 4, .generated = 3, .fate = EEP_FATE_ABORTED};
+    const EepRequest refused = {.first_token = EEP_TIME_NEVER, .output_tokens = 4};
+
+    tell_step(curve, 0, 20 * MS, 2);
+    observer->ops->attempt_ended(observer, &first, 25 * MS);
+    observer->ops->attempt_ended(observer, &refused, 26 * MS);
+    tell_step(curve, 0, 50 * MS, 3);
+    tell_end(curve, 0, 40 * MS, 4, 4, EEP_FATE_COMPLETED, 50 * MS);
+    eep_token_curve_finish(curve);
+    const struct {
+        EepTime at_ms;
+        gint64 delivered, backlog;
+    } expected[] = {{0, 0, 4}, {10, 1, 3}, {20, 3, 1}, {25, 0, 4}, {40, 1, 3}, {50, 4, 0}};
+    for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
+        EepTime at = expected[i].at_ms * MS;
+        ck_assert_int_eq(eep_token_curve_delivered(curve, at), expected[i].delivered);
+        ck_assert_int_eq(eep_token_curve_backlog(curve, at), expected[i].backlog);
+    }
+}
+END_TEST
+
 /* A request of `n` tokens from 0 s, one every 10 ms, that stands still from `stop` to `go`. */
 static EepTokenCurve *paced(guint n, EepTime stop, EepTime go, EepTime pace_after)
 {
@@ -166,6 +193,7 @@ int main(void)
     Suite *suite = suite_create("token_curve");
     TCase *tcase = tcase_create("token_curve");
     tcase_add_test(tcase, delivered_and_backlog);
+    tcase_add_test(tcase, tried_again);
     tcase_add_test(tcase, dip_and_recovery);
     tcase_add_test(tcase, equal_runs);
     tcase_add_test(tcase, lost_tokens);
