@@ -36,6 +36,8 @@ static void tell_request(EepObserver *observer, guint id)
         request.fate = EEP_FATE_ABORTED;
         request.reason = EEP_REASON_SCALE_DOWN;
         request.generated = 4;
+        request.n_migrated = 2;
+        request.n_retries = 1;
         request.finish = request.first_token + 90 * MS;
     }
     observer->ops->request_ended(observer, &request, request.finish);

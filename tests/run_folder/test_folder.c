@@ -275,12 +275,13 @@ START_TEST(tables)
     ck_assert(g_str_has_prefix(
         requests, "id,arrival_ns,first_token_ns,finish_ns,prompt_tokens,output_tokens,engine,pool,"
                   "attempts,preemptions,fate,reason,cached_tokens,ttft_ms,tpot_ms,e2el_ms,"
-                  "max_itl_ms\n"));
+                  "max_itl_ms,migrations,retries\n"));
     check_line(requests, "7,3500000000,3770000000,4370000000,1000,11,7,main,1,0,completed,,0,"
-                         "270.000000,60.000000,870.000000,60.000000");
-    check_line(requests, "95,47500000000,,50500000000,1000,0,,main,3,0,rejected,scaling_503,0,,,,");
+                         "270.000000,60.000000,870.000000,60.000000,0,0");
+    check_line(requests,
+               "95,47500000000,,50500000000,1000,0,,main,3,0,rejected,scaling_503,0,,,,,0,0");
     check_line(requests, "96,48000000000,48260000000,48350000000,1000,4,0,main,1,0,aborted,"
-                         "scale_down,64,260.000000,,,30.000000");
+                         "scale_down,64,260.000000,,,30.000000,2,1");
 
     g_autofree char *timeline = read_file("out", "timeline.csv");
     ck_assert(g_str_has_prefix(timeline, "time_s,pool,arrivals,completed,"));

@@ -47,7 +47,7 @@ static const struct {
     {"unfinished", 0},
     {"outside_window.completed", 20},
     {"attempts", 222}, /* the rejected one tried three times */
-    {"retried", 1},
+    {"retried", 2},    /* by its client, by the server */
     {"preempted", 1},
     {"preemptions", 2},
     {"good", 204},
