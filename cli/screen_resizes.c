@@ -15,7 +15,11 @@
 /* Who asked; of a recovery, which nobody asked for, its name. */
 static const char *asked_by(const EepResizeRecord *resize)
 {
-    return eep_generation_find(resize->generation) == NULL ? resize->generation : resize->by;
+    const EepGeneration *generation = eep_generation_find(resize->generation);
+    gboolean is_recovery =
+        generation == NULL || (generation->replaces_all && g_strcmp0(resize->by, "recovery") == 0);
+
+    return is_recovery ? resize->generation : resize->by;
 }
 
 static void add_resize_line(EepScreenText *screen, const EepMetrics *metrics, guint i)
