@@ -219,9 +219,10 @@ static void add_events_text(const EepScenario *scenario, EepText *text)
         gboolean waits = event->during.resize != NULL;
         EepTime time = waits ? event->during.after : event->at;
         g_autofree char *length = eep_human_seconds((double)time / 1e9);
-        g_autofree char *at = waits ? g_strdup_printf("%s of %s + %s", event->during.phase,
-                                                      event->during.resize, length)
-                                    : g_strdup(length);
+        g_autofree char *after = time > 0 ? g_strconcat(" + ", length, NULL) : g_strdup("");
+        g_autofree char *at =
+            waits ? g_strdup_printf("%s of %s%s", event->during.phase, event->during.resize, after)
+                  : g_strdup(length);
         g_autofree char *what =
             what_text(scenario, event, &sizes[eep_scenario_find_pool(scenario, event->pool)]);
         eep_command_add_line(text, "%s%s  %s: %s%s%s", i == 0 ? "\nEvents    " : "          ", at,

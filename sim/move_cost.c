@@ -67,17 +67,17 @@ static double round_seconds(const Ports *ports, guint32 round)
                                                  : ports->hardware->nvlink_latency);
 }
 
-/* Experts that no rank holds any more; a node's ranks share its disk. */
+/* Experts that no rank holds any more; a host's ranks share its disk. */
 static double disk_seconds(const Ports *ports)
 {
-    const guint node = (guint)ports->hardware->gpus_per_node;
+    const guint host = (guint)eep_hardware_gpus_per_host(ports->hardware);
     const EepMove *move = ports->move;
     gint64 most = 0;
     memset(ports->bytes, 0, (gsize)ports->n_ranks * PORTS * sizeof(gint64));
     for (guint i = 0; i < move->n_transfers; i++) {
         if (move->transfers[i].from_rank != EEP_TRANSFER_FROM_DISK)
             continue;
-        gint64 *bytes = &ports->bytes[move->transfers[i].to_rank / node];
+        gint64 *bytes = &ports->bytes[move->transfers[i].to_rank / host];
         *bytes += bytes_of(move, i);
         most = MAX(most, *bytes);
     }

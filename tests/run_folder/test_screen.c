@@ -124,6 +124,7 @@ START_TEST(crowded_screen)
     facts.n_basis = G_N_ELEMENTS(basis);
     facts.pools = pools;
     facts.n_pools = 2;
+    facts.twin = NULL;
     g_autofree char *screen = draw(metrics, &facts, &place);
     check_form(screen);
     ck_assert(strstr(screen, "SIMULATED\n") != NULL);
