@@ -76,6 +76,9 @@ typedef struct {
     gboolean is_instant;  /* generation instant: copies take no time */
     gboolean is_kicked;   /* its timer is queued */
     guint n_failures;     /* copies that failed in a row */
+    gint64 batch_bytes;   /* of the batch: sent, */
+    guint n_taken;        /* requests that decode on, */
+    EepTime stopped_at;   /* when it stopped */
     /* A job of eep_pool_migrate() is over; nullable. */
     void (*ended)(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
 } EepPoolMigration;

@@ -100,7 +100,8 @@ static void copy_batch(EepPool *pool)
             sum += here;
         }
     }
-    pool->counts.kv_bytes_moved += sum;
+    pool->counts.kv_bytes_moved += (guint64)sum;
+    migration->batch_bytes += sum;
     migration->has_arrived = migration->is_instant || (n_tokens == 0 && sum == 0);
     if (migration->has_arrived)
         return;
@@ -122,14 +123,30 @@ static void stop_batch(EepPool *pool)
             drop_seat(pool, i, eep_seat_cancel);
     }
     pool->migration.state = EEP_MIGRATION_STOPPED;
+    pool->migration.stopped_at = eep_loop_now(pool->services->loop);
     copy_batch(pool);
+}
+
+/* One line of events.jsonl for each batch. */
+static void tell_batch(EepPool *pool)
+{
+    EepObserver *observer = pool->services->observer;
+    const EepFact facts[] = {EEP_FACT_I("requests", pool->migration.n_taken),
+                             EEP_FACT_I("bytes_moved", pool->migration.batch_bytes),
+                             EEP_FACT_T("stopped_ns", pool->migration.stopped_at)};
+
+    if (pool->migration.n_taken > 0)
+        observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "kv_moved",
+                                facts, G_N_ELEMENTS(facts));
 }
 
 /* Whoever finds no place in the target's batch waits for the next boundary. */
 static void take_seats(EepPool *pool)
 {
-    for (guint i = 0; i < pool->migration.seats->len;) {
-        EepSeat *seat = g_ptr_array_index(pool->migration.seats, i);
+    EepPoolMigration *migration = &pool->migration;
+
+    for (guint i = 0; i < migration->seats->len;) {
+        EepSeat *seat = g_ptr_array_index(migration->seats, i);
 
         if (!eep_engine_can_attach(seat->target)) {
             i++;
@@ -138,12 +155,15 @@ static void take_seats(EepPool *pool)
         job_of(pool, seat->source)->n_requests++;
         pool->counts.n_migrated++;
         pool->is_running = TRUE;
+        migration->n_taken++;
         eep_loop_record_action(pool->services->loop, EEP_ACTION_ROUTE, seat->request->id,
                                seat->target->index);
         drop_seat(pool, i, eep_seat_take);
     }
-    if (pool->migration.seats->len == 0)
-        pool->migration.state = EEP_MIGRATION_IDLE;
+    if (migration->seats->len > 0)
+        return;
+    tell_batch(pool);
+    migration->state = EEP_MIGRATION_IDLE;
 }
 
 /* -- jobs ------------------------------------------------------------------------------------- */
@@ -193,6 +213,8 @@ static void advance(EepPool *pool)
                 break;
             }
             migration->state = EEP_MIGRATION_COPYING;
+            migration->batch_bytes = 0;
+            migration->n_taken = 0;
             copy_batch(pool);
         }
         if (!migration->has_arrived)

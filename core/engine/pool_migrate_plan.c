@@ -141,9 +141,8 @@ static gboolean add_seat(EepPool *pool, EepEngine *source, EepEngine *target, Ee
 }
 
 /* At the target with the most free blocks that has room, then the fewest requests, then the lowest
- * index. `n_seats` counts this source's, by target. */
-static void seat_somewhere(EepPool *pool, EepMigrationJob *job, EepEngine *source,
-                           EepRequest *request, guint *n_seats)
+ * index. `n_seats` counts this source's, by engine; those that are no targets have all they may. */
+static void seat_somewhere(EepPool *pool, EepEngine *source, EepRequest *request, guint *n_seats)
 {
     guint n_blocks = eep_kv_cache_blocks_for(&source->kv, eep_engine_computed(source, request));
     EepEngine *best = NULL;
@@ -152,8 +151,7 @@ static void seat_somewhere(EepPool *pool, EepMigrationJob *job, EepEngine *sourc
         EepEngine *engine = pool->engines[i];
 
         if (n_seats[i] >= MOVES_PER_PAIR || engine->kv.n_free < n_blocks ||
-            engine->running.n + engine->seats.n >= engine->max_num_seqs ||
-            !is_target(pool, job, engine))
+            engine->running.n + engine->seats.n >= engine->max_num_seqs)
             continue;
         if (best == NULL || engine->kv.n_free > best->kv.n_free ||
             (engine->kv.n_free == best->kv.n_free && n_to_be(engine) < n_to_be(best)))
@@ -166,13 +164,15 @@ static void seat_somewhere(EepPool *pool, EepMigrationJob *job, EepEngine *sourc
 static void plan_leaving(EepPool *pool, EepMigrationJob *job)
 {
     EepEngine *source = eep_pool_migrate_find_engine(pool, job->worker);
-    g_autofree guint *n_seats = g_new0(guint, pool->n_engines);
+    g_autofree guint *n_seats = g_new(guint, pool->n_engines);
 
     if (source == NULL)
         return;
+    for (guint i = 0; i < pool->n_engines; i++)
+        n_seats[i] = is_target(pool, job, pool->engines[i]) ? 0 : MOVES_PER_PAIR;
     for (EepRequest *request = source->running.head; request != NULL; request = request->next)
         if (can_move(pool, request))
-            seat_somewhere(pool, job, source, request, n_seats);
+            seat_somewhere(pool, source, request, n_seats);
 }
 
 /* An engine as it will be once the batch has moved. */

@@ -106,6 +106,15 @@ static void on_kept(EepObserver *self, EepTime now, const EepEplbKept *eplb_kept
     g_array_append_val(kit_of(self)->run->kept, kept);
 }
 
+static void on_decision(EepObserver *self, EepTime now, EepPoolId pool, const char *what,
+                        const EepFact *facts, guint n_facts)
+{
+    const KitConfig *config = kit_of(self)->config;
+
+    if (config->decision != NULL)
+        config->decision(config->self, now, what, facts, n_facts);
+}
+
 /* -- driving -- */
 
 static EepWorkloadStatus next_request(gpointer self, EepArrival *ret_arrival, GError **error)
@@ -191,6 +200,7 @@ static void set_observers(Kit *kit)
     kit->ops.resize_ended = on_resize;
     kit->ops.rearranged = on_rearranged;
     kit->ops.kept = on_kept;
+    kit->ops.decision = on_decision;
     kit->base.ops = &kit->ops;
 }
 

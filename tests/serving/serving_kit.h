@@ -74,6 +74,9 @@ typedef struct {
     void (*ended)(gpointer self, const EepRequest *request);
     /* After every event; nullable. */
     void (*watch)(gpointer self, EepPool *pool, EepTime now);
+    /* As an observer's; nullable. */
+    void (*decision)(gpointer self, EepTime now, const char *what, const EepFact *facts,
+                     guint n_facts);
     gpointer self;
 } KitConfig;
 

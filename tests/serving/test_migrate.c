@@ -33,7 +33,7 @@ static struct {
 
 static struct {
     gboolean has_begun, has_stopped, has_died, was_nothing;
-    guint n_ended;
+    guint n_ended, n_told;
     Ended ended[MAX_JOBS];
     guint n_migrated; /* when it died or was stopped */
     guint max_departing, max_seats;
@@ -172,6 +172,27 @@ START_TEST(a_copy_then_the_rest)
     ck_assert_uint_eq(run->counts.n_migrated, 1);
     ck_assert_uint_eq(run->counts.kv_bytes_moved, 12 + (guint)_i);
     ck_assert_uint_eq(seen.max_departing, 1);
+}
+END_TEST
+
+static void on_kv_moved(gpointer self, EepTime now, const char *what, const EepFact *facts,
+                        guint n_facts)
+{
+    ck_assert_str_eq(what, "kv_moved");
+    ck_assert_int_eq(now, 70);
+    ck_assert_uint_eq(n_facts, 3);
+    ck_assert_int_eq(facts[0].integer, 1);
+    ck_assert_int_eq(facts[1].integer, 9 + 3);
+    ck_assert_int_eq(facts[2].integer, 50);
+    seen.n_told++;
+}
+
+START_TEST(a_batch_is_told)
+{
+    config.decision = on_kv_moved;
+    g_autoptr(KitRun) run = run_two();
+
+    ck_assert_uint_eq(seen.n_told, 1);
 }
 END_TEST
 
@@ -573,6 +594,7 @@ int main(void)
     TCase *tcase = tcase_create("migrate");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, a_copy_then_the_rest, 0, 2);
+    tcase_add_test(tcase, a_batch_is_told);
     tcase_add_test(tcase, every_rank_sends_its_part);
     tcase_add_test(tcase, instantly);
     tcase_add_test(tcase, alone);
