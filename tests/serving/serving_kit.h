@@ -19,9 +19,9 @@ typedef struct {
     guint n_ends; /* 1, or the pool is wrong */
     EepFate fate;
     EepReason reason;
-    guint attempts, preemptions, migrations;
+    guint attempts, preemptions, migrations, retries;
     EepWorkerId worker; /* of the engine that had it last; 0: none ever */
-    guint32 generated, cached_tokens;
+    guint32 generated, cached_tokens, wasted_tokens;
     EepTime arrival, queued, first_token, last_token, finish, max_gap;
 } KitResult;
 
