@@ -97,8 +97,11 @@ static gboolean is_retryable(const EepRequest *request)
 }
 
 /* The next attempt asks for everything again: what this one delivered is of no use. */
-static void forget_attempt(EepRequest *request)
+static void forget_attempt(EepDeployment *deployment, EepRequest *request)
 {
+    EepObserver *observer = deployment->services.observer;
+
+    observer->ops->attempt_ended(observer, request, eep_loop_now(deployment->services.loop));
     request->lost_reason = request->reason;
     request->wasted_tokens += request->generated;
     request->fate = EEP_FATE_NONE;
@@ -112,7 +115,7 @@ static void forget_attempt(EepRequest *request)
 static void end_request(gpointer self, EepRequest *request)
 {
     if (is_retryable(request) && back_off(self, request))
-        forget_attempt(request);
+        forget_attempt(self, request);
     else
         bury(self, request);
 }

@@ -33,6 +33,7 @@ static void metrics_request_ended(EepObserver *self, const EepRequest *request, 
         .pool = request->pool,
         .n_preemptions = (guint16)MIN(request->n_preemptions, G_MAXUINT16),
         .fate = request->fate,
+        .is_retried = request->n_attempts > 1 || request->n_retries > 0,
         .reason = request->reason,
         .n_attempts = request->n_attempts,
     };
@@ -44,6 +45,14 @@ static void metrics_request_ended(EepObserver *self, const EepRequest *request, 
         metrics->report.queried_tokens += request->worker != 0 ? request->prompt_tokens : 0;
     }
     metrics->n_pools = MAX(metrics->n_pools, request->pool + 1u);
+    metrics->now = MAX(metrics->now, now);
+}
+
+/* Its tokens are counted as wasted when the request ends. */
+static void metrics_attempt_ended(EepObserver *self, const EepRequest *request, EepTime now)
+{
+    EepMetrics *metrics = (EepMetrics *)self;
+
     metrics->now = MAX(metrics->now, now);
 }
 
@@ -138,6 +147,7 @@ static const EepObserverOps ops = {
     .size = sizeof(EepObserverOps),
     .name = "metrics",
     .request_ended = metrics_request_ended,
+    .attempt_ended = metrics_attempt_ended,
     .gaps = metrics_gaps,
     .step = metrics_step,
     .decision = metrics_decision,

@@ -54,7 +54,7 @@ typedef struct {
     double
         window_s; /* of [warmup, end_of_traffic); 0, no rates, where that is one instant or none */
     EepFateCounts window, outside;
-    guint64 attempts, retried; /* submissions; requests with more than one */
+    guint64 attempts, retried; /* submissions; requests that client or server tried again */
     guint64 preempted, preemptions;
     guint64 migrated; /* moves of requests off leaving engines, whole run */
     guint64 recomputed_tokens;

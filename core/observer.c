@@ -9,6 +9,10 @@ static void none_request_ended(EepObserver *self, const EepRequest *request, Eep
 {
 }
 
+static void none_attempt_ended(EepObserver *self, const EepRequest *request, EepTime now)
+{
+}
+
 static void none_gaps(EepObserver *self, EepPoolId pool, EepTime gap, guint64 n)
 {
 }
@@ -51,6 +55,7 @@ const EepObserverOps eep_observer_none = {
     .size = sizeof(EepObserverOps),
     .name = "none",
     .request_ended = none_request_ended,
+    .attempt_ended = none_attempt_ended,
     .gaps = none_gaps,
     .step = none_step,
     .decision = none_decision,
@@ -74,6 +79,11 @@ const EepObserverOps eep_observer_none = {
 static void fan_request_ended(EepObserver *self, const EepRequest *request, EepTime now)
 {
     FAN_OUT(request_ended, request, now);
+}
+
+static void fan_attempt_ended(EepObserver *self, const EepRequest *request, EepTime now)
+{
+    FAN_OUT(attempt_ended, request, now);
 }
 
 static void fan_gaps(EepObserver *self, EepPoolId pool, EepTime gap, guint64 n)
@@ -127,6 +137,7 @@ static const EepObserverOps fan_ops = {
     .size = sizeof(EepObserverOps),
     .name = "fan",
     .request_ended = fan_request_ended,
+    .attempt_ended = fan_attempt_ended,
     .gaps = fan_gaps,
     .step = fan_step,
     .decision = fan_decision,

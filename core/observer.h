@@ -99,6 +99,9 @@ typedef struct {
     const char *name;
     /* The request's life is over; it is read-only and gone after the call. */
     void (*request_ended)(EepObserver *self, const EepRequest *request, EepTime now);
+    /* The server aborted it and the client will try again: what it has got is of no use any more.
+     * The request is as it was when the attempt ended. */
+    void (*attempt_ended)(EepObserver *self, const EepRequest *request, EepTime now);
     /* n tokens came `gap` ns after the token before, of the same request. */
     void (*gaps)(EepObserver *self, EepPoolId pool, EepTime gap, guint64 n);
     void (*step)(EepObserver *self, const EepStepRecord *step);

@@ -551,6 +551,8 @@ void eep_pool_retire_engine(EepPool *pool, EepEngine *engine)
 
 void eep_pool_finish(EepPool *pool, EepFate fate)
 {
+    if (!pool->has_exited)
+        eep_resize_finish(pool->resize);
     discard_dropped(pool);
     while (pool->n_in_flight > 0)
         eep_scheduler_discard(pool->engines,

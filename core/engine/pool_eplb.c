@@ -276,6 +276,19 @@ static EepMove make_move(EepPool *pool, guint layer, EepOp op)
                      .to_pool = pool->id};
 }
 
+/* Who has the ranks of the move: a group that has not stepped yet is not known by its steps. */
+static EepWorkerId *engines_of(const EepPool *pool, guint n)
+{
+    EepWorkerId *workers = g_new0(EepWorkerId, n);
+
+    for (guint i = 0; i < n; i++) {
+        const EepEngine *engine = eep_pool_engine_at(pool, i);
+
+        workers[i] = engine != NULL ? engine->worker : 0;
+    }
+    return workers;
+}
+
 static void move_layer(EepPool *pool)
 {
     EepPoolServices *services = pool->services;
@@ -284,7 +297,10 @@ static void move_layer(EepPool *pool)
     EepMove move = make_move(pool, layer,
                              eep_operations_begin(services->operations, EEP_OP_MOVE_EXPERTS,
                                                   pool->id, pool->epoch, 0, EEP_TIME_NEVER));
+    g_autofree EepWorkerId *engines = NULL;
 
+    move.n_engines = move.n_ranks / (guint)pool->options.tensor_parallel_size;
+    move.engines = engines = engines_of(pool, move.n_engines);
     if (reshuffle->aim.is_sync && layer == 0)
         move.n_planned_slots =
             (guint64)pool->shape.n_moe_layers * eep_eplb_target(pool->eplb)->n_slots;

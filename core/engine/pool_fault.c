@@ -185,8 +185,7 @@ void eep_pool_fault_collective_waits(EepPool *pool)
 
 /* -- lost engines ----------------------------------------------------------------------------- */
 
-/* The engine of a data-parallel rank: of those that serve, else of those that come or go. */
-static EepEngine *engine_at(const EepPool *pool, guint index)
+EepEngine *eep_pool_engine_at(const EepPool *pool, guint index)
 {
     GPtrArray *const others[] = {pool->joining, pool->leaving};
 
@@ -216,7 +215,7 @@ GPtrArray *eep_trouble_targets(const EepPool *pool, const EepFault *fault)
         last = ((fault->index + 1) * gpus - 1) / tp;
     }
     for (guint i = first; i <= last; i++) {
-        EepEngine *engine = engine_at(pool, i);
+        EepEngine *engine = eep_pool_engine_at(pool, i);
 
         if (engine != NULL && !engine->is_dead)
             g_ptr_array_add(engines, engine);

@@ -118,6 +118,9 @@ void eep_trouble_collective_waits(EepPool *pool, EepTrouble *trouble);
 /* Whether it is about lost engines and not over. */
 gboolean eep_trouble_is_lossy(const EepTrouble *trouble);
 
+/* The engine of a data-parallel rank: of those that serve, else of those that come or go; NULL. */
+EepEngine *eep_pool_engine_at(const EepPool *pool, guint index);
+
 /* Engines that the fault names and that are alive; g_ptr_array_free(). */
 GPtrArray *eep_trouble_targets(const EepPool *pool, const EepFault *fault);
 

@@ -88,7 +88,7 @@ typedef struct {
     gint64 batch_bytes;   /* of the batch: sent, */
     guint n_taken;        /* requests that decode on, */
     EepTime stopped_at;   /* when it stopped */
-    /* A job of eep_pool_migrate() is over; nullable. */
+    /* A job of eep_pool_migrate() is over: eep_pool_resize_migrated() but in tests. */
     void (*ended)(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
 } EepPoolMigration;
 
@@ -263,6 +263,7 @@ void eep_pool_resize_stop(EepPool *pool);
 void eep_pool_resize_boundary(EepPool *pool);
 void eep_pool_resize_completion(EepPool *pool, const EepCompletion *completion);
 void eep_pool_resize_reshuffled(EepPool *pool, gint64 bytes_moved);
+void eep_pool_resize_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
 void eep_pool_resize_reshuffle_failed(EepPool *pool);
 
 /* -- pool_reserve.c: engines that run from the start and stand by -- */

@@ -88,8 +88,8 @@ struct EepRequest {
     EepKvRun *runs;        /* cached blocks held, owned */
     guint16 n_hashes, n_runs, n_runs_allocated;
     guint16 flags;
-    guint16 n_migrated;    /* moves to another engine, with its KV or without */
     guint16 n_retries;     /* times that the server took it from a lost engine to another */
+    guint16 n_migrated;    /* moves to another engine, with its KV or without */
     guint32 wasted_tokens; /* delivered by attempts that were aborted */
     guint32 worker;        /* EepWorkerId of the engine that served it last */
 };
@@ -99,8 +99,8 @@ enum {
     EEP_REQUEST_FLAG_GROWN = 2,     /* scratch of one pass: it has got its block of this step */
     EEP_REQUEST_FLAG_STARVED = 4,   /* decodes, but a step went by without a token for it */
     EEP_REQUEST_FLAG_PASSED = 8,    /* scratch of one pass: it starves in this step */
-    EEP_REQUEST_FLAG_SEATED = 16,   /* another engine keeps a seat for it (seat.h) */
-    EEP_REQUEST_FLAG_RETRIED = 32,  /* was admitted by an engine that is lost */
+    EEP_REQUEST_FLAG_RETRIED = 16,  /* was admitted by an engine that is lost */
+    EEP_REQUEST_FLAG_SEATED = 32,   /* another engine keeps a seat for it (seat.h) */
 };
 
 /* Tokens known at admission or while waiting: prompt plus generated. */

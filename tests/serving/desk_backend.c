@@ -304,9 +304,13 @@ static void desk_start_phase(EepBackend *backend, const EepPhase *phase)
              fails ? EEP_DONE_GROUP_BROKEN : EEP_DONE_OK, NULL);
 }
 
-static void add_rank(const Backend *self, GArray *workers, guint rank)
+static void add_rank(const Backend *self, const EepMove *move, GArray *workers, guint rank)
 {
-    if (rank < self->ranks->len)
+    guint engine = move->n_engines > 0 ? rank / (move->n_ranks / move->n_engines) : rank;
+
+    if (engine < move->n_engines)
+        g_array_append_val(workers, move->engines[engine]);
+    else if (move->n_engines == 0 && rank < self->ranks->len)
         g_array_append_val(workers, g_array_index(self->ranks, EepWorkerId, rank));
 }
 
@@ -317,8 +321,8 @@ static void desk_move(EepBackend *backend, const EepMove *move)
 
     forget_ended(self);
     for (guint i = 0; i < move->n_transfers; i++) {
-        add_rank(self, workers, move->transfers[i].from_rank);
-        add_rank(self, workers, move->transfers[i].to_rank);
+        add_rank(self, move, workers, move->transfers[i].from_rank);
+        add_rank(self, move, workers, move->transfers[i].to_rank);
     }
     complete(self, &move->op, move->is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS, 0, workers,
              eep_loop_now(backend->loop) +

@@ -24,6 +24,12 @@ static void on_end(EepObserver *self, const EepRequest *request, EepTime now)
     LOG(":end %d@%d ", (int)request->id, (int)now);
 }
 
+static void on_attempt(EepObserver *self, const EepRequest *request, EepTime now)
+{
+    ck_assert_ptr_eq(request, &a_request);
+    LOG(":attempt@%d ", (int)now);
+}
+
 static void on_gaps(EepObserver *self, EepPoolId pool, EepTime gap, guint64 n)
 {
     LOG(":gaps %d %d %d ", (int)pool, (int)gap, (int)n);
@@ -93,6 +99,7 @@ static void on_kept(EepObserver *self, EepTime now, const EepEplbKept *kept)
 static const EepObserverOps recorder_ops = {.size = sizeof(EepObserverOps),
                                             .name = "recorder",
                                             .request_ended = on_end,
+                                            .attempt_ended = on_attempt,
                                             .gaps = on_gaps,
                                             .step = on_step,
                                             .decision = on_decision,
@@ -110,6 +117,7 @@ static void call_everything(EepObserver *observer)
                              EEP_FACT_T("t", 99)};
 
     observer->ops->request_ended(observer, &a_request, 3);
+    observer->ops->attempt_ended(observer, &a_request, 4);
     observer->ops->gaps(observer, 1, 20, 4);
     observer->ops->step(observer, &step);
     observer->ops->decision(observer, 7, 2, "what", facts, G_N_ELEMENTS(facts));
@@ -132,8 +140,9 @@ START_TEST(a_fan_passes_everything_on)
     eep_observer_fan_add(fan, &b.base);
     call_everything(fan);
     ck_assert_str_eq(log->str,
-                     "a:end 17@3 b:end 17@3 a:gaps 1 20 4 b:gaps 1 20 4 a:step 8 "
-                     "b:step 8 a:what@7 2 b:what@7 2 a:size 8 1 16 b:size 8 1 16 "
+                     "a:end 17@3 b:end 17@3 a:attempt@4 b:attempt@4 "
+                     "a:gaps 1 20 4 b:gaps 1 20 4 a:step 8 b:step 8 a:what@7 2 b:what@7 2 a:size 8 "
+                     "1 16 b:size 8 1 16 "
                      "a:gpu 1 2 10-12 8 b:gpu 1 2 10-12 8 a:resize 4>6 b:resize 4>6 "
                      "a:incident fail b:incident fail a:moved 9 b:moved 9 a:kept 11 b:kept 11 ");
     eep_observer_fan_free(fan);
