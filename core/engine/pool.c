@@ -51,6 +51,7 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
         pool->steps[i].plan.n_classes = shape->n_classes;
     }
     pool->router = eep_router_new(options, services->seed + id);
+    eep_pool_migrate_init(pool);
     pool->is_idle_free = pool->predictor->ops->idle_steps_are_free(pool->predictor);
     start_engines(pool);
     if (shape->n_moe_layers > 0) {
@@ -74,6 +75,7 @@ void eep_pool_free(EepPool *pool)
     if (pool == NULL)
         return;
     eep_pool_resize_clear(pool);
+    eep_pool_migrate_clear(pool);
     for (guint i = 0; i < pool->n_engines; i++)
         eep_engine_free(pool->engines[i]);
     g_ptr_array_free(pool->joining, TRUE);
@@ -104,7 +106,7 @@ double eep_pool_load(const EepPool *pool)
     guint64 n = 0;
 
     for (guint i = 0; i < pool->n_engines; i++)
-        n += pool->engines[i]->waiting.n + pool->engines[i]->running.n;
+        n += eep_engine_n_requests(pool->engines[i]);
     return (double)n / MAX(1, pool->n_engines);
 }
 
@@ -276,7 +278,8 @@ gboolean eep_pool_on_plan(EepPool *pool, GError **error)
         return TRUE;
     /* A pool without work is not planned ahead: its dummy steps run one by one, as vLLM's do. */
     if (pool->options.async_scheduling && !eep_resize_wants_boundary(pool->resize) &&
-        pool->n_in_flight == 1 && (pool->steps[pool->oldest].plan.has_work || has_work(pool)))
+        !eep_pool_is_migrating(pool) && pool->n_in_flight == 1 &&
+        (pool->steps[pool->oldest].plan.has_work || has_work(pool)))
         plan_step(pool);
     return TRUE;
 }
@@ -294,6 +297,8 @@ static void on_finished(gpointer self, EepEngine *engine, EepRequest *request)
 {
     EepPool *pool = self;
 
+    if (request->flags & EEP_REQUEST_FLAG_SEATED)
+        eep_pool_migrate_forget(pool, request);
     request->fate = EEP_FATE_COMPLETED;
     request->finish = pool->history.last_end;
     pool->services->request_ended(pool->services->self, request);
@@ -374,6 +379,8 @@ static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
     pool->has_dropped = FALSE;
     pool->n_failures = 0;
     observe_step(pool, step, before, now);
+    if (G_UNLIKELY(eep_pool_is_migrating(pool)))
+        eep_pool_migrate_boundary(pool);
 
     pool->wave_step++;
     if (pool->wave_step % EEP_POOL_CHECK_STEPS == 0 && pool->n_in_flight == 0 &&
@@ -456,6 +463,8 @@ gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, 
         eep_pool_resize_completion(pool, completion);
         return TRUE;
     case EEP_OP_MOVE_KV:
+        eep_pool_migrate_completion(pool, completion);
+        return TRUE;
     case EEP_OP_ABORT:
     case EEP_OP_COUNT:
         return TRUE;
@@ -483,7 +492,10 @@ guint eep_pool_end_requests(EepPool *pool, EepEngine *engine, EepFate fate, EepR
     EepRequest *request;
     guint n = 0;
 
-    while ((request = engine->running.head) != NULL || (request = engine->waiting.head) != NULL) {
+    while ((request = engine->running.head) != NULL || (request = engine->waiting.head) != NULL ||
+           (request = engine->departing.head) != NULL) {
+        if (request->flags & EEP_REQUEST_FLAG_SEATED)
+            eep_pool_migrate_forget(pool, request);
         eep_engine_remove(engine, request);
         request->fate = (guint8)fate;
         request->reason = (guint8)reason;
@@ -541,5 +553,7 @@ gboolean eep_pool_check(const EepPool *pool, GError **error)
             g_prefix_error(error, "pool %s, engine %u: ", pool->name, i);
             return FALSE;
         }
+    if (!eep_pool_migrate_check(pool, error))
+        return FALSE;
     return pool->eplb == NULL || eep_eplb_check(pool->eplb, error);
 }

@@ -120,6 +120,10 @@ typedef struct {
     guint64 n_steps, n_dummy_steps, n_waves, n_admitted;
     guint64 n_preemptions, n_recomputed_tokens, n_hit_blocks, n_prompt_blocks;
     guint64 n_reshuffles, n_discarded_steps;
+    guint64 n_migrated;              /* requests moved to another engine with their KV */
+    guint64 n_rerouted;              /* that waited, and wait elsewhere */
+    guint64 n_migrations_recomputed; /* found no room for their KV: preempted (and counted there) */
+    guint64 kv_bytes_moved;          /* all ranks */
 } EepPoolCounts;
 
 void eep_pool_get_counts(const EepPool *pool, EepPoolCounts *ret_counts);

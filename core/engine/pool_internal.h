@@ -6,6 +6,7 @@
 #include "core/engine/pool.h"
 #include "core/engine/router.h"
 #include "core/engine/scheduler.h"
+#include "core/engine/seat.h"
 #include "core/eplb/eplb.h"
 #include "core/resize/resize.h"
 
@@ -56,6 +57,44 @@ typedef struct {
     EepTime stalled_at; /* no step has run for it since; EEP_TIME_NEVER: steps run */
 } EepReshuffle;
 
+/* What eep_pool_migrate() was asked for. */
+typedef struct {
+    EepWorkerId worker;   /* of the leaving engine; 0: even out */
+    EepWorkerId *targets; /* owned */
+    guint n_targets;
+    guint64 n_requests; /* moved so far, and what they had */
+    gint64 bytes;
+    guint64 n_left; /* moves that evening out may still make */
+} EepMigrationJob;
+
+typedef enum {
+    EEP_MIGRATION_IDLE,
+    EEP_MIGRATION_COPYING, /* the batch decodes on */
+    EEP_MIGRATION_STOPPED, /* it stands still */
+} EepMigrationState;
+
+/* Requests that move between engines; see pool_migrate.c. */
+typedef struct {
+    GArray *jobs;     /* EepMigrationJob */
+    GPtrArray *seats; /* EepSeat, of the batch under way */
+    EepMigrationState state;
+    EepOpId op;           /* of the copy; 0: none is under way */
+    gboolean has_arrived; /* the copy has; the next step boundary goes on from there */
+    gboolean must_undo;   /* at the next boundary */
+    gboolean moves_kv;    /* the backend does, and it works */
+    gboolean is_instant;  /* generation instant: copies take no time */
+    gboolean is_kicked;   /* its timer is queued */
+    guint n_failures;     /* copies that failed in a row */
+    gint64 batch_bytes;   /* of the batch: sent, */
+    guint n_taken;        /* requests that decode on, */
+    EepTime stopped_at;   /* when it stopped */
+    /* A job of eep_pool_migrate() is over; nullable. */
+    void (*ended)(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
+} EepPoolMigration;
+
+/* Timer of eep_pool_on_timer() that the resize machine never uses. */
+#define EEP_POOL_TIMER_MIGRATE G_MAXUINT64
+
 struct EepPool {
     EepPoolServices *services;
     EepPoolId id;
@@ -97,6 +136,7 @@ struct EepPool {
     GPtrArray *joining; /* EepEngine * that do not serve yet */
     GPtrArray *leaving; /* EepEngine * that serve no more, not released yet */
     GArray *timers;     /* of the resize machine */
+    EepPoolMigration migration;
     GArray *reserve;    /* EepTime: since when each engine of the reserve stands by */
     guint n_reserved;   /* engines that run from the start, serving ones too; 0: no reserve */
     EepPoolCounts counts;
@@ -139,6 +179,54 @@ void eep_pool_eplb_drain(EepPool *pool);
 /* The same for a resize's, and what has been preloaded; its operation ends. */
 void eep_pool_eplb_stop(EepPool *pool);
 void eep_pool_eplb_clear(EepPool *pool);
+
+/* -- pool_migrate.c -- */
+
+void eep_pool_migrate_init(EepPool *pool);
+void eep_pool_migrate_clear(EepPool *pool);
+
+/* As EepResizeHost's migrate() and stop_migration() say. The end is told by migration.ended. */
+gboolean eep_pool_migrate(EepPool *pool, EepWorkerId worker, const EepGroup *target);
+void eep_pool_stop_migration(EepPool *pool);
+
+/* Requests move at step boundaries: while any are to, no step is planned ahead. */
+static inline gboolean eep_pool_is_migrating(const EepPool *pool)
+{
+    return pool->migration.jobs->len > 0 || pool->migration.state != EEP_MIGRATION_IDLE;
+}
+
+/* A step has ended. */
+void eep_pool_migrate_boundary(EepPool *pool);
+void eep_pool_migrate_timer(EepPool *pool);
+void eep_pool_migrate_completion(EepPool *pool, const EepCompletion *completion);
+
+/* The request, which has EEP_REQUEST_FLAG_SEATED, has its end. */
+void eep_pool_migrate_forget(EepPool *pool, const EepRequest *request);
+
+/* The engine is dead, or goes: what it was to send stays there, what it was to receive stays where
+ * it is. To be called before its requests are ended; no step is in flight if it sends or receives.
+ */
+void eep_pool_migrate_lost(EepPool *pool, const EepEngine *engine);
+
+/* Counts against the engines' own. */
+gboolean eep_pool_migrate_check(const EepPool *pool, GError **error);
+
+/* -- pool_migrate_plan.c; no step in flight -- */
+
+/* NULL: there is none. An engine that leaves is found after it has left, too. */
+EepMigrationJob *eep_pool_migrate_find_job(const EepPool *pool, EepWorkerId worker);
+EepEngine *eep_pool_migrate_find_engine(const EepPool *pool, EepWorkerId worker);
+
+/* Whoever waits at a leaving engine waits elsewhere. */
+void eep_pool_migrate_reroute(EepPool *pool);
+
+/* Seats for the next batch; none: nobody is to move, or can. */
+void eep_pool_migrate_plan(EepPool *pool);
+
+/* Nothing moves, and yet the job's engine has requests: there is no room for them anywhere, or
+ * nothing carries their KV. They wait at the least loaded engine, as if they had been preempted. A
+ * prefill that goes on is waited for. */
+void eep_pool_migrate_recompute(EepPool *pool, EepMigrationJob *job);
 
 /* -- pool_resize.c -- */
 

@@ -59,7 +59,7 @@ static gboolean host_has_requests(gpointer self, EepWorkerId worker)
 
     for (guint i = 0; i < pool->n_engines; i++)
         if ((worker == 0 || pool->engines[i]->worker == worker) &&
-            eep_engine_has_work(pool->engines[i]))
+            eep_engine_n_requests(pool->engines[i]) > 0)
             return TRUE;
     return FALSE;
 }
@@ -233,11 +233,12 @@ static void host_stop_reshuffle(gpointer self)
 
 static gboolean host_migrate(gpointer self, EepWorkerId worker, const EepGroup *target)
 {
-    return TRUE;
+    return eep_pool_migrate(self, worker, target);
 }
 
 static void host_stop_migration(gpointer self)
 {
+    eep_pool_stop_migration(self);
 }
 
 /* -- engines -- */
@@ -283,6 +284,7 @@ static void host_release_engine(gpointer self, EepWorkerId worker)
     gboolean is_dead;
 
     g_return_if_fail(engine != NULL);
+    eep_pool_migrate_lost(pool, engine);
     is_dead = engine->gpu_use == EEP_GPU_DEAD;
     eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED,
                           is_dead ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
@@ -590,6 +592,10 @@ void eep_pool_on_timer(EepPool *pool, guint64 timer)
 {
     EepHandle handle;
 
+    if (timer == EEP_POOL_TIMER_MIGRATE) {
+        eep_pool_migrate_timer(pool);
+        return;
+    }
     if (!take_timer(pool, timer, &handle))
         return;
     eep_resize_timer(pool->resize, timer);

@@ -113,6 +113,7 @@ typedef struct {
     guint n_transfers;
     const EepTransfer *transfers;
     gint64 bytes_each;
+    const gint64 *bytes;     /* nullable [n_transfers]: instead of bytes_each */
     guint n_copies;          /* experts that the busiest rank copies within its memory */
     guint64 n_planned_slots; /* slots (of all layers) whose placement is computed while serving
                                 waits for this move; 0: nobody waits for that */
