@@ -137,8 +137,8 @@ struct EepPool {
     GPtrArray *leaving; /* EepEngine * that serve no more, not released yet */
     GArray *timers;     /* of the resize machine */
     EepPoolMigration migration;
-    GArray *reserve;    /* EepTime: since when each engine of the reserve stands by */
-    guint n_reserved;   /* engines that run from the start, serving ones too; 0: no reserve */
+    GArray *reserve;  /* EepTime: since when each engine of the reserve stands by */
+    guint n_reserved; /* engines that run from the start, serving ones too; 0: no reserve */
     EepPoolCounts counts;
 };
 

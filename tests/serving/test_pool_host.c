@@ -603,6 +603,8 @@ START_TEST(generations_grow_and_shrink)
         ck_assert_int_eq(sum, 8 * run->end);
     else
         ck_assert_int_eq(run->gpu_time[EEP_GPU_RESERVED], 0);
+    if (!is_masked)
+        ck_assert_uint_eq(kit_count(run, EEP_FATE_COMPLETED, EEP_REASON_NONE), MANY);
     kit_assert_conserved(run, requests, "generations");
 }
 END_TEST
