@@ -100,6 +100,8 @@ static EepPoolShape shape_of(const EepSimulation *simulation, const EepScenarioP
         .expert_bytes = eep_model_expert_bytes(model),
         .non_expert_bytes = eep_model_non_expert_bytes(model, options->tensor_parallel_size),
         .standby_bytes = standby_bytes(scenario, options),
+        .kv_bytes_per_token = eep_model_kv_bytes_per_token(model, options->tensor_parallel_size),
+        .kv_bytes_bounded = eep_model_bounded_state_bytes(model, options->tensor_parallel_size),
         .control_latency = hardware->control_latency,
         .predictor = predictor,
         .max_ranks = all2all->max_ranks,

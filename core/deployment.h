@@ -57,7 +57,7 @@ typedef struct {
 
 typedef struct {
     guint64 seed;
-    guint retry_attempts;  /* in all, 1: a refused request is lost */
+    guint retry_attempts;  /* in all, 1: a refused or aborted request is lost */
     EepTime retry_backoff; /* before the second attempt; doubled with each further one */
     double retry_jitter;   /* each wait is scaled by a factor drawn from [1 - jitter, 1 + jitter] */
     guint n_events;

@@ -59,7 +59,7 @@ _eep() {
     *)
         case $command in
         '') words="$commands --version --help" ;;
-        run) words="--set --out --seed --journal --replay --json --quiet" files=1 ;;
+        run) words="--set --out --seed --journal --replay --twin --json --quiet" files=1 ;;
         check) words="--set --json" files=1 ;;
         init) if [ $arguments -eq 0 ]; then words=$(_eep_names "$eep" scenarios); else words="--json"; fi ;;
         list) if [ $arguments -eq 0 ]; then words=$things; else words="--json"; fi ;;

@@ -27,6 +27,8 @@ enum {
     TPOT,
     E2EL,
     MAX_ITL,
+    MIGRATIONS,
+    RETRIES,
     N_COLUMNS
 };
 
