@@ -519,6 +519,20 @@ static void on_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, g
 
 /* -- what the pool hands in ------------------------------------------------------------------- */
 
+/* Without a way back nobody looks at the clock, as in vLLM. */
+static void set_deadlines(const EepPoolOptions *options, EepResizeParams *params)
+{
+    const EepGeneration *generation = eep_generation_find(params->generation);
+
+    if (generation == NULL || !generation->rolls_back)
+        return;
+    if (options->resize.prepare_deadline > 0)
+        params->deadline[EEP_WAIT_PREPARE] = options->resize.prepare_deadline;
+    if (options->resize.commit_deadline > 0)
+        for (guint i = EEP_WAIT_PAUSE; i <= EEP_WAIT_RESUME; i++)
+            params->deadline[i] = options->resize.commit_deadline;
+}
+
 gboolean eep_pool_resize_init(EepPool *pool, GError **error)
 {
     const EepPoolOptions *options = &pool->options;
@@ -549,11 +563,7 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
     params.drain_timeout = options->resize.drain_timeout;
     params.leaving_drain = options->resize.leaving_drain;
     params.refit = options->resize.refit;
-    if (options->resize.prepare_deadline > 0)
-        params.deadline[EEP_WAIT_PREPARE] = options->resize.prepare_deadline;
-    if (options->resize.commit_deadline > 0)
-        for (guint i = EEP_WAIT_PAUSE; i <= EEP_WAIT_RESUME; i++)
-            params.deadline[i] = options->resize.commit_deadline;
+    set_deadlines(options, &params);
     params.consensus_cadence = EEP_POOL_CHECK_STEPS;
     params.control_latency = pool->shape.control_latency;
     params.non_expert_bytes = pool->shape.non_expert_bytes;
