@@ -77,6 +77,8 @@ typedef struct {
     gint64 bytes_moved;  /* between ranks, and from disk what no rank held */
     gint64 bytes_intra_node, bytes_inter_node; /* of these, over NVLink and over NICs */
     guint64 n_experts_moved;
+    guint64 n_experts_restored; /* of these, from a copy outside: no live rank held them */
+    guint64 n_experts_lost;     /* (layer, expert) pairs without a slot since */
     double balancedness_before, balancedness_after; /* under the load that it was planned on */
     EepEplbWorth worth;
     EepTime stalled; /* that no step ran for it, a resize's apart */

@@ -19,6 +19,7 @@ EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint
         engine->kv.prefix = eep_prefix_cache_new(n_blocks, hash_tokens / engine->kv.block_size);
     engine->phase_count = g_new0(guint32, engine->kv.block_size);
     eep_calendar_init(&engine->calendar);
+    engine->is_routable = TRUE;
     engine->worker = worker;
     engine->history = history;
     engine->starved = g_ptr_array_new();

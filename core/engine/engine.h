@@ -50,11 +50,12 @@ typedef struct {
     EepKvCache kv;
     EepCalendar calendar;
     EepRequestQueue running, waiting;
-    guint8 pause;        /* EepPause */
-    gboolean is_blocked; /* the head of `waiting` did not fit, and no block was freed since */
-    EepTime stall;       /* time that committed steps took in which the decodes stood still */
-    GPtrArray *starved;  /* priority policy: running requests that wait for their next token longer
-                            than the others */
+    guint8 pause;         /* EepPause */
+    gboolean is_routable; /* may get new requests */
+    gboolean is_blocked;  /* the head of `waiting` did not fit, and no block was freed since */
+    EepTime stall;        /* time that committed steps took in which the decodes stood still */
+    GPtrArray *starved;   /* priority policy: running requests that wait for their next token longer
+                             than the others */
     guint32 decodes_of_class[EEP_SKEW_MAX_CLASSES]; /* of requests; sum to n_decodes */
     /* Limits. */
     guint32 max_batched_tokens, max_num_seqs;

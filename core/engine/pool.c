@@ -20,14 +20,14 @@ EepEngine *eep_pool_make_engine(EepPool *pool)
 
 static void start_engines(EepPool *pool)
 {
-    pool->n_engines = pool->n_routable = (guint)pool->options.data_parallel_size;
+    pool->n_engines = (guint)pool->options.data_parallel_size;
     pool->engines = g_new(EepEngine *, pool->shape.max_engines);
     for (guint i = 0; i < pool->n_engines; i++) {
         pool->engines[i] = eep_pool_make_engine(pool);
         pool->engines[i]->index = (guint16)i;
         pool->engines[i]->gpu_use = EEP_GPU_SERVING;
     }
-    eep_router_resize(pool->router, pool->n_engines);
+    eep_router_map_engines(pool->router, NULL, pool->n_engines);
 }
 
 EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
@@ -55,8 +55,8 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
     pool->is_idle_free = pool->predictor->ops->idle_steps_are_free(pool->predictor);
     start_engines(pool);
     if (shape->n_moe_layers > 0) {
-        pool->eplb =
-            eep_pool_make_eplb(pool, pool->n_engines * (guint)options->tensor_parallel_size, error);
+        pool->eplb = eep_pool_make_eplb(
+            pool, pool->n_engines * (guint)options->tensor_parallel_size, FALSE, error);
         if (pool->eplb == NULL) {
             eep_pool_free(pool);
             return NULL;
@@ -85,9 +85,7 @@ void eep_pool_free(EepPool *pool)
     eep_router_free(pool->router);
     eep_eplb_free(pool->eplb);
     eep_gap_stack_clear(&pool->gaps);
-    g_free(pool->reshuffle.load);
-    g_free(pool->reshuffle.is_busy);
-    g_free(pool->reshuffle.windows);
+    eep_pool_eplb_clear(pool);
     g_free(pool->engines);
     g_free(pool->name);
     g_free(pool);
@@ -154,7 +152,7 @@ void eep_pool_on_stats(EepPool *pool)
 
 gboolean eep_pool_submit(EepPool *pool, EepRequest *request)
 {
-    guint index = eep_router_pick(pool->router, pool->engines, pool->n_routable, request,
+    guint index = eep_router_pick(pool->router, pool->engines, pool->n_engines, request,
                                   (guint64)pool->options.queue_limit);
 
     if (index == EEP_ROUTER_NONE)
@@ -411,18 +409,12 @@ static void discard_dropped(EepPool *pool)
  */
 static void discard_newest(EepPool *pool, gboolean must_abort)
 {
-    EepPoolServices *services = pool->services;
     EepPlannedStep *step = &pool->steps[(pool->oldest + --pool->n_in_flight) & 1];
-    EepScope scope = {.op = step->op};
-    EepOp op;
 
     eep_scheduler_discard(pool->engines, &step->plan);
     pool->counts.n_discarded_steps++;
-    if (!must_abort)
-        return;
-    op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id, pool->epoch, 0,
-                              EEP_TIME_NEVER);
-    services->backend->ops->abort(services->backend, &op, &scope);
+    if (must_abort)
+        eep_pool_abort_op(pool, step->op);
 }
 
 /* A step ended without having happened. With it falls the one planned on it; both are planned
@@ -540,6 +532,7 @@ void eep_pool_finish(EepPool *pool, EepFate fate)
         eep_pool_set_gpu_use(pool, g_ptr_array_index(pool->joining, i), EEP_GPU_PREPARING);
     for (guint i = 0; i < pool->leaving->len; i++)
         eep_pool_set_gpu_use(pool, g_ptr_array_index(pool->leaving, i), EEP_GPU_DRAINING);
+    eep_pool_reserve_finish(pool);
 }
 
 void eep_pool_get_counts(const EepPool *pool, EepPoolCounts *ret_counts)
@@ -562,5 +555,5 @@ gboolean eep_pool_check(const EepPool *pool, GError **error)
         }
     if (!eep_pool_migrate_check(pool, error))
         return FALSE;
-    return pool->eplb == NULL || eep_placement_check(eep_eplb_placement(pool->eplb), error);
+    return pool->eplb == NULL || eep_eplb_check(pool->eplb, error);
 }

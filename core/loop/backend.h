@@ -102,6 +102,8 @@ typedef struct {
 
 /* As from_rank: no rank holds it, it is loaded from the receiver's disk. */
 #define EEP_TRANSFER_FROM_DISK G_MAXUINT32
+/* Likewise, from the memory of the receiver's host. */
+#define EEP_TRANSFER_FROM_HOST (G_MAXUINT32 - 1)
 
 typedef struct {
     EepOp op;

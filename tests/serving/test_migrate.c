@@ -49,11 +49,18 @@ static void on_ended(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint
             ck_assert_uint_eq(eep_engine_n_requests(pool->engines[i]), 0);
 }
 
+/* Only the first n engines get new requests. */
+static void set_routable(EepPool *pool, guint n)
+{
+    for (guint i = 0; i < pool->n_engines; i++)
+        pool->engines[i]->is_routable = i < n;
+}
+
 static void begin(EepPool *pool)
 {
     seen.has_begun = TRUE;
     if (want.n_routable > 0)
-        pool->n_routable = want.n_routable;
+        set_routable(pool, want.n_routable);
     pool->migration.ended = on_ended;
     pool->migration.is_instant = want.is_instant;
     for (guint i = 0; i < want.n_workers; i++)
@@ -67,7 +74,7 @@ static void die(EepPool *pool)
     seen.has_died = TRUE;
     seen.n_migrated = (guint)pool->counts.n_migrated;
     eep_pool_migrate_lost(pool, engine);
-    pool->n_routable = 1;
+    set_routable(pool, 1);
     eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED, EEP_REASON_FAULT);
     ck_assert_uint_eq(eep_engine_n_requests(engine) + engine->seats.n, 0);
     ck_assert_uint_eq(engine->kv.n_free, engine->kv.n_blocks);
@@ -78,7 +85,7 @@ static void watch(gpointer self, EepPool *pool, EepTime now)
     guint n_departing = 0, n_seats = 0;
 
     if (want.n_routable_before > 0 && !seen.has_begun)
-        pool->n_routable = want.n_routable_before;
+        set_routable(pool, want.n_routable_before);
     if (!seen.has_begun && now >= want.at)
         begin(pool);
     if (!seen.has_stopped && now >= want.stop_at) {

@@ -486,6 +486,14 @@ START_TEST(test_rounds_and_the_rest_of_a_move)
     move.transfers = lost;
     move.n_transfers = 3;
     assert_move(&move, 0.0, 0.009 + 2 * 0.1);
+    /* What the hosts keep comes over each rank's own link. */
+    const EepTransfer backed[] = {{.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 8},
+                                  {.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 9},
+                                  {.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 9}};
+    move.transfers = backed;
+    hardware.pcie_bytes_per_s = hardware.disk_bytes_per_s * 4.0;
+    assert_move(&move, 0.0, 0.009 + 2 * 0.1 / 4.0);
+    move.transfers = lost;
     move.n_planned_slots = 1000;
     hardware.constant_step = 1;
     assert_move(&move, 0.0, 0.0);
