@@ -520,6 +520,7 @@ void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use)
 
 void eep_pool_finish(EepPool *pool, EepFate fate)
 {
+    eep_resize_finish(pool->resize);
     discard_dropped(pool);
     while (pool->n_in_flight > 0)
         eep_scheduler_discard(pool->engines,

@@ -89,7 +89,7 @@ typedef struct {
     gint64 batch_bytes;   /* of the batch: sent, */
     guint n_taken;        /* requests that decode on, */
     EepTime stopped_at;   /* when it stopped */
-    /* A job of eep_pool_migrate() is over; nullable. */
+    /* A job of eep_pool_migrate() is over: eep_pool_resize_migrated() but in tests. */
     void (*ended)(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
 } EepPoolMigration;
 
@@ -138,8 +138,8 @@ struct EepPool {
     GPtrArray *leaving; /* EepEngine * that serve no more, not released yet */
     GArray *timers;     /* of the resize machine */
     EepPoolMigration migration;
-    GArray *reserve;    /* EepTime: since when each engine of the reserve stands by */
-    guint n_reserved;   /* engines that run from the start, serving ones too; 0: no reserve */
+    GArray *reserve;  /* EepTime: since when each engine of the reserve stands by */
+    guint n_reserved; /* engines that run from the start, serving ones too; 0: no reserve */
     EepPoolCounts counts;
 };
 
@@ -246,6 +246,7 @@ void eep_pool_abort_op(EepPool *pool, EepOpId op);
 void eep_pool_resize_boundary(EepPool *pool);
 void eep_pool_resize_completion(EepPool *pool, const EepCompletion *completion);
 void eep_pool_resize_reshuffled(EepPool *pool, gint64 bytes_moved);
+void eep_pool_resize_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
 void eep_pool_resize_reshuffle_failed(EepPool *pool);
 
 /* -- pool_reserve.c: engines that run from the start and stand by -- */

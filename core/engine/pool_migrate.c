@@ -12,8 +12,6 @@
  * Whatever goes wrong in COPYING or STOPPED leads back to IDLE with every request at its source,
  * where its KV still is. Requests that wait have no KV and move at the next boundary. Who moves
  * where is pool_migrate_plan.c's business. */
-#include <string.h>
-
 #include "core/engine/pool_internal.h"
 
 /* Copies that may fail one after another before requests are no longer moved with their KV. */
@@ -191,8 +189,7 @@ static void end_jobs(EepPool *pool)
         }
         job = *job_nth(pool, i);
         g_array_remove_index(pool->migration.jobs, i);
-        if (pool->migration.ended != NULL)
-            pool->migration.ended(pool, job.worker, job.n_requests, job.bytes);
+        pool->migration.ended(pool, job.worker, job.n_requests, job.bytes);
         i = 0;
     }
 }
@@ -239,7 +236,8 @@ void eep_pool_migrate_init(EepPool *pool)
     pool->migration.jobs = g_array_new(FALSE, FALSE, sizeof(EepMigrationJob));
     g_array_set_clear_func(pool->migration.jobs, job_clear);
     pool->migration.seats = g_ptr_array_new();
-    pool->migration.is_instant = g_strcmp0(generation, "instant") == 0;
+    pool->migration.is_instant = g_strcmp0(generation, EEP_GENERATION_INSTANT) == 0;
+    pool->migration.ended = eep_pool_resize_migrated;
 }
 
 void eep_pool_migrate_clear(EepPool *pool)

@@ -10,7 +10,8 @@
 /* Evening out moves no request with fewer tokens to come: it will make room by itself soon. */
 #define MIN_TOKENS_LEFT 64
 
-/* Engines are even when their KV use differs by no more than this share of an engine's blocks. */
+/* Engines are even when the KV in use differs by no more than this share of the fullest's. The
+ * whole group waits for the engine that reads most of it. */
 #define EVEN_KV_USAGE 0.05
 
 static EepMigrationJob *job_nth(const EepPool *pool, guint i)
@@ -252,7 +253,7 @@ static gboolean even_once(EepPool *pool, EepMigrationJob *job, Balance *balance)
             emptiest = i;
     }
     if (fullest == G_MAXUINT || (double)(balance[fullest].used - balance[emptiest].used) <=
-                                    EVEN_KV_USAGE * (double)pool->shape.n_blocks)
+                                    EVEN_KV_USAGE * (double)balance[fullest].used)
         return FALSE;
     if (even_pair(pool, &balance[fullest], pool->engines[fullest], &balance[emptiest],
                   pool->engines[emptiest]))

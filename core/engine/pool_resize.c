@@ -631,6 +631,12 @@ void eep_pool_resize_reshuffled(EepPool *pool, gint64 bytes_moved)
     eep_pool_follow_wants(pool);
 }
 
+void eep_pool_resize_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes)
+{
+    eep_resize_migrated(pool->resize, worker, n_requests, bytes);
+    eep_pool_follow_wants(pool);
+}
+
 void eep_pool_resize_reshuffle_failed(EepPool *pool)
 {
     eep_resize_reshuffle_failed(pool->resize);

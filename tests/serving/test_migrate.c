@@ -506,8 +506,7 @@ END_TEST
 /* -- evening out -- */
 
 /* 16 requests on two engines, eight each; two more are empty. At 400 each has 49 tokens computed,
- * 13 of 400 blocks. Five and three would differ by 26, over 5 %; with four on each they are even.
- */
+ * 13 blocks. With four on each engine they are even. */
 START_TEST(running_ones_are_spread)
 {
     static const EepWorkerId workers[] = {1, 2, 3, 4};
@@ -517,7 +516,6 @@ START_TEST(running_ones_are_spread)
         requests[i] = (EepArrival){.arrival = 0, .prompt_tokens = 10, .output_tokens = 200};
     set_targets(4, workers);
     config.options.data_parallel_size = 4;
-    config.shape.n_blocks = 400;
     config.costs.per_kv_byte = 0;
     want.n_routable_before = 2;
     want.n_routable = 4;
@@ -596,6 +594,53 @@ START_TEST(many_are_spread)
 }
 END_TEST
 
+/* -- by the resize machine -- */
+
+/* Generation eep from four engines to three and back, while requests come: the leaving one's
+ * requests move, some move on to the new one, and nobody is aborted or refused. */
+START_TEST(a_resize_moves_requests)
+{
+    static const EepOperatorEvent events[] = {
+        {.at = 503, .new_data_parallel_size = 3, .id = "down"},
+        {.at = 2503, .new_data_parallel_size = 4, .id = "up"}};
+    EepArrival requests[250];
+    guint64 n_moves = 0;
+
+    for (guint i = 0; i < G_N_ELEMENTS(requests); i++)
+        requests[i] = (EepArrival){.arrival = i * 20, .prompt_tokens = 8, .output_tokens = 300};
+    config.watch = NULL;
+    config.options.data_parallel_size = 4;
+    config.options.router.policy = EEP_ROUTER_IN_FLIGHT_KV;
+    config.options.async_scheduling = _i;
+    config.options.enable_elastic_ep = TRUE;
+    config.options.resize.generation = g_strdup("eep");
+    config.options.resize.leaving_drain = 40;
+    config.shape.n_blocks = 5000;
+    config.costs.per_kv_byte = 0;
+    for (guint i = 0; i < EEP_PHASE_COUNT; i++)
+        config.costs.phase[i] = 50;
+    config.deployment.n_events = G_N_ELEMENTS(events);
+    config.deployment.events = events;
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, G_N_ELEMENTS(requests));
+    const EepResizeRecord *down = kit_nth(run->resizes, EepResizeRecord, 0),
+                          *up = kit_nth(run->resizes, EepResizeRecord, 1);
+
+    kit_assert_conserved(run, requests, "resizes");
+    ck_assert_uint_eq(kit_count(run, EEP_FATE_COMPLETED, EEP_REASON_NONE), G_N_ELEMENTS(requests));
+    ck_assert_uint_eq(run->resizes->len, 2);
+    ck_assert_int_eq(down->outcome, EEP_OUTCOME_COMPLETE);
+    ck_assert_int_eq(up->outcome, EEP_OUTCOME_COMPLETE);
+    ck_assert_uint_gt(down->n_migrated, 3);
+    ck_assert_uint_gt(up->n_migrated, 3);
+    ck_assert_int_gt(down->kv_bytes, 0);
+    ck_assert_int_gt(up->kv_bytes, 0);
+    ck_assert_int_eq(down->kv_bytes + up->kv_bytes, (gint64)run->counts.kv_bytes_moved);
+    for (guint i = 0; i < G_N_ELEMENTS(requests); i++)
+        n_moves += run->results[i].migrations;
+    ck_assert_uint_eq(n_moves, down->n_migrated + up->n_migrated);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("migrate");
@@ -619,5 +664,6 @@ int main(void)
     tcase_add_test(tcase, running_ones_are_spread);
     tcase_add_test(tcase, waiting_ones_are_spread);
     tcase_add_loop_test(tcase, many_are_spread, 0, 64);
+    tcase_add_loop_test(tcase, a_resize_moves_requests, 0, 2);
     return kit_main("migrate", tcase);
 }
