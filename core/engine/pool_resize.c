@@ -207,7 +207,9 @@ static guint8 *rank_uses(const EepPool *pool, const EepGroup *target, guint *ret
 static gboolean host_reshuffle(gpointer self, const EepGroup *target, EepReshuffleMode mode)
 {
     EepPool *pool = self;
-    EepReshuffleAim aim = {.is_sync = mode == EEP_RESHUFFLE_SYNC, .for_resize = TRUE};
+    EepReshuffleAim aim = {.is_sync = mode == EEP_RESHUFFLE_SYNC,
+                           .is_free = pool->migration.is_instant,
+                           .for_resize = TRUE};
 
     if (pool->eplb == NULL)
         return TRUE;
@@ -234,6 +236,12 @@ static void host_stop_reshuffle(gpointer self)
 static gboolean host_migrate(gpointer self, EepWorkerId worker, const EepGroup *target)
 {
     return eep_pool_migrate(self, worker, target);
+}
+
+static void on_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes)
+{
+    eep_resize_migrated(pool->resize, worker, n_requests, bytes);
+    eep_pool_follow_wants(pool);
 }
 
 static void host_stop_migration(gpointer self)
@@ -571,6 +579,7 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
         pool->shape.expert_bytes * params.slots_per_rank * pool->shape.n_moe_layers;
     params.map_bytes_per_slot = 8 * (gint64)pool->shape.n_moe_layers;
     params.peak_extra_bytes = pool->shape.standby_bytes;
+    pool->migration.ended = on_migrated;
     pool->timers = g_array_new(FALSE, FALSE, sizeof(Timer));
     pool->migration.ended = on_migrated;
     pool->resize = eep_resize_new(&eep_pool_resize_host, pool, &params, error);
