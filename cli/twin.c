@@ -73,6 +73,20 @@ static void make_twin(EepScenario *scenario, const EepMetrics *metrics)
         options->resize.prepare_deadline = options->resize.commit_deadline = 0;
         options->fault_tolerance.mtbf = 0;
     }
+    scenario->hardware.control_latency = 0;
+}
+
+/* When the next resize was accepted, of any pool. */
+static EepTime next_after(const EepMetrics *metrics, EepTime accepted)
+{
+    EepTime next = EEP_TIME_NEVER;
+
+    for (guint i = 0; i < eep_metrics_n_resizes(metrics); i++) {
+        EepTime at = eep_metrics_resize(metrics, i)->accepted;
+        if (at != EEP_TIME_NEVER && at > accepted && (next == EEP_TIME_NEVER || at < next))
+            next = at;
+    }
+    return next;
 }
 
 static void compare(EepTwin *twin, const EepMetrics *metrics, const EepTokenCurve *curve,
@@ -89,7 +103,8 @@ static void compare(EepTwin *twin, const EepMetrics *metrics, const EepTokenCurv
         if (until == EEP_TIME_NEVER)
             until = resize->accepted;
         if (resize->accepted != EEP_TIME_NEVER)
-            twin->figures[i] = eep_token_curve_compare(curve, other, resize->accepted, until);
+            twin->figures[i] = eep_token_curve_compare(curve, other, resize->accepted, until,
+                                                       next_after(metrics, resize->accepted));
     }
 }
 

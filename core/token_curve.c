@@ -177,28 +177,27 @@ static EepTime length_of(const EepTokenCurve *curve)
 }
 
 EepTwinFigures eep_token_curve_compare(const EepTokenCurve *run, const EepTokenCurve *twin,
-                                       EepTime from, EepTime until)
+                                       EepTime from, EepTime until, EepTime next)
 {
     EepTime interval = MAX(run->interval, twin->interval);
     EepTime end = MAX(length_of(run), length_of(twin)), back = from;
-    gboolean is_back = TRUE;
+    gboolean is_above = FALSE, is_over = FALSE;
     gint64 dip = 0;
     /* The interval before the one that holds `from`: what the resize does may be in that one. */
     EepTime before = from - from % interval - 1;
-    gint64 base = sum_at(twin, before).delivered - sum_at(run, before).delivered;
+    gint64 base = MAX(sum_at(twin, before).delivered - sum_at(run, before).delivered, 0);
 
-    for (EepTime at = before + interval; at < end; at += interval) {
+    for (EepTime at = before + interval;
+         at < end && (!is_over || next == EEP_TIME_NEVER || at < next); at += interval) {
         Cell own = sum_at(run, at), other = sum_at(twin, at);
-        if (own.backlog > other.backlog) {
-            is_back = FALSE;
-        } else {
-            if (!is_back)
-                back = MAX(at, from);
-            is_back = TRUE;
-            if (at >= until)
-                break;
-        }
-        dip = MAX(dip, other.delivered - own.delivered - base);
+        if (next == EEP_TIME_NEVER || at < next)
+            dip = MAX(dip, other.delivered - own.delivered - base);
+        if (is_over)
+            continue;
+        if (is_above && own.backlog <= other.backlog)
+            back = MAX(at, from);
+        is_above = own.backlog > other.backlog;
+        is_over = !is_above && at >= until;
     }
-    return (EepTwinFigures){dip, is_back ? back - from : EEP_TIME_NEVER};
+    return (EepTwinFigures){dip, is_above ? EEP_TIME_NEVER : back - from};
 }

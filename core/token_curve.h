@@ -36,10 +36,11 @@ void eep_token_curve_finish(EepTokenCurve *curve);
 gint64 eep_token_curve_delivered(const EepTokenCurve *curve, EepTime at);
 gint64 eep_token_curve_backlog(const EepTokenCurve *curve, EepTime at);
 
-/* Of a resize that began at `from` and whose blocking part was over at `until` (>= from). The two
- * curves must have met the same arrivals. O(intervals from `from` to the recovery). */
+/* Of a resize that began at `from`, whose blocking part was over at `until` (>= from) and after
+ * which the next one began at `next` (EEP_TIME_NEVER: none). The two curves must have met the same
+ * arrivals. O(intervals from `from` on). */
 EepTwinFigures eep_token_curve_compare(const EepTokenCurve *run, const EepTokenCurve *twin,
-                                       EepTime from, EepTime until);
+                                       EepTime from, EepTime until, EepTime next);
 
 G_END_DECLS
 

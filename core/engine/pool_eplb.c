@@ -464,6 +464,12 @@ static gboolean start_moves(EepPool *pool, GError **error)
     EepReshuffle *reshuffle = &pool->reshuffle;
 
     eep_eplb_start_moves(pool->eplb);
+    if (reshuffle->aim.is_free) {
+        while (eep_eplb_running(pool->eplb))
+            eep_eplb_commit_layer(pool->eplb, eep_eplb_next_layer(pool->eplb));
+        end(pool);
+        return TRUE;
+    }
     reshuffle->bytes_intra_node =
         eep_eplb_migration(pool->eplb)->n_intra_node * pool->shape.expert_bytes;
     reshuffle->bytes_inter_node =

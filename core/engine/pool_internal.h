@@ -34,6 +34,7 @@ typedef enum {
 typedef struct {
     gboolean is_sync; /* no step runs while experts move */
     gboolean for_resize;
+    gboolean is_free;    /* costs nothing: all layers switch at once */
     gboolean is_preload; /* into new ranks' slots; no map switches */
     guint n_ranks;       /* that are to hold experts; of a preload: all of the wider group */
     guint8 *ranks;       /* nullable, EepEplbRank by serving rank */
