@@ -151,8 +151,7 @@ static const EepOption options[] = {
      NULL, NULL, "generation eep: a preparation that takes longer is undone; 0s: never"},
     {"resize.commit_deadline", EEP_OPTION_TIME, AT(resize.commit_deadline), "60s", 0, 1e15, NULL,
      NULL,
-     "generation eep: a resize that is not done so long after its pause began is undone; 0s: "
-     "never"},
+     "generation eep: a resize whose pause, commit or resume takes longer is undone; 0s: never"},
     {"resize.background", EEP_OPTION_DOUBLE, AT(resize.background), "1", 0, 1, NULL, NULL,
      "share of what background work takes from the steps beside it; 0: it costs them nothing"},
     {"resize.reserve", EEP_OPTION_INT, AT(resize.reserve), "0", 0, 4096, NULL, NULL,

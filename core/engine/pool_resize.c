@@ -513,7 +513,27 @@ const EepResizeHost eep_pool_resize_host = {
     .told = host_told,
 };
 
+static void on_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes)
+{
+    eep_resize_migrated(pool->resize, worker, n_requests, bytes);
+    eep_pool_follow_wants(pool);
+}
+
 /* -- what the pool hands in ------------------------------------------------------------------- */
+
+/* Without a way back nobody looks at the clock, as in vLLM. */
+static void set_deadlines(const EepPoolOptions *options, EepResizeParams *params)
+{
+    const EepGeneration *generation = eep_generation_find(params->generation);
+
+    if (generation == NULL || !generation->rolls_back)
+        return;
+    if (options->resize.prepare_deadline > 0)
+        params->deadline[EEP_WAIT_PREPARE] = options->resize.prepare_deadline;
+    if (options->resize.commit_deadline > 0)
+        for (guint i = EEP_WAIT_PAUSE; i <= EEP_WAIT_RESUME; i++)
+            params->deadline[i] = options->resize.commit_deadline;
+}
 
 gboolean eep_pool_resize_init(EepPool *pool, GError **error)
 {
@@ -545,11 +565,7 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
     params.drain_timeout = options->resize.drain_timeout;
     params.leaving_drain = options->resize.leaving_drain;
     params.refit = options->resize.refit;
-    if (options->resize.prepare_deadline > 0)
-        params.deadline[EEP_WAIT_PREPARE] = options->resize.prepare_deadline;
-    if (options->resize.commit_deadline > 0)
-        for (guint i = EEP_WAIT_PAUSE; i <= EEP_WAIT_RESUME; i++)
-            params.deadline[i] = options->resize.commit_deadline;
+    set_deadlines(options, &params);
     params.consensus_cadence = EEP_POOL_CHECK_STEPS;
     params.control_latency = pool->shape.control_latency;
     params.non_expert_bytes = pool->shape.non_expert_bytes;
@@ -558,6 +574,7 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
     params.map_bytes_per_slot = 8 * (gint64)pool->shape.n_moe_layers;
     params.peak_extra_bytes = pool->shape.standby_bytes;
     pool->timers = g_array_new(FALSE, FALSE, sizeof(Timer));
+    pool->migration.ended = on_migrated;
     pool->resize = eep_resize_new(&eep_pool_resize_host, pool, &params, error);
     if (pool->resize == NULL)
         return FALSE;

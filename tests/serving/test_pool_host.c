@@ -12,10 +12,11 @@
 #define N_EXPERTS  12
 #define S          4
 #define MAX_ARRIVE 200
+#define MANY       400
 
 static KitConfig config;
 static double load[N_LAYERS * N_EXPERTS];
-static EepArrival requests[MAX_ARRIVE];
+static EepArrival requests[MANY];
 
 /* How far the test's own sequence has come, and what it saw. */
 static struct {
@@ -51,7 +52,7 @@ static void setup(void)
     config.costs.load = load;
     config.costs.move = 35;
     /* One request every 25 ns, of 20 tokens each: always work, everywhere. */
-    for (guint i = 0; i < MAX_ARRIVE; i++)
+    for (guint i = 0; i < MANY; i++)
         requests[i] = (EepArrival){.arrival = i * 25, .prompt_tokens = 8, .output_tokens = 20};
 }
 
@@ -553,6 +554,111 @@ START_TEST(an_idle_pool_shrinks_from_the_top)
 }
 END_TEST
 
+/* -- by the machine itself -- */
+
+static void set_phases(void)
+{
+    for (guint i = 0; i < EEP_PHASE_COUNT; i++)
+        config.costs.phase[i] = 100 + i;
+    config.shape.can_mask = config.shape.can_reuse_graphs = TRUE;
+    config.shape.kv_bytes_per_token = 10;
+}
+
+static void watch_generation(gpointer self, EepPool *pool, EepTime now)
+{
+    assert_serves(pool);
+    if (seen.stage == 0 && pool->n_engines == 6) {
+        seen.stage++;
+        seen.generation = n_filled(placement_of(pool), 4) + n_filled(placement_of(pool), 5);
+    }
+}
+
+/* Up by two and down by three: what joins and leaves under masks, and beside serving. */
+START_TEST(generations_grow_and_shrink)
+{
+    static const EepOperatorEvent events[] = {
+        {.at = 1003, .id = "up", .new_data_parallel_size = 6},
+        {.at = 5003, .id = "down", .new_data_parallel_size = 3}};
+    const gboolean is_masked = _i & 1;
+    EepTime sum = 0;
+
+    set_generation(is_masked ? "masked" : "eep");
+    set_phases();
+    config.options.eplb_config.use_async = (_i & 2) != 0;
+    config.options.async_scheduling = (_i & 4) != 0;
+    config.deployment.n_events = 2;
+    config.deployment.events = events;
+    config.watch = watch_generation;
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, MANY);
+
+    ck_assert_uint_eq(run->resizes->len, 2);
+    for (guint i = 0; i < 2; i++)
+        ck_assert_str_eq(eep_outcome_names[kit_nth(run->resizes, EepResizeRecord, i)->outcome],
+                         "complete");
+    ck_assert_uint_eq(kit_nth(run->sizes, KitSize, run->sizes->len - 1)->n_engines, 3);
+    ck_assert_uint_eq(seen.generation, is_masked ? 0 : 2 * S * N_LAYERS);
+    for (guint use = 0; use < EEP_GPU_USE_COUNT; use++)
+        sum += run->gpu_time[use];
+    if (is_masked)
+        ck_assert_int_eq(sum, 8 * run->end);
+    else
+        ck_assert_int_eq(run->gpu_time[EEP_GPU_RESERVED], 0);
+    if (!is_masked)
+        ck_assert_uint_eq(kit_count(run, EEP_FATE_COMPLETED, EEP_REASON_NONE), MANY);
+    kit_assert_conserved(run, requests, "generations");
+}
+END_TEST
+
+static void watch_recovery(gpointer self, EepPool *pool, EepTime now)
+{
+    EepRecovery recovery = seen.layer;
+
+    if (seen.stage == 0 && now >= 1000 && pool->n_in_flight == 0) {
+        begin(pool, now);
+        eep_pool_set_gpu_use(pool, pool->engines[1], EEP_GPU_DEAD);
+        eep_resize_worker_stopped(pool->resize, 2);
+        eep_resize_worker_lost(pool->resize, 2);
+        host->abort_requests(pool, 2, "fault");
+        eep_resize_recover(pool->resize, recovery, "fault");
+        eep_pool_follow_wants(pool);
+    } else if (seen.stage == 1 && pool->n_engines == 3) {
+        gboolean is_backed = config.options.fault_tolerance.expert_backup != EEP_BACKUP_NONE;
+
+        seen.stage++;
+        for (guint rank = 0; rank < 3; rank++)
+            ck_assert_uint_eq(pool->engines[rank]->worker, without_2[rank]);
+        if (recovery == EEP_RECOVERY_MASK_ONLY)
+            ck_assert_uint_gt(placement_of(pool)->n_missing, 0);
+        else if (is_backed)
+            ck_assert_uint_eq(placement_of(pool)->n_missing, 0);
+        ck_assert_uint_eq(placement_of(pool)->n_ranks, 3);
+    }
+}
+
+/* With a copy outside nothing is missing at the end; without, only what was there alone. */
+START_TEST(survivors_go_on)
+{
+    const EepResizeRecord *record;
+
+    seen.layer = _i & 1 ? EEP_RECOVERY_MASK_ONLY : EEP_RECOVERY_SHRINK;
+    config.options.fault_tolerance.expert_backup = _i >> 1;
+    set_phases();
+    config.watch = watch_recovery;
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, MANY);
+
+    ck_assert_uint_eq(seen.stage, 2);
+    ck_assert_uint_eq(run->resizes->len, 1);
+    record = kit_nth(run->resizes, EepResizeRecord, 0);
+    ck_assert_str_eq(eep_outcome_names[record->outcome], "complete");
+    ck_assert_str_eq(record->generation, _i & 1 ? "mask_only" : "shrink");
+    ck_assert_int_gt(run->gpu_time[EEP_GPU_DEAD], 0);
+    ck_assert_uint_eq(kit_count(run, EEP_FATE_COMPLETED, EEP_REASON_NONE) +
+                          kit_count(run, EEP_FATE_ABORTED, EEP_REASON_FAULT),
+                      MANY);
+    kit_assert_conserved(run, requests, "survivors");
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("pool_host");
@@ -570,5 +676,7 @@ int main(void)
     tcase_add_test(tcase, reserve_fills_the_cluster);
     tcase_add_test(tcase, the_least_loss_leaves);
     tcase_add_test(tcase, an_idle_pool_shrinks_from_the_top);
+    tcase_add_loop_test(tcase, generations_grow_and_shrink, 0, 8);
+    tcase_add_loop_test(tcase, survivors_go_on, 0, 6);
     return kit_main("pool_host", tcase);
 }
