@@ -479,6 +479,17 @@ gboolean eep_resize_load(EepResize *resize, GBytes *block, GError **error)
     return TRUE;
 }
 
+void eep_resize_set_control(EepResize *resize, const EepControl *control)
+{
+    g_assert(control->magic == resize->control->magic && control->size == resize->control->size);
+    memcpy(resize->control, control, control->size);
+    resize->span = EEP_RESIZE_MAX_PHASES;
+    resize->record.n_phases = 0;
+    resize->record.from = control->coordinator.from;
+    resize->record.to = control->coordinator.to;
+    update_wants(resize);
+}
+
 guint64 eep_resize_hash(const EepResize *resize)
 {
     return eep_control_hash(resize->control);
