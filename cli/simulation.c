@@ -4,6 +4,7 @@
 #include "sim/all2all.h"
 #include "sim/backend_sim.h"
 #include "sim/predictor_sim.h"
+#include "sim/resize_memory.h"
 
 /* Virtual time between two looks at the progress. */
 #define SLICE (10 * EEP_NS_PER_S)
@@ -62,6 +63,20 @@ static guint max_engines(const EepScenario *scenario, const EepScenarioPool *poo
     return (guint)MIN(gpus / pool->options.tensor_parallel_size, MAX_ENGINES);
 }
 
+/* Per GPU, held twice while the pool is resized. */
+static gint64 standby_bytes(const EepScenario *scenario, const EepPoolOptions *options)
+{
+    const EepGeneration *generation = eep_generation_find(options->resize.generation);
+    const EepCostContext context = {
+        .model = &scenario->model, .hardware = &scenario->hardware, .options = options};
+    EepResizeMemory memory;
+
+    if (generation == NULL)
+        return 0;
+    eep_resize_memory(&context, generation, &memory);
+    return eep_resize_memory_total(&memory);
+}
+
 static EepPoolShape shape_of(const EepSimulation *simulation, const EepScenarioPool *pool,
                              EepPredictor *predictor)
 {
@@ -84,7 +99,7 @@ static EepPoolShape shape_of(const EepSimulation *simulation, const EepScenarioP
         .max_model_len = options->max_model_len,
         .expert_bytes = eep_model_expert_bytes(model),
         .non_expert_bytes = eep_model_non_expert_bytes(model, options->tensor_parallel_size),
-        .standby_bytes = hardware->standby_group_bytes,
+        .standby_bytes = standby_bytes(scenario, options),
         .control_latency = hardware->control_latency,
         .predictor = predictor,
         .max_ranks = all2all->max_ranks,

@@ -14,7 +14,8 @@ G_BEGIN_DECLS
 
 typedef struct {
     char *name;
-    gint64 gpus_per_node;         /* GPUs that share one NVLink domain (72 for GB200 NVL72) */
+    gint64 gpus_per_node; /* GPUs that share one NVLink domain (72 for GB200 NVL72) */
+    gint64 gpus_per_host; /* GPUs that share one host's CPUs, memory and disks; 0: a node's */
     double bf16_flops, fp8_flops; /* dense peak, FLOP/s; fp8 0: not supported */
     double hbm_bytes_per_s;       /* peak */
     gint64 hbm_bytes;             /* usable by programs */
@@ -39,11 +40,17 @@ typedef struct {
     EepTime group_destroy;       /* tearing one set of groups down, in background */
     EepTime eplb_layer_overhead; /* a layer's exchange: control collectives, packing, launches */
     EepTime eplb_plan_slot;      /* planning a placement, for each of its layers' slots */
-    double disk_bytes_per_s;     /* loading weights, one node */
+    double disk_bytes_per_s;     /* loading weights, one host */
+    double host_bytes_per_s;     /* the same from its page cache */
+    double pcie_bytes_per_s;     /* pinned host memory to one GPU and back */
+    EepTime comm_split;          /* one group made of a larger one's members, constant part */
     EepTime control_latency;     /* one control-plane message */
     gint64 reserved_bytes;       /* context, NCCL buffers, fragmentation */
     gint64 graph_bytes;          /* captured graphs */
     gint64 standby_group_bytes;  /* groups and buffers held twice in a resize */
+    /* Of a resource that steps and background work both want, what steps lose of it meanwhile
+     * (sim/phase_load.h). */
+    double background_sm_share, background_hbm_share, background_link_share, background_host_share;
     EepTime constant_step; /* > 0: every step lasts exactly this and nothing else costs anything */
 } EepHardware;
 
@@ -54,6 +61,20 @@ extern const EepOptionTable eep_hardware_options; /* the keys of a hardware prof
 static inline gboolean eep_hardware_is_constant(const EepHardware *hardware)
 {
     return hardware->constant_step > 0;
+}
+
+static inline gint64 eep_hardware_gpus_per_host(const EepHardware *hardware)
+{
+    return hardware->gpus_per_host > 0 ? hardware->gpus_per_host : hardware->gpus_per_node;
+}
+
+/* The same machine, its links between GPUs at `factor` of their bandwidth. Borrows the name. */
+static inline EepHardware eep_hardware_with_links(const EepHardware *hardware, double factor)
+{
+    EepHardware slow = *hardware;
+    slow.nvlink_bytes_per_s *= factor;
+    slow.nic_bytes_per_s *= factor;
+    return slow;
 }
 
 G_END_DECLS

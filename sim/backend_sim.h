@@ -10,6 +10,7 @@
 #ifndef EEP_SIM_BACKEND_SIM_H
 #define EEP_SIM_BACKEND_SIM_H
 
+#include "core/fault.h"
 #include "core/predictor.h"
 
 G_BEGIN_DECLS
@@ -20,6 +21,17 @@ EepBackend *eep_sim_backend_new(EepPredictor *predictor);
 
 /* Gives pool `pool` a predictor of its own, borrowed; before its first operation. */
 void eep_sim_backend_set_predictor(EepBackend *backend, EepPoolId pool, EepPredictor *predictor);
+
+/* What breaks parts of the simulated cluster; it lives as long as the backend. stop_worker only
+ * once that is attached.
+ *
+ * A stopped worker's part of a phase never ends, the others' do; steps and moves that it takes part
+ * in, and all moves queued behind these, hang. What hangs does so until it is aborted, whatever
+ * heals. Steps are priced when they are submitted, phases and moves when they start: becoming slow
+ * counts from the next one on. A slow link slows whatever is exchanged over it, for all who take
+ * part. A phase that fails does so at its usual time, on all its workers, as EEP_DONE_TIMED_OUT.
+ * Which rank a worker has is known from the last step and from the phases of those who join. */
+EepFaultInjector *eep_sim_backend_injector(EepBackend *backend);
 
 G_END_DECLS
 

@@ -63,17 +63,17 @@ static double round_seconds(const Ports *ports, guint32 round)
                                                  : ports->hardware->nvlink_latency);
 }
 
-/* Experts that no rank holds any more; a node's ranks share its disk. */
+/* Experts that no rank holds any more; a host's ranks share its disk. */
 static double disk_seconds(const Ports *ports)
 {
-    const guint node = (guint)ports->hardware->gpus_per_node;
+    const guint host = (guint)eep_hardware_gpus_per_host(ports->hardware);
     const EepMove *move = ports->move;
     guint32 most = 0;
     memset(ports->count, 0, (gsize)ports->n_ranks * PORTS * sizeof(guint32));
     for (guint i = 0; i < move->n_transfers; i++) {
         if (move->transfers[i].from_rank != EEP_TRANSFER_FROM_DISK)
             continue;
-        guint32 *count = &ports->count[move->transfers[i].to_rank / node];
+        guint32 *count = &ports->count[move->transfers[i].to_rank / host];
         *count += 1;
         most = MAX(most, *count);
     }

@@ -106,6 +106,44 @@ void eep_sim_predictor_advance(EepPredictor *predictor, EepTime now, guint64 ste
     eep_step_model_advance(((SimPredictor *)predictor)->steps, now, step);
 }
 
+void eep_sim_predictor_slowed_step(EepPredictor *predictor, const EepStepPlan *plan,
+                                   const EepStepSlowness *slowness, EepStepCost *ret_cost)
+{
+    g_return_if_fail(predictor->ops == &sim_ops);
+    SimPredictor *self = (SimPredictor *)predictor;
+    if (!eep_hardware_is_constant(self->context.hardware)) {
+        eep_step_model_slowed_cost(self->steps, plan, slowness, ret_cost);
+        return;
+    }
+    sim_step(predictor, plan, ret_cost);
+    ret_cost->step = eep_time_from_seconds(eep_time_to_seconds(ret_cost->step) *
+                                           eep_step_slowness_worst(slowness, plan->n_engines));
+}
+
+EepTime eep_sim_predictor_slowed_phase(EepPredictor *predictor, const EepPhase *phase, double link,
+                                       EepTime *ret_each)
+{
+    EepCostContext context = ((SimPredictor *)predictor)->context;
+    const EepHardware slow = eep_hardware_with_links(context.hardware, link);
+    context.hardware = &slow;
+    return eep_phase_cost(&context, phase, ret_each);
+}
+
+EepTime eep_sim_predictor_slowed_move(EepPredictor *predictor, const EepMove *move, double link,
+                                      EepTime *ret_link)
+{
+    EepCostContext context = ((SimPredictor *)predictor)->context;
+    const EepHardware slow = eep_hardware_with_links(context.hardware, link);
+    context.hardware = &slow;
+    return eep_move_cost(&context, move, ret_link);
+}
+
+const EepHardware *eep_sim_predictor_hardware(const EepPredictor *predictor)
+{
+    g_return_val_if_fail(predictor->ops == &sim_ops, NULL);
+    return ((const SimPredictor *)predictor)->context.hardware;
+}
+
 const EepPopularity *eep_sim_predictor_popularity(const EepPredictor *predictor)
 {
     g_return_val_if_fail(predictor->ops == &sim_ops, NULL);

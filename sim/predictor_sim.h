@@ -12,6 +12,7 @@
 #include "core/predictor.h"
 #include "core/skew.h"
 #include "sim/popularity.h"
+#include "sim/step_cost.h"
 
 G_BEGIN_DECLS
 
@@ -41,6 +42,18 @@ gboolean eep_sim_predictor_loads_add_up(const EepPredictor *predictor);
 /* Whether two loads of one popularity version are proportional to each other: they add up, and all
  * tokens pick alike. */
 gboolean eep_sim_predictor_loads_are_proportional(const EepPredictor *predictor);
+
+/* As the seam's step, phase and move when something is broken (backend_faults.c) or loaded
+ * (phase_load.h). link: what the links of the slowest rank carry of their bandwidth, in (0, 1].
+ * Under constant-step only a slow engine counts. */
+void eep_sim_predictor_slowed_step(EepPredictor *predictor, const EepStepPlan *plan,
+                                   const EepStepSlowness *slowness, EepStepCost *ret_cost);
+EepTime eep_sim_predictor_slowed_phase(EepPredictor *predictor, const EepPhase *phase, double link,
+                                       EepTime *ret_each);
+EepTime eep_sim_predictor_slowed_move(EepPredictor *predictor, const EepMove *move, double link,
+                                      EepTime *ret_link);
+
+const EepHardware *eep_sim_predictor_hardware(const EepPredictor *predictor);
 
 /* The pool's options, as given. */
 const EepPoolOptions *eep_sim_predictor_options(const EepPredictor *predictor);

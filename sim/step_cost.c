@@ -359,9 +359,9 @@ static void compute_shared(EepStepModel *self, const EepStepPlan *plan, const Ke
 }
 
 static const Shared *shared_cost(EepStepModel *self, const EepStepPlan *plan, const Key *key,
-                                 Shared *scratch)
+                                 gboolean is_odd, Shared *scratch)
 {
-    if (self->sample || rounds_of(self, key->sent) > 1) {
+    if (is_odd || self->sample || rounds_of(self, key->sent) > 1) {
         compute_shared(self, plan, key, 1, scratch); /* depends on more than the key */
         return scratch;
     }
@@ -377,16 +377,64 @@ static const Shared *shared_cost(EepStepModel *self, const EepStepPlan *plan, co
     return cell;
 }
 
+/* Seconds of the slowest engine's attention. padded_rows 0: each runs its own. `part` of the batch
+ * at a time. */
+static double slowed_attention(const EepStepModel *self, const EepStepPlan *plan,
+                               const EepStepSlowness *slowness, guint padded_rows, double part)
+{
+    const EepAttentionCost *attention = &self->attention;
+    double slowest = 0.0;
+    for (guint i = 0; i < plan->n_engines; i++) {
+        const EepEngineWork *work = &plan->work[i];
+        const double rows = padded_rows > 0 ? padded_rows : tokens_of(work);
+        const double kv =
+            eep_attention_cost_kv(attention, work->n_decodes, (double)work->decode_context_tokens,
+                                  work->n_prefill_tokens, (double)work->prefill_query_key_pairs);
+        const double seconds = attention->fixed_s + part * (rows * attention->per_row_s + kv);
+        slowest = fmax(slowest, seconds * (slowness->engines ? slowness->engines[i] : 1.0));
+    }
+    return slowest;
+}
+
+/* Times as long as usual. */
+typedef struct {
+    double attention, all2all, experts, other, cpu;
+} Factors;
+
+/* A slow engine has its part of the experts, which is the mean: it decides only as far as it is
+ * slower than the busiest one is busier. */
+static Factors factors_of(const EepStepPlan *plan, const EepStepSlowness *slowness,
+                          double imbalance)
+{
+    if (!slowness)
+        return (Factors){1.0, 1.0, 1.0, 1.0, 1.0};
+    const double slowest = eep_step_slowness_worst(slowness, plan->n_engines);
+    return (Factors){
+        .attention = slowness->compute,
+        .all2all = slowness->all2all,
+        .experts = slowness->compute * fmax(1.0, slowest / fmax(1.0, imbalance)),
+        .other = slowness->compute * slowest,
+        .cpu = slowness->cpu * slowest,
+    };
+}
+
 /* Two micro-batches: one computes while the other communicates. A layer takes
  * max(2 compute, compute + communication, 2 communication), each half reading its experts anew. */
 static double overlap(EepStepModel *self, const EepStepPlan *plan, const Key *key,
-                      const Batch *batch, EepStepCost *cost)
+                      const Batch *batch, const EepStepSlowness *slowness, EepStepCost *cost)
 {
     Shared half;
     compute_shared(self, plan, key, 2, &half);
+    const Factors factors = factors_of(plan, slowness, half.imbalance);
     const double slow = GPU_SMS / (GPU_SMS - (double)self->backend->n_sms);
     double attention = slow * (self->attention.fixed_s +
                                0.5 * (key->rows * self->attention.per_row_s + batch->max_kv_s));
+    if (slowness)
+        attention =
+            slow * factors.attention * slowed_attention(self, plan, slowness, key->rows, 0.5);
+    half.all2all_s *= factors.all2all;
+    half.experts_s *= factors.experts;
+    half.other_s *= factors.other;
     double compute = attention + slow * (half.experts_s + half.other_s);
     double both = fmax(2.0 * compute, fmax(compute, half.all2all_s) + half.all2all_s);
     cost->attention_s = 2.0 * attention;
@@ -421,62 +469,121 @@ static EepMix update_tables(EepStepModel *self, const EepStepPlan *plan, const B
     return mix;
 }
 
-void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCost *ret_cost)
-{
-    const EepCostContext *context = &self->context;
-    const guint n_ranks = plan->n_engines * (guint)context->options->tensor_parallel_size;
-    self->context.n_ranks = n_ranks;
-
+/* How the step runs. */
+typedef struct {
     Batch batch;
+    EepGraphMode mode;
+    gboolean micro_batches, is_padded;
+    Key key;
+} Shape;
+
+static inline __attribute__((always_inline)) void shape_of(EepStepModel *self,
+                                                           const EepStepPlan *plan, Shape *shape)
+{
     guint rows;
-    gboolean micro_batches;
-    gather_batch(self, plan, &batch);
-    const EepMix mix = update_tables(self, plan, &batch);
-    EepGraphMode mode = step_mode(self, &batch, &rows, &micro_batches);
-    const gboolean padded = mode != EEP_GRAPH_NONE || micro_batches;
-    const gboolean sends_all = padded && self->backend->sends_padding;
-    const Key key = {
-        .tokens = batch.tokens,
+    gather_batch(self, plan, &shape->batch);
+    const EepMix mix = update_tables(self, plan, &shape->batch);
+    shape->mode = step_mode(self, &shape->batch, &rows, &shape->micro_batches);
+    shape->is_padded = shape->mode != EEP_GRAPH_NONE || shape->micro_batches;
+    const gboolean sends_all = shape->is_padded && self->backend->sends_padding;
+    shape->key = (Key){
+        .tokens = shape->batch.tokens,
         .rows = rows,
-        .sent = sends_all ? rows : batch.max_tokens,
-        .sequences = batch.max_sequences,
+        .sent = sends_all ? rows : shape->batch.max_tokens,
+        .sequences = shape->batch.max_sequences,
         .n_engines = plan->n_engines,
         .mix = mix,
         .epoch = plan->placement ? self->epoch : 0,
         .sends_all = sends_all,
     };
+}
 
-    double gpu;
-    if (micro_batches) {
-        gpu = overlap(self, plan, &key, &batch, ret_cost);
+/* The whole step from its time on the GPU. Launches of single kernels overlap with the GPU even
+ * when scheduling does not; a full graph starts only after its one launch. */
+static inline __attribute__((always_inline)) void
+add_cpu(const EepStepModel *self, const Shape *shape, double factor, double gpu, EepStepCost *cost)
+{
+    const EepCostContext *context = &self->context;
+    double scheduler = factor * eep_cost_scheduler_seconds(context, shape->batch.max_sequences);
+    double launch = factor * eep_cost_launch_seconds(context, shape->mode);
+    double step;
+    if (context->options->async_scheduling)
+        step = fmax(gpu, scheduler + launch);
+    else if (shape->mode == EEP_GRAPH_FULL)
+        step = scheduler + launch + gpu;
+    else
+        step = scheduler + fmax(gpu, launch);
+    cost->cpu_s = step - gpu; /* what does not hide */
+    cost->step = eep_time_from_seconds(step);
+}
+
+/* slowness: NULL in the usual case, for which alone this is inlined. */
+static inline __attribute__((always_inline)) void cost_of(EepStepModel *self,
+                                                          const EepStepPlan *plan,
+                                                          const EepStepSlowness *slowness,
+                                                          EepStepCost *ret_cost)
+{
+    Shape shape;
+    double gpu, cpu_factor = 1.0;
+
+    self->context.n_ranks = plan->n_engines * (guint)self->context.options->tensor_parallel_size;
+    shape_of(self, plan, &shape);
+    const Key *key = &shape.key;
+    if (shape.micro_batches) {
+        gpu = overlap(self, plan, key, &shape.batch, slowness, ret_cost);
+        if (slowness)
+            cpu_factor = factors_of(plan, slowness, 1.0).cpu;
     } else {
         Shared scratch;
-        const Shared *shared = shared_cost(self, plan, &key, &scratch);
+        const Shared *shared =
+            shared_cost(self, plan, key, slowness && slowness->link != 1.0, &scratch);
         ret_cost->attention_s =
             self->attention.fixed_s +
-            (padded ? rows * self->attention.per_row_s + batch.max_kv_s : batch.max_attention_s);
+            (shape.is_padded ? key->rows * self->attention.per_row_s + shape.batch.max_kv_s
+                             : shape.batch.max_attention_s);
         ret_cost->all2all_s = shared->all2all_s;
         ret_cost->experts_s = shared->experts_s;
         ret_cost->other_s = shared->other_s;
         ret_cost->imbalance = shared->imbalance;
-        gpu = ret_cost->attention_s + shared->all2all_s + shared->experts_s + shared->other_s;
+        if (slowness) {
+            const Factors factors = factors_of(plan, slowness, shared->imbalance);
+            ret_cost->attention_s =
+                factors.attention *
+                slowed_attention(self, plan, slowness, shape.is_padded ? key->rows : 0, 1.0);
+            ret_cost->all2all_s *= factors.all2all;
+            ret_cost->experts_s *= factors.experts;
+            ret_cost->other_s *= factors.other;
+            cpu_factor = factors.cpu;
+        }
+        gpu = ret_cost->attention_s + ret_cost->all2all_s + ret_cost->experts_s + ret_cost->other_s;
     }
     if (plan->is_dummy)
         ret_cost->imbalance = 0.0;
+    add_cpu(self, &shape, cpu_factor, gpu, ret_cost);
+}
 
-    /* Launches of single kernels overlap with the GPU even when scheduling does not; a full graph
-     * starts only after its one launch. */
-    double scheduler = eep_cost_scheduler_seconds(context, batch.max_sequences);
-    double launch = eep_cost_launch_seconds(context, mode);
-    double step;
-    if (context->options->async_scheduling)
-        step = fmax(gpu, scheduler + launch);
-    else if (mode == EEP_GRAPH_FULL)
-        step = scheduler + launch + gpu;
-    else
-        step = scheduler + fmax(gpu, launch);
-    ret_cost->cpu_s = step - gpu; /* what does not hide */
-    ret_cost->step = eep_time_from_seconds(step);
+void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCost *ret_cost)
+{
+    cost_of(self, plan, NULL, ret_cost);
+}
+
+void eep_step_model_slowed_cost(EepStepModel *self, const EepStepPlan *plan,
+                                const EepStepSlowness *slowness, EepStepCost *ret_cost)
+{
+    const EepHardware *hardware = self->context.hardware;
+    const EepHardware slow = eep_hardware_with_links(hardware, slowness->link);
+
+    self->context.hardware = &slow;
+    cost_of(self, plan, slowness, ret_cost);
+    self->context.hardware = hardware;
+}
+
+double eep_step_slowness_worst(const EepStepSlowness *slowness, guint n_engines)
+{
+    double worst = 1.0;
+    for (guint i = 0; slowness->engines && i < n_engines; i++)
+        worst = fmax(worst, slowness->engines[i]);
+    return worst;
 }
 
 void eep_step_model_add_load(EepStepModel *self, guint64 version, guint64 first_step,

@@ -39,6 +39,22 @@ void eep_step_model_advance(EepStepModel *self, EepTime now, guint64 step);
 /* Cost of one step of the plan's batch. A plan without placement runs no routed experts. */
 void eep_step_model_cost(EepStepModel *self, const EepStepPlan *plan, EepStepCost *ret_cost);
 
+/* What is slower than the profile says, for one step. */
+typedef struct {
+    const double *engines; /* [n_engines], >= 1: times as long as each one's own work takes */
+    double compute, all2all, cpu; /* >= 1: the same of all engines' GPU work, links, CPU work */
+    double link; /* (0, 1]: of their bandwidth, what the slowest rank's links carry */
+} EepStepSlowness;
+
+/* The slowest engine's; engines may be NULL. */
+double eep_step_slowness_worst(const EepStepSlowness *slowness, guint n_engines);
+
+/* The same with some of it slow. The step lasts as long as its slowest engine: of attention and
+ * dense work each engine's own, of the experts a slow engine's mean part against the busiest one's,
+ * and all exchange at the slowest links' bandwidth. Not memoised. */
+void eep_step_model_slowed_cost(EepStepModel *self, const EepStepPlan *plan,
+                                const EepStepSlowness *slowness, EepStepCost *ret_cost);
+
 /* The step's graph mode; ret_rows: rows of the largest rank, padding included (nullable). */
 EepGraphMode eep_step_model_graph_mode(const EepStepModel *self, const EepStepPlan *plan,
                                        guint *ret_rows);

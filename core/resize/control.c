@@ -103,7 +103,7 @@ gboolean eep_control_load(EepControl *control, GBytes *bytes, GError **error)
     gsize size;
     const EepControl *from = g_bytes_get_data(bytes, &size);
 
-    if (size != control->size || memcmp(from, control, G_STRUCT_OFFSET(EepControl, is_blocked))) {
+    if (size != control->size || memcmp(from, control, G_STRUCT_OFFSET(EepControl, blocked_by))) {
         g_set_error(error, EEP_RESIZE_ERROR, EEP_RESIZE_ERROR_LOAD,
                     "control block of %zu bytes: a block of %u bytes for up to %u engines is "
                     "expected",
@@ -125,6 +125,7 @@ static guint64 hash_coordinator(guint64 hash, const EepCoordinator *coordinator)
     hash = mix(hash, coordinator->state);
     hash = mix(hash, (guint64)coordinator->from << 32 | coordinator->to);
     hash = mix(hash, coordinator->is_up | coordinator->is_refusing << 1);
+    hash = mix(hash, coordinator->scheme << 16 | coordinator->recovery << 8 | coordinator->undo);
     hash = mix(hash, coordinator->n_queued);
     for (guint i = 0; i < coordinator->n_queued; i++)
         hash = mix(hash, (guint64)coordinator->queue[i]);
@@ -140,7 +141,7 @@ guint64 eep_control_hash(const EepControl *control)
     guint n = eep_control_order(control, slots);
     guint64 hash = hash_coordinator(control->n_slots, &control->coordinator);
 
-    hash = mix(hash, control->is_blocked);
+    hash = mix(hash, control->blocked_by);
     hash = mix(hash, (guint64)serving->n_engines << 32 | target->n_engines);
     hash = mix(hash, target->epoch == 0 ? 2 : target->epoch - serving->epoch);
     for (guint i = 0; i < EEP_CONTROL_MAX_ROWS; i++) {
@@ -148,13 +149,16 @@ guint64 eep_control_hash(const EepControl *control)
 
         hash = mix(hash, (guint64)row->n_entered << 32 | row->n_done);
         hash = mix(hash, row->state << 1 | (row->op != 0));
+        hash = mix(hash, (guint64)row->n_arrived << 32 | row->pass);
     }
     for (guint i = 0; i < n; i++) {
         const EepMember *member = eep_control_member(control, slots[i]);
         const EepParticipant *participant = eep_control_participant(control, slots[i]);
 
-        hash = mix(hash, member->role | member->is_member << 8 | participant->state << 16);
-        hash = mix(hash, participant->inbox);
+        hash = mix(hash, member->role | member->is_member << 8 | member->is_lost << 9 |
+                             participant->state << 16);
+        hash = mix(hash, (guint64)participant->inbox << 32 | participant->arrived);
+        hash = mix(hash, participant->is_stopped);
         hash = mix(hash, (guint64)participant->entered << 32 | participant->done);
         hash = mix(hash, (guint64)participant->notes_to << 32 | participant->notes_from);
         hash = mix(hash, *eep_control_heard(control, slots[i]));

@@ -23,7 +23,9 @@ G_BEGIN_DECLS
 typedef enum {
     EEP_RESIZE_TIMER_DRAIN_POLL,
     EEP_RESIZE_TIMER_DRAIN_END,
-    EEP_RESIZE_TIMER_WAIT, /* deadline of the coordinator's state */
+    EEP_RESIZE_TIMER_WAIT,    /* deadline of the coordinator's state */
+    EEP_RESIZE_TIMER_BARRIER, /* first pass of a staged barrier */
+    EEP_RESIZE_TIMER_LEAVING, /* leaving engines have had their time to drain */
     EEP_RESIZE_TIMER_COUNT,
 } EepResizeTimer;
 
@@ -32,7 +34,8 @@ typedef struct {
     EepWorkerId worker; /* 0: the slot is free */
     guint8 role;        /* EepWho, one bit; NOBODY while no resize runs */
     guint8 is_member;   /* of the serving group */
-    guint16 pad;
+    guint8 is_lost;     /* known to be */
+    guint8 pad;
 } EepMember;
 
 /* One engine's part. */
@@ -40,23 +43,53 @@ typedef struct {
     guint32 state;                /* EepParticipantState */
     guint32 inbox;                /* bits by EepParticipantEvent, acted upon at its step boundary */
     guint32 entered, done;        /* bits by row */
+    guint32 arrived;              /* likewise: at the row's staged barrier */
     guint32 notes_to, notes_from; /* under way, bits by EepNoteWord */
+    guint32 is_stopped;           /* dead or hung, whoever knows: it does nothing */
 } EepParticipant;
+
+/* A staged barrier's passes. Whoever comes to it first holds its forwards for `first_pass`; if not
+ * all have come by then, the others must be inside a step that waits for those: one more step for
+ * all, after which they meet. (vLLM, elastic_state.py at 44e6b44a21, _staged_barrier.) */
+typedef enum {
+    EEP_PASS_NONE,
+    EEP_PASS_FIRST,
+    EEP_PASS_ONE_MORE_STEP,
+    EEP_PASS_SECOND,
+} EepBarrierPass;
 
 /* A row of the plan that runs: where all who take part meet. */
 typedef struct {
     EepOpId op; /* 0: not an operation, or it has ended as a whole */
     guint32 n_entered, n_done;
-    guint32 phase; /* index in the record */
-    guint32 state; /* EepRowState */
+    guint32 phase;     /* index in the record */
+    guint32 state;     /* EepRowState */
+    guint32 n_arrived; /* at its staged barrier */
+    guint32 pass;      /* EepBarrierPass */
 } EepRow;
 
-typedef enum { EEP_ROW_WAITING, EEP_ROW_RUNNING, EEP_ROW_DONE } EepRowState;
+typedef enum {
+    EEP_ROW_WAITING,
+    EEP_ROW_READY, /* all have come; it stops the forwards and waits for the end of a step */
+    EEP_ROW_RUNNING,
+    EEP_ROW_DONE,
+} EepRowState;
+
+/* Why no step may begin. */
+typedef enum {
+    EEP_BLOCK_PAUSE = 1 << 0,   /* the engines have agreed to stand still, or stop */
+    EEP_BLOCK_ROW = 1 << 1,     /* a row runs that stops them */
+    EEP_BLOCK_BARRIER = 1 << 2, /* somebody waits at a staged barrier */
+    EEP_BLOCK_LOSS = 1 << 3,    /* a member is lost */
+} EepBlock;
 
 typedef struct {
     guint32 state; /* EepCoordinatorState */
     guint32 from, to;
     guint32 is_up, is_refusing;
+    guint32 scheme;   /* 0: the deployment's generation; else EepRecovery */
+    guint32 recovery; /* that is to begin as soon as no resize runs; EepRecovery */
+    guint32 undo;     /* EepResizeUndo: why it is rolled back */
     guint32 n_queued;
     gint64 queue[EEP_CONTROL_MAX_QUEUE];    /* sizes asked for while busy, oldest first */
     guint64 timers[EEP_RESIZE_TIMER_COUNT]; /* id of the armed timer, 0: none */
@@ -68,7 +101,7 @@ struct EepControl {
     guint32 capacity,
         n_slots; /* engines in a group; slots = 2 x capacity, for old and new at once */
     guint32 target_offset, roster_offset, participants_offset, heard_offset;
-    guint32 is_blocked; /* no step may begin */
+    guint32 blocked_by; /* EepBlock; 0: steps may begin */
     guint32 n_dropped;  /* notes, completions and timers that came too late; not in the hash */
     guint64 next_timer;
     EepCoordinator coordinator;
@@ -135,8 +168,7 @@ guint64 eep_control_hash(const EepControl *control);
 
 /* The invariants that the tables' comments list; FALSE with EEP_RESIZE_ERROR_INVARIANT and the
  * first that does not hold. */
-gboolean eep_control_check(const EepControl *control, const EepGenerationPlan *plan,
-                           GError **error);
+gboolean eep_control_check(const EepControl *control, const EepGeneration *scheme, GError **error);
 
 G_END_DECLS
 

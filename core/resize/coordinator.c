@@ -8,62 +8,67 @@
  *
  *                            +------ NOTHING_KEPT -------+
  *                            v                           |
- *      +----------------> IDLE                           |
- *      |                    | REQUEST                    |
- *      |                    v                            |
- *      |                PREPARING                    PREPARED
- *      |                    | ALL_READY               |     ^
- *      |                    v                 REQUEST |     | DRAIN_TIMED_OUT
- *      |                DRAINING <--------------------+     |
- *      |                    |     +-------------------------+
- *      |                    | DRAINED
+ *      +----------------> IDLE <------------------+      |
+ *      |                    | REQUEST             |      |
+ *      |                    v                     |      |
+ *      |                PREPARING                 |  PREPARED
+ *      |                    | ALL_READY           |  |     ^
+ *      |                    v                 REQUEST|     | DRAIN_TIMED_OUT
+ *      |                DRAINING <----------------|--+     |
+ *      |                    |     +---------------|--------+
+ *      |                    | DRAINED             |
+ *      |                    v                     | ALL_UNDONE
+ *      |                 PAUSING                  |
+ *      |                    | ALL_PAUSED          |
+ *      |                    v                     |
+ *      |                STOPPING        UNDO      |
+ *      |                    | ALL_STOPPED ----> ROLLING_BACK    (from PREPARING to COMMITTING)
  *      |                    v
- *      |                 PAUSING
- *      |                    | ALL_PAUSED
- *      |                    v
- *      |                STOPPING           every state from PREPARING to
- *      |                    | ALL_STOPPED  SETTLING but PREPARED and DRAINING:
- *      |                    v                FAILURE, DEADLINE --> STUCK
  *      |               COMMITTING
- *      |                    | ALL_COMMITTED
- *      |                    v
- *      |                RESUMING
- *      |                    | ALL_RESUMED
+ *      |                    | ALL_COMMITTED     every state from PREPARING to SETTLING but
+ *      |                    v                   PREPARED and DRAINING:
+ *      |                RESUMING                  FAILURE, DEADLINE --> STUCK
+ *      |                    | ALL_RESUMED       STUCK -- REQUEST --> PREPARING (a recovery)
  *      |                    v
  *      +-- ALL_SETTLED - SETTLING
  *
- *   IDLE -> PREPARING           [eep_resize_request, eep_resize_start_next]
- *   PREPARING -> DRAINING       [check_answers]
- *   PREPARED -> DRAINING        [eep_resize_request, eep_resize_start_next]
+ *   IDLE, STUCK -> PREPARING    [eep_resize_begin]
+ *   PREPARED -> DRAINING        [eep_resize_begin]
+ *   PREPARING -> DRAINING       [eep_coordinator_check_answers]
  *   PREPARED -> IDLE            [enter_prepared]
  *   DRAINING -> PAUSING         [enter_draining, eep_coordinator_poll_drain]
- *   DRAINING -> PREPARED        [eep_resize_timer]
- *   PAUSING -> STOPPING         [check_answers]
- *   STOPPING -> COMMITTING      [check_answers]
- *   COMMITTING -> RESUMING      [check_answers]
- *   RESUMING -> SETTLING        [check_answers]
- *   SETTLING -> IDLE            [check_answers]
- *   any of these -> STUCK       [eep_coordinator_hear, eep_resize_timer]
+ *   DRAINING -> PREPARED        [eep_coordinator_drain_is_over]
+ *   PAUSING -> STOPPING         [eep_coordinator_check_answers]
+ *   STOPPING -> COMMITTING      [eep_coordinator_check_answers]
+ *   COMMITTING -> RESUMING      [eep_coordinator_check_answers]
+ *   RESUMING -> SETTLING        [eep_coordinator_check_answers]
+ *   SETTLING -> IDLE            [eep_coordinator_check_answers]
+ *   ROLLING_BACK -> IDLE        [eep_coordinator_check_answers]
+ *   any of these -> STUCK, ROLLING_BACK [eep_coordinator_fail, eep_coordinator_undo]
  *
  * A stage in which nobody has a row is left as soon as it is entered: `restart` neither prepares
- * nor pauses, `g2.1` does not stop. What holds, and eep_resize_check() asserts:
+ * nor pauses, `g2.1` does not stop. UNDO is for generations with a way back, and until the target
+ * group is adopted. When new requests get 503 is the generation's: from DRAINING to RESUMING, from
+ * PREPARING on, or never. What holds besides, and eep_resize_check() asserts:
  *
  *  IDLE        * Nobody has a role; there is no target group, no row has begun, no timer is armed,
  *                no note is under way; every engine is SERVING and a member of the group.
- *              * New requests are admitted, steps may begin.
- *  PREPARING   * The serving group is the old one; requests are admitted, steps may begin.
- *              * No row of a later stage has begun.
+ *              * New requests are admitted. Steps may begin, unless a member is lost.
+ *  PREPARING   * The serving group is the old one. No row of a later stage has begun.
+ *              * Steps may begin, unless a row stops them (g1).
  *  PREPARED    * As PREPARING, and no note is under way: vLLM keeps what a resize has prepared when
  *                its drain times out, and takes it up again when the same size is asked for.
- *  DRAINING    * New requests get 503; nobody has been told to pause; steps may begin.
- *  PAUSING     * New requests get 503; the serving group is the old one; no row runs.
- *  STOPPING    * New requests get 503; the serving group is the old one.
- *  COMMITTING  * New requests get 503; no step may begin.
- *  RESUMING    * New requests get 503; the serving group is the target.
- *  SETTLING    * The serving group is the target; requests are admitted, steps may begin.
- *              * No row runs that blocks forwards.
- *  STUCK       * The outcome has been told. Whatever was refused or blocked stays so, and every
- *                further request is refused: vLLM's behaviour, which has no way back.
+ *  DRAINING    * Nobody has been told to pause; steps may begin.
+ *  PAUSING     * The serving group is the old one; no row runs.
+ *  STOPPING    * The serving group is the old one.
+ *  COMMITTING  * No step may begin, where engines have paused or stopped for it.
+ *  RESUMING    * The serving group is the target.
+ *  SETTLING    * The serving group is the target; requests are admitted. No row runs that blocks
+ *                forwards (but g1's).
+ *  ROLLING_BACK * The serving group is the old one; requests are admitted; only rows that undo run.
+ *  STUCK       * The outcome has been told. Whatever was refused or blocked stays so (but g1's
+ *                503), and every further request is refused: vLLM's behaviour, which has no way
+ *                back but a recovery.
  */
 
 const char *const eep_coordinator_state_names[] = {
@@ -76,6 +81,7 @@ const char *const eep_coordinator_state_names[] = {
     [EEP_COORDINATOR_COMMITTING] = "committing",
     [EEP_COORDINATOR_RESUMING] = "resuming",
     [EEP_COORDINATOR_SETTLING] = "settling",
+    [EEP_COORDINATOR_ROLLING_BACK] = "rolling_back",
     [EEP_COORDINATOR_STUCK] = "stuck",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(eep_coordinator_state_names) == EEP_COORDINATOR_STATE_COUNT);
@@ -93,25 +99,31 @@ const char *const eep_coordinator_event_names[] = {
     [EEP_COORDINATOR_ALL_SETTLED] = "all_settled",
     [EEP_COORDINATOR_FAILURE] = "failure",
     [EEP_COORDINATOR_DEADLINE] = "deadline",
+    [EEP_COORDINATOR_UNDO] = "undo",
+    [EEP_COORDINATOR_ALL_UNDONE] = "all_undone",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(eep_coordinator_event_names) == EEP_COORDINATOR_EVENT_COUNT);
 
 /* Next state + 1, so that 0, what is not listed, is no transition. */
 #define TO(state)   (EEP_COORDINATOR_##state + 1)
 #define FAILS_STUCK [EEP_COORDINATOR_FAILURE] = TO(STUCK), [EEP_COORDINATOR_DEADLINE] = TO(STUCK)
+#define FAILS       FAILS_STUCK, [EEP_COORDINATOR_UNDO] = TO(ROLLING_BACK)
 
 static const guint8 table[EEP_COORDINATOR_STATE_COUNT][EEP_COORDINATOR_EVENT_COUNT] = {
     [EEP_COORDINATOR_IDLE] = {[EEP_COORDINATOR_REQUEST] = TO(PREPARING)},
-    [EEP_COORDINATOR_PREPARING] = {[EEP_COORDINATOR_ALL_READY] = TO(DRAINING), FAILS_STUCK},
+    [EEP_COORDINATOR_PREPARING] = {[EEP_COORDINATOR_ALL_READY] = TO(DRAINING), FAILS},
     [EEP_COORDINATOR_PREPARED] =
         {[EEP_COORDINATOR_REQUEST] = TO(DRAINING), [EEP_COORDINATOR_NOTHING_KEPT] = TO(IDLE)},
-    [EEP_COORDINATOR_DRAINING] =
-        {[EEP_COORDINATOR_DRAINED] = TO(PAUSING), [EEP_COORDINATOR_DRAIN_TIMED_OUT] = TO(PREPARED)},
-    [EEP_COORDINATOR_PAUSING] = {[EEP_COORDINATOR_ALL_PAUSED] = TO(STOPPING), FAILS_STUCK},
-    [EEP_COORDINATOR_STOPPING] = {[EEP_COORDINATOR_ALL_STOPPED] = TO(COMMITTING), FAILS_STUCK},
-    [EEP_COORDINATOR_COMMITTING] = {[EEP_COORDINATOR_ALL_COMMITTED] = TO(RESUMING), FAILS_STUCK},
+    [EEP_COORDINATOR_DRAINING] = {[EEP_COORDINATOR_DRAINED] = TO(PAUSING),
+                                  [EEP_COORDINATOR_DRAIN_TIMED_OUT] = TO(PREPARED),
+                                  FAILS},
+    [EEP_COORDINATOR_PAUSING] = {[EEP_COORDINATOR_ALL_PAUSED] = TO(STOPPING), FAILS},
+    [EEP_COORDINATOR_STOPPING] = {[EEP_COORDINATOR_ALL_STOPPED] = TO(COMMITTING), FAILS},
+    [EEP_COORDINATOR_COMMITTING] = {[EEP_COORDINATOR_ALL_COMMITTED] = TO(RESUMING), FAILS},
     [EEP_COORDINATOR_RESUMING] = {[EEP_COORDINATOR_ALL_RESUMED] = TO(SETTLING), FAILS_STUCK},
     [EEP_COORDINATOR_SETTLING] = {[EEP_COORDINATOR_ALL_SETTLED] = TO(IDLE), FAILS_STUCK},
+    [EEP_COORDINATOR_ROLLING_BACK] = {[EEP_COORDINATOR_ALL_UNDONE] = TO(IDLE)},
+    [EEP_COORDINATOR_STUCK] = {[EEP_COORDINATOR_REQUEST] = TO(PREPARING)},
 };
 
 EepCoordinatorState eep_coordinator_next(EepCoordinatorState state, EepCoordinatorEvent event)
@@ -170,6 +182,12 @@ static const Wait waits[EEP_COORDINATOR_STATE_COUNT] = {
                                   {EEP_NOTE_SETTLED, EEP_NOTE_SETTLED, EEP_NOTE_GONE},
                                   EEP_COORDINATOR_ALL_SETTLED,
                                   EEP_WAIT_SETTLE},
+    [EEP_COORDINATOR_ROLLING_BACK] = {TRUE,
+                                      EEP_STAGE_COUNT,
+                                      {EEP_NOTE_CANCEL, EEP_NOTE_CANCEL, EEP_NOTE_CANCEL},
+                                      {EEP_NOTE_UNDONE, EEP_NOTE_GONE, EEP_NOTE_UNDONE},
+                                      EEP_COORDINATOR_ALL_UNDONE,
+                                      EEP_WAIT_UNDO},
 };
 
 static guint role_index(EepWho role)
@@ -181,15 +199,14 @@ static gboolean takes_part(const EepResize *resize, EepCoordinatorState state, E
 {
     EepStage stage = waits[state].stage;
 
-    if (role == EEP_WHO_NOBODY)
+    if (role == EEP_WHO_NOBODY || role == EEP_WHO_LOST)
         return FALSE;
     if (state == EEP_COORDINATOR_PAUSING)
-        return resize->generation->pauses;
+        return eep_resize_scheme(resize)->pauses;
     return stage == EEP_STAGE_COUNT || eep_resize_has_rows(resize, role, stage);
 }
 
-/* Leaves the state once everybody it waits for has answered, be it nobody. */
-static void check_answers(EepResize *resize)
+void eep_coordinator_check_answers(EepResize *resize)
 {
     const EepControl *control = resize->control;
     EepCoordinatorState state = control->coordinator.state;
@@ -212,6 +229,7 @@ static void ask_all(EepResize *resize)
     EepControl *control = resize->control;
     EepCoordinatorState state = control->coordinator.state;
     EepTime deadline = resize->params.deadline[waits[state].wait];
+    gboolean keeps = eep_resize_scheme(resize)->keeps_requests;
     g_autofree guint *slots = g_new(guint, control->n_slots);
     guint n = eep_control_order(control, slots);
 
@@ -221,112 +239,43 @@ static void ask_all(EepResize *resize)
         EepWho role = eep_control_member(control, slots[i])->role;
         guint8 ask = waits[state].ask[role_index(role)];
 
+        if (ask == EEP_NOTE_PAUSE_ABORT && keeps)
+            ask = EEP_NOTE_PAUSE_KEEP;
         if (takes_part(resize, state, role) && ask != NOTHING)
             eep_resize_send(resize, slots[i], (EepNoteWord)ask);
     }
-    check_answers(resize);
+    eep_coordinator_check_answers(resize);
 }
 
 static void set_refusing(EepResize *resize, gboolean is_refusing)
 {
+    if (resize->control->coordinator.is_refusing == (guint32)is_refusing)
+        return;
     resize->control->coordinator.is_refusing = is_refusing;
     resize->host->set_refusing(resize->host_self, is_refusing);
     eep_resize_record_set_rejecting(&resize->record, is_refusing, eep_resize_now(resize));
 }
 
-static void set_use_of_members(EepResize *resize, EepGpuUse use)
-{
-    const EepGroup *serving = eep_control_serving(resize->control);
-
-    for (guint rank = 0; rank < serving->n_engines; rank++)
-        resize->host->set_gpu_use(resize->host_self, eep_group_worker(serving, rank), use);
-}
-
-static void set_leaving_routable(EepResize *resize, gboolean is_routable)
-{
-    for (guint slot = 0; slot < resize->control->n_slots; slot++) {
-        const EepMember *member = eep_control_member(resize->control, slot);
-
-        if (member->role == EEP_WHO_REMOVING && member->is_member)
-            resize->host->set_routable(resize->host_self, member->worker, is_routable);
-    }
-}
-
-/* Launches the target's new engines if it is in this stage that they are launched. */
-static void launch_engines(EepResize *resize, EepStage stage)
-{
-    EepControl *control = resize->control;
-    EepGroup *target = eep_control_target(control);
-    const EepGenerationPlan *plan = eep_resize_plan(resize);
-    g_autofree EepWorkerId *workers = g_new(EepWorkerId, control->capacity);
-    guint n = target->n_engines;
-    gboolean launches = FALSE;
-
-    for (guint i = 0; i < plan->n_rows; i++)
-        launches |= plan->rows[i].act == EEP_ACT_PHASE && plan->rows[i].kind == EEP_PHASE_LAUNCH &&
-                    plan->rows[i].stage == stage;
-    if (!launches)
-        return;
-    for (guint rank = 0; rank < n; rank++)
-        workers[rank] = eep_group_worker(target, rank);
-    for (; n < control->coordinator.to; n++) {
-        workers[n] = resize->host->launch_engine(resize->host_self, n);
-        g_assert(workers[n] != 0);
-        eep_control_take_slot(control, workers[n], EEP_WHO_NEW);
-        resize->host->set_gpu_use(resize->host_self, workers[n], EEP_GPU_PREPARING);
-    }
-    eep_group_set(target, target->epoch, n, workers);
-}
-
-/* Fixes the roster: the highest ranks leave, nobody who stays changes its rank. */
-static void assign_roles(EepResize *resize)
-{
-    EepControl *control = resize->control;
-    const EepGroup *serving = eep_control_serving(control);
-    guint n_staying = MIN(control->coordinator.from, control->coordinator.to);
-
-    if (resize->generation->replaces_all)
-        n_staying = 0;
-    for (guint rank = 0; rank < serving->n_engines; rank++) {
-        guint slot = eep_control_find(control, eep_group_worker(serving, rank));
-
-        eep_control_member(control, slot)->role =
-            rank < n_staying ? EEP_WHO_STAYING : EEP_WHO_REMOVING;
-    }
-    eep_group_set(eep_control_target(control), serving->epoch + 1, n_staying, serving->workers);
-}
-
-/* Forgets the resize; the group that serves is all that is left of it. */
-static void clear_resize(EepResize *resize)
-{
-    EepControl *control = resize->control;
-
-    for (guint slot = 0; slot < control->n_slots; slot++) {
-        EepMember *member = eep_control_member(control, slot);
-        EepParticipant *participant = eep_control_participant(control, slot);
-
-        if (member->worker == 0)
-            continue;
-        if (!member->is_member) {
-            eep_control_free_slot(control, slot);
-            continue;
-        }
-        member->role = EEP_WHO_NOBODY;
-        participant->entered = participant->done = 0;
-        *eep_control_heard(control, slot) = 0;
-    }
-    memset(control->rows, 0, sizeof control->rows);
-    eep_group_set(eep_control_target(control), 0, 0, NULL);
-    control->coordinator.from = control->coordinator.to = 0;
-    control->coordinator.is_up = FALSE;
-}
+static const char *const undo_reasons[] = {
+    [EEP_UNDO_FAILURE] = "a phase of the resize failed",
+    [EEP_UNDO_DEADLINE] = "a wait of the resize ran out of time",
+    [EEP_UNDO_DRAIN] = "the requests were not drained in time",
+    [EEP_UNDO_LOSS] = "an engine was lost",
+    [EEP_UNDO_CANCEL] = "cancelled",
+    [EEP_UNDO_SUPERSEDED] = "superseded by a newer request",
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(undo_reasons) == EEP_UNDO_COUNT);
 
 static void enter_idle(EepResize *resize, EepCoordinatorEvent cause)
 {
+    const char *reason = undo_reasons[resize->control->coordinator.undo];
+
     resize->host->set_eplb_suspended(resize->host_self, FALSE);
-    clear_resize(resize);
+    eep_roster_clear(resize);
     if (cause == EEP_COORDINATOR_ALL_SETTLED)
         eep_resize_tell_end(resize, EEP_OUTCOME_COMPLETE, "");
+    else if (cause == EEP_COORDINATOR_ALL_UNDONE)
+        eep_resize_tell_end(resize, EEP_OUTCOME_ROLLED_BACK, reason);
     eep_resize_start_next(resize);
 }
 
@@ -334,8 +283,10 @@ static void enter_preparing(EepResize *resize, EepCoordinatorEvent cause)
 {
     resize->control->coordinator.serial++;
     resize->host->span_began(resize->host_self, &resize->record, "prepare");
-    assign_roles(resize);
-    launch_engines(resize, EEP_STAGE_PREPARE);
+    eep_roster_assign(resize);
+    if (eep_resize_scheme(resize)->refuses == EEP_REFUSES_WHOLE)
+        set_refusing(resize, TRUE);
+    eep_roster_launch(resize, EEP_STAGE_PREPARE);
     ask_all(resize);
 }
 
@@ -348,9 +299,9 @@ static void enter_prepared(EepResize *resize, EepCoordinatorEvent cause)
                              " seconds",
                              resize->params.drain_timeout / EEP_NS_PER_S);
     set_refusing(resize, FALSE);
-    set_leaving_routable(resize, TRUE);
+    eep_roster_set_leaving_routable(resize, TRUE);
     resize->host->set_eplb_suspended(resize->host_self, FALSE);
-    set_use_of_members(resize, EEP_GPU_SERVING);
+    eep_roster_set_use(resize, EEP_GPU_SERVING);
     for (guint slot = 0; slot < resize->control->n_slots; slot++)
         is_anything_kept |= *eep_control_heard(resize->control, slot) != 0;
     eep_resize_tell_end(resize, EEP_OUTCOME_FAILED, reason);
@@ -362,18 +313,20 @@ static void enter_prepared(EepResize *resize, EepCoordinatorEvent cause)
 
 static void enter_draining(EepResize *resize, EepCoordinatorEvent cause)
 {
-    EepTime now = eep_resize_now(resize);
+    const EepGeneration *scheme = eep_resize_scheme(resize);
+    gboolean drains = scheme->drains_all || (resize->params.drain_requests && !scheme->is_recovery);
 
-    set_refusing(resize, TRUE);
-    resize->record.commit = now;
+    if (scheme->refuses != EEP_REFUSES_NEVER)
+        set_refusing(resize, TRUE);
+    resize->record.commit = eep_resize_now(resize);
     resize->host->span_began(resize->host_self, &resize->record, "commit");
-    set_leaving_routable(resize, FALSE);
+    eep_roster_set_leaving_routable(resize, FALSE);
     resize->host->set_eplb_suspended(resize->host_self, TRUE);
-    if (!resize->params.drain_requests || !resize->host->has_requests(resize->host_self, 0)) {
+    if (!drains || !resize->host->has_requests(resize->host_self, 0)) {
         eep_coordinator_handle(resize, EEP_COORDINATOR_DRAINED);
         return;
     }
-    set_use_of_members(resize, EEP_GPU_DRAINING);
+    eep_roster_set_use(resize, EEP_GPU_DRAINING);
     eep_resize_begin_span(resize, "drain", EEP_WHO_NOBODY, FALSE);
     eep_resize_arm(resize, EEP_RESIZE_TIMER_DRAIN_END, resize->params.drain_timeout);
     eep_resize_arm(resize, EEP_RESIZE_TIMER_DRAIN_POLL, resize->params.drain_poll);
@@ -387,7 +340,7 @@ static void leave_draining(EepResize *resize)
 
 static void enter_pausing(EepResize *resize, EepCoordinatorEvent cause)
 {
-    if (resize->generation->pauses)
+    if (eep_resize_scheme(resize)->pauses)
         eep_resize_begin_span(resize, "pause", EEP_WHO_OLD, TRUE);
     ask_all(resize);
 }
@@ -399,7 +352,10 @@ static void enter_stopping(EepResize *resize, EepCoordinatorEvent cause)
 
 static void enter_committing(EepResize *resize, EepCoordinatorEvent cause)
 {
-    launch_engines(resize, EEP_STAGE_COMMIT);
+    /* Those that have stopped have done so already, if any was left to stop. */
+    if (eep_resize_scheme(resize)->replaces_all)
+        eep_resize_block(resize, EEP_BLOCK_PAUSE);
+    eep_roster_launch(resize, EEP_STAGE_COMMIT);
     ask_all(resize);
 }
 
@@ -416,11 +372,22 @@ static void enter_settling(EepResize *resize, EepCoordinatorEvent cause)
     ask_all(resize);
 }
 
+static void enter_rolling_back(EepResize *resize, EepCoordinatorEvent cause)
+{
+    eep_rows_abort(resize);
+    set_refusing(resize, FALSE);
+    eep_roster_set_leaving_routable(resize, TRUE);
+    resize->host->span_began(resize->host_self, &resize->record, "undo");
+    ask_all(resize);
+}
+
 static void enter_stuck(EepResize *resize, EepCoordinatorEvent cause)
 {
-    eep_resize_tell_end(resize, EEP_OUTCOME_FAILED,
-                        cause == EEP_COORDINATOR_DEADLINE ? "a wait of the resize ran out of time"
-                                                          : "a phase of the resize failed");
+    if (eep_resize_scheme(resize)->clears_503)
+        set_refusing(resize, FALSE);
+    eep_resize_tell_end(
+        resize, EEP_OUTCOME_FAILED,
+        undo_reasons[cause == EEP_COORDINATOR_DEADLINE ? EEP_UNDO_DEADLINE : EEP_UNDO_FAILURE]);
     eep_resize_start_next(resize);
 }
 
@@ -434,6 +401,7 @@ static void (*const enter[EEP_COORDINATOR_STATE_COUNT])(EepResize *, EepCoordina
     [EEP_COORDINATOR_COMMITTING] = enter_committing,
     [EEP_COORDINATOR_RESUMING] = enter_resuming,
     [EEP_COORDINATOR_SETTLING] = enter_settling,
+    [EEP_COORDINATOR_ROLLING_BACK] = enter_rolling_back,
     [EEP_COORDINATOR_STUCK] = enter_stuck,
 };
 
@@ -459,13 +427,44 @@ gboolean eep_coordinator_handle(EepResize *resize, EepCoordinatorEvent event)
     return TRUE;
 }
 
+gboolean eep_coordinator_can_undo(const EepResize *resize)
+{
+    return eep_coordinator_next(resize->control->coordinator.state, EEP_COORDINATOR_UNDO) !=
+               EEP_COORDINATOR_STATE_COUNT &&
+           eep_resize_scheme(resize)->rolls_back && !eep_resize_is_adopted(resize);
+}
+
+void eep_coordinator_undo(EepResize *resize, guint why)
+{
+    g_return_if_fail(eep_coordinator_can_undo(resize));
+    resize->control->coordinator.undo = why;
+    eep_coordinator_handle(resize, EEP_COORDINATOR_UNDO);
+}
+
+void eep_coordinator_fail(EepResize *resize, EepCoordinatorEvent event)
+{
+    if (!eep_coordinator_can_undo(resize))
+        eep_coordinator_handle(resize, event);
+    else
+        eep_coordinator_undo(resize, event == EEP_COORDINATOR_DEADLINE ? EEP_UNDO_DEADLINE
+                                                                       : EEP_UNDO_FAILURE);
+}
+
+void eep_coordinator_drain_is_over(EepResize *resize)
+{
+    if (eep_coordinator_can_undo(resize))
+        eep_coordinator_undo(resize, EEP_UNDO_DRAIN);
+    else
+        eep_coordinator_handle(resize, EEP_COORDINATOR_DRAIN_TIMED_OUT);
+}
+
 void eep_coordinator_hear(EepResize *resize, guint slot, EepNoteWord word)
 {
     *eep_control_heard(resize->control, slot) |= 1u << word;
     if (word == EEP_NOTE_FAILED)
-        eep_coordinator_handle(resize, EEP_COORDINATOR_FAILURE);
+        eep_coordinator_fail(resize, EEP_COORDINATOR_FAILURE);
     else
-        check_answers(resize);
+        eep_coordinator_check_answers(resize);
 }
 
 void eep_coordinator_poll_drain(EepResize *resize)

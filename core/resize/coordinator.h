@@ -21,6 +21,7 @@ typedef enum {
     EEP_COORDINATOR_COMMITTING,
     EEP_COORDINATOR_RESUMING,
     EEP_COORDINATOR_SETTLING,
+    EEP_COORDINATOR_ROLLING_BACK,
     EEP_COORDINATOR_STUCK,
     EEP_COORDINATOR_STATE_COUNT,
 } EepCoordinatorState;
@@ -36,8 +37,10 @@ typedef enum {
     EEP_COORDINATOR_ALL_COMMITTED,
     EEP_COORDINATOR_ALL_RESUMED,
     EEP_COORDINATOR_ALL_SETTLED,
-    EEP_COORDINATOR_FAILURE, /* a participant's work failed */
+    EEP_COORDINATOR_FAILURE, /* a participant's work failed, or it was lost */
     EEP_COORDINATOR_DEADLINE,
+    EEP_COORDINATOR_UNDO, /* one of these, or a cancel, where there is a way back */
+    EEP_COORDINATOR_ALL_UNDONE,
     EEP_COORDINATOR_EVENT_COUNT,
 } EepCoordinatorEvent;
 
@@ -53,11 +56,25 @@ typedef struct EepResize EepResize;
  * its cause, runs what entering the state does. FALSE when the table has no such transition. */
 gboolean eep_coordinator_handle(EepResize *resize, EepCoordinatorEvent event);
 
+/* Leaves the state once everybody it waits for has answered, be it nobody. To be called when fewer
+ * have to answer. */
+void eep_coordinator_check_answers(EepResize *resize);
+
+/* Whether the resize that runs could still be rolled back. */
+gboolean eep_coordinator_can_undo(const EepResize *resize);
+
+/* Rolls it back, which can be done; a reason of resize_machine.h. */
+void eep_coordinator_undo(EepResize *resize, guint why);
+
+/* A failure or a deadline: back where there is a way back, else stuck. */
+void eep_coordinator_fail(EepResize *resize, EepCoordinatorEvent event);
+
 /* A note from the participant in `slot` has come. */
 void eep_coordinator_hear(EepResize *resize, guint slot, EepNoteWord word);
 
 /* Its timers: looks again whether the pool is drained; time is up. */
 void eep_coordinator_poll_drain(EepResize *resize);
+void eep_coordinator_drain_is_over(EepResize *resize);
 
 G_END_DECLS
 

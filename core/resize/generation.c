@@ -277,6 +277,22 @@ static const EepGenerationRow mask_only_rows[] = {
     DO(RESUME, RELEASE, STAYING, STILL),
 };
 
+/* The other size at once, for the twin that a resize is measured against: the pool prices nothing
+ * of it. */
+static const EepGenerationRow instant_up[] = {
+    DO(COMMIT, ADOPT, GROUP, STILL),
+    DO(COMMIT, RESHUFFLE, GROUP, STILL),
+    DO(RESUME, RELEASE, GROUP, STILL),
+    DO(SETTLE, SPREAD, GROUP, BACK),
+};
+
+static const EepGenerationRow instant_down[] = {
+    DO(COMMIT, RESHUFFLE, OLD, STILL),
+    DO(COMMIT, MIGRATE, REMOVING, STILL),
+    DO(COMMIT, ADOPT, OLD, STILL),
+    DO(RESUME, RELEASE, STAYING, STILL),
+};
+
 #define PLAN(list, change)                                                                         \
     {                                                                                              \
         .n_rows = G_N_ELEMENTS(list), .rows = (list), .placement = (change)                        \
@@ -346,6 +362,13 @@ static const EepGeneration generations[] = {
      .keeps_requests = TRUE,
      .up = PLAN(eep_up, EEP_PLACEMENT_WIDEN),
      .down = PLAN(eep_down, EEP_PLACEMENT_SHRINK)},
+    {.name = EEP_GENERATION_INSTANT,
+     .help = "at once and at no cost (a twin's)",
+     .source = "docs/metrics.md",
+     .refuses = EEP_REFUSES_NEVER,
+     .keeps_requests = TRUE,
+     .up = PLAN(instant_up, EEP_PLACEMENT_WIDEN),
+     .down = PLAN(instant_down, EEP_PLACEMENT_SHRINK)},
     /* Recoveries, EEP_RECOVERY_* from here on. */
     {.name = "restart",
      .help = "start everything anew at the same size",
@@ -382,7 +405,8 @@ static const EepGeneration generations[] = {
 G_STATIC_ASSERT(G_N_ELEMENTS(eep_up) + 2 <= EEP_RESIZE_MAX_PHASES);
 
 #define N_RECOVERIES 4
-#define N_ASKED_FOR  (G_N_ELEMENTS(generations) - N_RECOVERIES)
+#define N_FOUND      (G_N_ELEMENTS(generations) - N_RECOVERIES)
+#define N_LISTED     (N_FOUND - 1) /* but `instant` */
 
 const char *const eep_recovery_names[EEP_RECOVERY_COUNT] = {
     [EEP_RECOVERY_NONE] = "none",       [EEP_RECOVERY_RESTART] = "restart",
@@ -397,7 +421,7 @@ const char *const eep_stage_names[EEP_STAGE_COUNT] = {
 
 const EepGeneration *eep_generation_find(const char *name)
 {
-    for (guint i = 0; i < N_ASKED_FOR; i++)
+    for (guint i = 0; i < N_FOUND; i++)
         if (g_strcmp0(generations[i].name, name) == 0)
             return &generations[i];
     return NULL;
@@ -410,12 +434,12 @@ const EepGeneration *eep_generation_of_recovery(EepRecovery recovery)
         [EEP_RECOVERY_REPLACE] = 2, [EEP_RECOVERY_MASK_ONLY] = 3,
     };
 
-    return recovery == EEP_RECOVERY_NONE ? NULL : &generations[N_ASKED_FOR + index[recovery]];
+    return recovery == EEP_RECOVERY_NONE ? NULL : &generations[N_FOUND + index[recovery]];
 }
 
 const EepGeneration *eep_generation_all(guint *ret_n)
 {
-    *ret_n = N_ASKED_FOR;
+    *ret_n = N_LISTED;
     return generations;
 }
 

@@ -122,6 +122,9 @@ typedef struct {
     EepGenerationPlan up, down;
 } EepGeneration;
 
+/* Not to be asked for by users: a resize at once and at no cost. */
+#define EEP_GENERATION_INSTANT "instant"
+
 /* How a pool recovers from a lost engine (vLLM's generations: none). */
 typedef enum {
     EEP_RECOVERY_NONE,    /* forwards hang until the watchdog; then the deployment exits */
@@ -142,7 +145,7 @@ const EepGeneration *eep_generation_find(const char *name);
 /* The recovery's plan; NULL for NONE. REPLACE begins with SHRINK's. */
 const EepGeneration *eep_generation_of_recovery(EepRecovery recovery);
 
-/* All of them, for listings, recoveries behind the n generations that may be asked for. */
+/* All n that may be asked for, for listings. */
 const EepGeneration *eep_generation_all(guint *ret_n);
 
 /* Where a mode exists: "vllm main" and the like, or "hypothetical". Static. */

@@ -19,12 +19,15 @@ typedef enum {
     EEP_NOTE_STOP,        /* end your requests and exit, agreed or not */
     EEP_NOTE_COMMIT,      /* go over to the new size */
     EEP_NOTE_RESUME,      /* serve again */
+    EEP_NOTE_OPEN,        /* the counter of a staged barrier is full: come to it */
+    EEP_NOTE_CANCEL,      /* undo what you have done and serve at the old size */
     /* participant -> coordinator */
     EEP_NOTE_READY,     /* the ready key: prepared */
     EEP_NOTE_PAUSED,    /* stands still, and so do all others */
     EEP_NOTE_COMMITTED, /* has gone over */
     EEP_NOTE_RESUMED,   /* serves */
     EEP_NOTE_SETTLED,   /* nothing of the resize is left to do */
+    EEP_NOTE_UNDONE,    /* serves at the old size */
     EEP_NOTE_GONE,      /* the process has exited, its GPUs are free */
     EEP_NOTE_FAILED,    /* a piece of work of this participant failed */
     EEP_NOTE_COUNT,
@@ -41,7 +44,7 @@ typedef struct {
 
 static inline gboolean eep_note_is_for_participant(EepNoteWord word)
 {
-    return word <= EEP_NOTE_RESUME;
+    return word <= EEP_NOTE_CANCEL;
 }
 
 /* Fills kind, class, source and payload (a = word | pool << 32, b = from << 32 | to, c = serial);

@@ -24,12 +24,13 @@ typedef enum {
     EEP_PARTICIPANT_COMMITTED,
     EEP_PARTICIPANT_RESUMING,
     EEP_PARTICIPANT_SETTLING,
+    EEP_PARTICIPANT_UNDOING,
     EEP_PARTICIPANT_GONE,
     EEP_PARTICIPANT_BROKEN,
     EEP_PARTICIPANT_STATE_COUNT,
 } EepParticipantState;
 
-/* The first six are the notes of the same number. */
+/* The first eight are the notes of the same number. */
 typedef enum {
     EEP_PARTICIPANT_PREPARE = EEP_NOTE_PREPARE,
     EEP_PARTICIPANT_PAUSE_KEEP = EEP_NOTE_PAUSE_KEEP,
@@ -37,11 +38,14 @@ typedef enum {
     EEP_PARTICIPANT_STOP = EEP_NOTE_STOP,
     EEP_PARTICIPANT_COMMIT = EEP_NOTE_COMMIT,
     EEP_PARTICIPANT_RESUME = EEP_NOTE_RESUME,
+    EEP_PARTICIPANT_OPEN = EEP_NOTE_OPEN,
+    EEP_PARTICIPANT_CANCEL = EEP_NOTE_CANCEL,
     EEP_PARTICIPANT_CONSENSUS,  /* the check found everybody paused */
     EEP_PARTICIPANT_ROW_DONE,   /* its part of a row has ended */
     EEP_PARTICIPANT_STAGE_DONE, /* and so have all its rows of the stage */
     EEP_PARTICIPANT_EXITED,     /* the same, for one that leaves: its process has gone */
     EEP_PARTICIPANT_FAIL,       /* a row failed */
+    EEP_PARTICIPANT_RESET,      /* a recovery begins: whatever went on is given up */
     EEP_PARTICIPANT_EVENT_COUNT,
 } EepParticipantEvent;
 
@@ -58,6 +62,9 @@ typedef struct EepResize EepResize;
 
 /* The only function that changes a participant's state; see eep_coordinator_handle(). */
 gboolean eep_participant_handle(EepResize *resize, guint slot, EepParticipantEvent event);
+
+/* Ends what requests its engine still has, as aborted by the resize. */
+void eep_participant_abort_requests(EepResize *resize, guint slot);
 
 /* Puts an event where the participant finds it at its boundary. */
 static inline void eep_participant_post(EepControl *control, guint slot, EepParticipantEvent event)

@@ -7,7 +7,7 @@
 G_DEFINE_QUARK(eep - resize - error - quark, eep_resize_error)
 
 /* Bits of a timer's id that say which it is; the rest counts. */
-#define TIMER_KIND_BITS 2
+#define TIMER_KIND_BITS 3
 G_STATIC_ASSERT(EEP_RESIZE_TIMER_COUNT <= 1 << TIMER_KIND_BITS);
 G_STATIC_ASSERT(EEP_PARTICIPANT_EVENT_COUNT <= 32 && EEP_NOTE_COUNT <= 32);
 
@@ -43,12 +43,13 @@ static gboolean check_params(const EepResizeParams *params, GError **error)
         wrong = "tensor_parallel_size: 1 or more";
     else if (params->consensus_cadence == 0)
         wrong = "consensus_cadence: 1 or more";
-    else if (params->on_busy == EEP_ON_BUSY_SUPERSEDE)
-        wrong = "on_busy supersede needs a generation that can be cancelled; queue or refuse";
+    else if (params->on_busy == EEP_ON_BUSY_SUPERSEDE &&
+             !eep_generation_find(params->generation)->rolls_back)
+        wrong = "on_busy supersede needs a generation with a way back; queue or refuse";
     else if (params->drain_timeout <= 0 || params->drain_poll <= 0)
         wrong = "drain_timeout and drain_poll: longer than 0";
-    else if (params->control_latency < 0)
-        wrong = "control_latency: 0 or longer";
+    else if (params->control_latency < 0 || params->leaving_drain < 0 || params->first_pass < 0)
+        wrong = "control_latency, leaving_drain and first_pass: 0 or longer";
     if (wrong == NULL)
         return TRUE;
     g_set_error(error, EEP_RESIZE_ERROR, EEP_RESIZE_ERROR_PARAMS, "resize generation %s: %s",
@@ -56,10 +57,23 @@ static gboolean check_params(const EepResizeParams *params, GError **error)
     return FALSE;
 }
 
+static gboolean has_waiting_row(const EepResize *resize)
+{
+    const EepGenerationPlan *plan = eep_resize_plan(resize);
+
+    for (guint i = 0; i < plan->n_rows; i++) {
+        EepRowState state = resize->control->rows[i].state;
+
+        if (state == EEP_ROW_READY ||
+            (state == EEP_ROW_RUNNING && plan->rows[i].act == EEP_ACT_DRAIN))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static void update_wants(EepResize *resize)
 {
     const EepControl *control = resize->control;
-    EepCoordinatorState state = control->coordinator.state;
     gboolean has_pausing = FALSE, has_mail = FALSE;
 
     for (guint slot = 0; slot < control->n_slots; slot++) {
@@ -70,10 +84,11 @@ static void update_wants(EepResize *resize)
         has_pausing |= participant->state == EEP_PARTICIPANT_PAUSING;
         has_mail |= participant->inbox != 0;
     }
-    resize->wants.is_idle = state == EEP_COORDINATOR_IDLE || state == EEP_COORDINATOR_PREPARED ||
-                            state == EEP_COORDINATOR_STUCK;
-    resize->wants.wants_boundary = has_pausing || has_mail;
-    resize->wants.wants_steps = has_pausing && !control->is_blocked;
+    resize->wants.is_idle = !eep_resize_is_running(resize);
+    resize->wants.wants_boundary =
+        has_pausing || has_mail || (!resize->wants.is_idle && has_waiting_row(resize));
+    resize->wants.wants_steps =
+        (has_pausing || eep_rows_hold_members(resize)) && control->blocked_by == 0;
 }
 
 EepResize *eep_resize_new(const EepResizeHost *host, gpointer host_self,
@@ -172,13 +187,40 @@ void eep_resize_set_stalled(EepResize *resize, gboolean is_stalled)
         eep_resize_record_set_stalled(&resize->record, is_stalled, eep_resize_now(resize));
 }
 
-void eep_resize_set_blocked(EepResize *resize, gboolean is_blocked)
+/* Engines that stand still for a row or for good are stalled; those that agreed to a pause have
+ * been since they began to wait for the others. */
+static void set_blocked_by(EepResize *resize, guint blocks)
 {
-    if (resize->control->is_blocked == (guint32)is_blocked)
+    EepControl *control = resize->control;
+    gboolean was_blocked = control->blocked_by != 0;
+
+    control->blocked_by = blocks;
+    if (was_blocked == (blocks != 0))
         return;
-    resize->control->is_blocked = is_blocked;
-    eep_resize_set_stalled(resize, is_blocked);
-    resize->host->set_forwards_blocked(resize->host_self, is_blocked);
+    eep_resize_set_stalled(resize, blocks != 0);
+    eep_roster_set_use(resize, blocks != 0 ? EEP_GPU_STALLED : EEP_GPU_SERVING);
+    resize->host->set_forwards_blocked(resize->host_self, blocks != 0);
+}
+
+void eep_resize_block(EepResize *resize, guint blocks)
+{
+    set_blocked_by(resize, resize->control->blocked_by | blocks);
+}
+
+void eep_resize_unblock(EepResize *resize, guint blocks)
+{
+    set_blocked_by(resize, resize->control->blocked_by & ~blocks);
+}
+
+/* Forwards stand still from one row that stops them to the next at the same instant. */
+static void end_row_block(EepResize *resize)
+{
+    const EepGenerationPlan *plan = eep_resize_plan(resize);
+
+    for (guint i = 0; i < plan->n_rows; i++)
+        if (plan->rows[i].blocks && resize->control->rows[i].state == EEP_ROW_RUNNING)
+            return;
+    eep_resize_unblock(resize, EEP_BLOCK_ROW);
 }
 
 guint eep_resize_begin_phase(EepResize *resize, const char *name, EepWho who, gboolean blocks)
@@ -218,37 +260,50 @@ void eep_resize_tell_end(EepResize *resize, EepOutcome outcome, const char *reas
 
 /* -- requests -- */
 
+void eep_resize_begin(EepResize *resize, const EepResizeRecord *record)
+{
+    EepCoordinator *coordinator = &resize->control->coordinator;
+
+    resize->record = *record;
+    resize->record.accepted = resize->record.counted_until = eep_resize_now(resize);
+    coordinator->from = record->from;
+    coordinator->to = record->to;
+    coordinator->is_up = record->to > record->from;
+    resize->record.is_stalled = resize->control->blocked_by != 0;
+    resize->record.is_rejecting = coordinator->is_refusing != 0;
+    resize->host->told(resize->host_self, &resize->record);
+    eep_coordinator_handle(resize, EEP_COORDINATOR_REQUEST);
+}
+
+static void init_record(EepResize *resize, EepResizeRecord *record, gint64 new_dp,
+                        const EepResizeAsker *asker)
+{
+    eep_resize_record_init(record, resize->params.pool, asker->id, asker->by, asker->requested);
+    record->generation = resize->generation->name;
+    record->from = eep_control_serving(resize->control)->n_engines;
+    record->to = (guint)CLAMP(new_dp, 0, (gint64)G_MAXUINT32);
+}
+
 /* Begins one resize, or tells why not. Nothing runs. */
 static void take_up(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker)
 {
-    EepCoordinator *coordinator = &resize->control->coordinator;
-    guint current = eep_control_serving(resize->control)->n_engines;
     g_autofree char *refusal = NULL;
     EepResizeRecord record;
 
-    eep_resize_record_init(&record, resize->params.pool, asker->id, asker->by, asker->requested);
-    record.generation = resize->generation->name;
-    record.from = current;
-    record.to = (guint)CLAMP(new_dp, 0, (gint64)G_MAXUINT32);
-    if (coordinator->state != EEP_COORDINATOR_STUCK && new_dp == current)
+    init_record(resize, &record, new_dp, asker);
+    if (resize->control->coordinator.state != EEP_COORDINATOR_STUCK && new_dp == record.from)
         record.outcome = EEP_OUTCOME_NOOP;
-    else if ((refusal = eep_rules_refusal(resize, new_dp)) != NULL) {
+    else if ((refusal = eep_rules_refusal(resize, new_dp)) != NULL)
         record.outcome = EEP_OUTCOME_REFUSED;
-        g_strlcpy(record.reason, refusal, sizeof record.reason);
-    }
     if (record.outcome == EEP_OUTCOME_NONE) {
-        record.accepted = record.counted_until = eep_resize_now(resize);
-        resize->record = record;
-        coordinator->from = current;
-        coordinator->to = (guint32)new_dp;
-        coordinator->is_up = new_dp > current;
+        eep_resize_begin(resize, &record);
+        return;
     }
+    g_strlcpy(record.reason, refusal != NULL ? refusal : "", sizeof record.reason);
     resize->host->told(resize->host_self, &record);
-    if (record.outcome == EEP_OUTCOME_NONE)
-        eep_coordinator_handle(resize, EEP_COORDINATOR_REQUEST);
 }
 
-static gboolean is_running(const EepResize *resize)
+gboolean eep_resize_is_running(const EepResize *resize)
 {
     EepCoordinatorState state = resize->control->coordinator.state;
 
@@ -256,60 +311,107 @@ static gboolean is_running(const EepResize *resize)
            state != EEP_COORDINATOR_STUCK;
 }
 
+/* Takes the oldest request from the queue. */
+static gint64 dequeue(EepResize *resize, EepResizeAsker *ret_asker)
+{
+    EepCoordinator *coordinator = &resize->control->coordinator;
+    gint64 new_dp = coordinator->queue[0];
+    guint left = --coordinator->n_queued;
+
+    *ret_asker = resize->askers[0];
+    memmove(coordinator->queue, coordinator->queue + 1, left * sizeof *coordinator->queue);
+    memmove(resize->askers, resize->askers + 1, left * sizeof *resize->askers);
+    coordinator->queue[left] = 0;
+    return new_dp;
+}
+
+/* With a lost member in the group nothing but a recovery can begin. */
 void eep_resize_start_next(EepResize *resize)
 {
     EepCoordinator *coordinator = &resize->control->coordinator;
+    EepResizeAsker asker;
 
-    while (coordinator->n_queued > 0 && !is_running(resize)) {
-        gint64 new_dp = coordinator->queue[0];
-        EepResizeAsker asker = resize->askers[0];
-        guint left = --coordinator->n_queued;
+    if (coordinator->recovery != EEP_RECOVERY_NONE && !eep_resize_is_running(resize))
+        eep_resize_start_recovery(resize);
+    while (coordinator->n_queued > 0 && !eep_resize_is_running(resize) &&
+           !(resize->control->blocked_by & EEP_BLOCK_LOSS)) {
+        gint64 new_dp = dequeue(resize, &asker);
 
-        memmove(coordinator->queue, coordinator->queue + 1, left * sizeof *coordinator->queue);
-        memmove(resize->askers, resize->askers + 1, left * sizeof *resize->askers);
-        coordinator->queue[left] = 0;
         take_up(resize, new_dp, &asker);
     }
 }
 
-static void refuse_busy(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker)
+static void refuse(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker,
+                   const char *reason)
 {
     EepResizeRecord record;
 
-    eep_resize_record_init(&record, resize->params.pool, asker->id, asker->by, asker->requested);
-    record.generation = resize->generation->name;
-    record.from = eep_control_serving(resize->control)->n_engines;
-    record.to = (guint)CLAMP(new_dp, 0, (gint64)G_MAXUINT32);
+    init_record(resize, &record, new_dp, asker);
     record.outcome = EEP_OUTCOME_REFUSED;
-    g_snprintf(record.reason, sizeof record.reason, "another resize is running, and %u wait for it",
-               resize->control->coordinator.n_queued);
+    g_strlcpy(record.reason, reason, sizeof record.reason);
     resize->host->told(resize->host_self, &record);
+}
+
+static void refuse_busy(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker)
+{
+    g_autofree char *reason = g_strdup_printf("another resize is running, and %u wait for it",
+                                              resize->control->coordinator.n_queued);
+
+    refuse(resize, new_dp, asker, reason);
+}
+
+/* The newest wins: nobody waits any more, and what runs is taken back if it can be. */
+static void supersede(EepResize *resize)
+{
+    EepResizeAsker asker;
+
+    while (resize->control->coordinator.n_queued > 0) {
+        gint64 new_dp = dequeue(resize, &asker);
+
+        refuse(resize, new_dp, &asker, "superseded by a newer request");
+    }
+}
+
+static gboolean may_act(const EepResize *resize, guint slot, gboolean may_members, gboolean is_held)
+{
+    const EepParticipant *participant = eep_control_participant(resize->control, slot);
+
+    if (participant->inbox == 0 || participant->is_stopped)
+        return FALSE;
+    return !eep_control_member(resize->control, slot)->is_member || (may_members && !is_held);
 }
 
 /* Lets everybody act who may and has something to act upon, until nobody has. Whether a step is in
  * flight is asked once: the pool may begin one as soon as forwards are released, but the instant is
- * still the boundary before it. */
-static void run(EepResize *resize, gboolean in_boundary)
+ * still the boundary before it. Members inside a forward that waits for the others do not come to
+ * a barrier before that has ended. */
+void eep_resize_run(EepResize *resize, gboolean in_boundary)
 {
     EepControl *control = resize->control;
     gboolean may_members = in_boundary || !resize->host->is_stepping(resize->host_self);
     gboolean progressed;
 
+    eep_rows_pass_barrier(resize, FALSE, in_boundary);
+    if (may_members)
+        eep_rows_poll_drain(resize, FALSE);
     do {
+        gboolean is_held = eep_rows_hold_members(resize);
+
         progressed = FALSE;
         for (guint slot = 0; slot < control->n_slots; slot++) {
             EepParticipant *participant = eep_control_participant(control, slot);
+            EepParticipantEvent event;
 
-            if (participant->inbox == 0 ||
-                (eep_control_member(control, slot)->is_member && !may_members))
+            if (!may_act(resize, slot, may_members, is_held))
                 continue;
-            EepParticipantEvent event = (EepParticipantEvent)g_bit_nth_lsf(participant->inbox, -1);
-
+            event = (EepParticipantEvent)g_bit_nth_lsf(participant->inbox, -1);
             participant->inbox &= ~(1u << event);
             eep_participant_handle(resize, slot, event);
             progressed = TRUE;
         }
+        progressed |= eep_rows_start_ready(resize, may_members, in_boundary);
     } while (progressed);
+    end_row_block(resize);
     update_wants(resize);
 #ifdef EEP_CHECK_INVARIANTS
     g_autoptr(GError) error = NULL;
@@ -323,10 +425,14 @@ void eep_resize_request(EepResize *resize, gint64 new_dp, const char *id, const 
 {
     EepCoordinator *coordinator = &resize->control->coordinator;
     EepResizeAsker asker = {.requested = eep_resize_now(resize)};
+    gboolean is_busy =
+        eep_resize_is_running(resize) || resize->control->blocked_by & EEP_BLOCK_LOSS;
 
     g_strlcpy(asker.id, id != NULL ? id : "", sizeof asker.id);
     g_strlcpy(asker.by, by != NULL ? by : "", sizeof asker.by);
-    if (!is_running(resize)) {
+    if (is_busy && resize->params.on_busy == EEP_ON_BUSY_SUPERSEDE)
+        supersede(resize);
+    if (!is_busy) {
         take_up(resize, new_dp, &asker);
     } else if (resize->params.on_busy == EEP_ON_BUSY_REFUSE ||
                coordinator->n_queued == EEP_CONTROL_MAX_QUEUE) {
@@ -334,8 +440,19 @@ void eep_resize_request(EepResize *resize, gint64 new_dp, const char *id, const 
     } else {
         resize->askers[coordinator->n_queued] = asker;
         coordinator->queue[coordinator->n_queued++] = new_dp;
+        if (resize->params.on_busy == EEP_ON_BUSY_SUPERSEDE && eep_coordinator_can_undo(resize))
+            eep_coordinator_undo(resize, EEP_UNDO_SUPERSEDED);
     }
-    run(resize, FALSE);
+    eep_resize_run(resize, FALSE);
+}
+
+gboolean eep_resize_cancel(EepResize *resize)
+{
+    if (!eep_coordinator_can_undo(resize))
+        return FALSE;
+    eep_coordinator_undo(resize, EEP_UNDO_CANCEL);
+    eep_resize_run(resize, FALSE);
+    return TRUE;
 }
 
 /* -- what happened -- */
@@ -365,7 +482,7 @@ void eep_resize_note(EepResize *resize, const EepNote *note)
         eep_participant_post(control, slot, (EepParticipantEvent)note->word);
     else
         eep_coordinator_hear(resize, slot, note->word);
-    run(resize, FALSE);
+    eep_resize_run(resize, FALSE);
 }
 
 gboolean eep_resize_op_done(EepResize *resize, const EepCompletion *completion)
@@ -385,7 +502,7 @@ gboolean eep_resize_op_done(EepResize *resize, const EepCompletion *completion)
         eep_row_complete(resize, index, slot);
     else
         eep_row_fail(resize, index, slot);
-    run(resize, FALSE);
+    eep_resize_run(resize, FALSE);
     return TRUE;
 }
 
@@ -395,12 +512,12 @@ void eep_resize_boundary(EepResize *resize, guint64 step_counter)
      * counts at the next check. */
     if (step_counter > 0 && step_counter % resize->params.consensus_cadence == 0)
         eep_participants_check_pause(resize);
-    run(resize, TRUE);
+    eep_resize_run(resize, TRUE);
 }
 
 void eep_resize_reshuffled(EepResize *resize, gint64 bytes_moved)
 {
-    guint index = eep_row_of_reshuffle(resize);
+    guint index = eep_row_running(resize, 1u << EEP_ACT_RESHUFFLE | 1u << EEP_ACT_PRELOAD);
 
     if (index == EEP_CONTROL_MAX_ROWS) {
         resize->control->n_dropped++;
@@ -408,7 +525,58 @@ void eep_resize_reshuffled(EepResize *resize, gint64 bytes_moved)
     }
     resize->record.expert_bytes += bytes_moved;
     eep_row_complete(resize, index, EEP_SLOT_NONE);
-    run(resize, FALSE);
+    eep_resize_run(resize, FALSE);
+}
+
+void eep_resize_reshuffle_failed(EepResize *resize)
+{
+    guint index = eep_row_running(resize, 1u << EEP_ACT_RESHUFFLE | 1u << EEP_ACT_PRELOAD);
+
+    if (index == EEP_CONTROL_MAX_ROWS) {
+        resize->control->n_dropped++;
+        return;
+    }
+    eep_row_fail(resize, index, EEP_SLOT_NONE);
+    eep_resize_run(resize, FALSE);
+}
+
+void eep_resize_migrated(EepResize *resize, EepWorkerId worker, guint64 n_requests, gint64 bytes)
+{
+    guint act = worker == 0 ? EEP_ACT_SPREAD : EEP_ACT_MIGRATE;
+    guint index = eep_row_running(resize, 1u << act);
+    guint slot = worker == 0 ? EEP_SLOT_NONE : eep_control_find(resize->control, worker);
+
+    if (index == EEP_CONTROL_MAX_ROWS || (worker != 0 && slot == EEP_SLOT_NONE)) {
+        resize->control->n_dropped++;
+        return;
+    }
+    resize->record.n_migrated += n_requests;
+    resize->record.kv_bytes += bytes;
+    eep_row_complete(resize, index, slot);
+    eep_resize_run(resize, FALSE);
+}
+
+static void end_wait(EepResize *resize, EepResizeTimer kind)
+{
+    switch (kind) {
+    case EEP_RESIZE_TIMER_DRAIN_POLL:
+        eep_coordinator_poll_drain(resize);
+        break;
+    case EEP_RESIZE_TIMER_DRAIN_END:
+        eep_coordinator_drain_is_over(resize);
+        break;
+    case EEP_RESIZE_TIMER_WAIT:
+        eep_coordinator_fail(resize, EEP_COORDINATOR_DEADLINE);
+        break;
+    case EEP_RESIZE_TIMER_BARRIER:
+        eep_rows_pass_barrier(resize, TRUE, FALSE);
+        break;
+    case EEP_RESIZE_TIMER_LEAVING:
+        eep_rows_poll_drain(resize, TRUE);
+        break;
+    case EEP_RESIZE_TIMER_COUNT:
+        g_assert_not_reached();
+    }
 }
 
 void eep_resize_timer(EepResize *resize, guint64 timer)
@@ -421,18 +589,8 @@ void eep_resize_timer(EepResize *resize, guint64 timer)
         return;
     }
     coordinator->timers[kind] = 0;
-    switch (kind) {
-    case EEP_RESIZE_TIMER_DRAIN_POLL:
-        eep_coordinator_poll_drain(resize);
-        break;
-    case EEP_RESIZE_TIMER_DRAIN_END:
-        eep_coordinator_handle(resize, EEP_COORDINATOR_DRAIN_TIMED_OUT);
-        break;
-    default:
-        eep_coordinator_handle(resize, EEP_COORDINATOR_DEADLINE);
-        break;
-    }
-    run(resize, FALSE);
+    end_wait(resize, kind);
+    eep_resize_run(resize, FALSE);
 }
 
 void eep_resize_saw_rejected(EepResize *resize)
@@ -447,14 +605,14 @@ void eep_resize_saw_success(EepResize *resize)
 
 const EepResizeRecord *eep_resize_record(const EepResize *resize)
 {
-    return is_running(resize) ? &resize->record : NULL;
+    return eep_resize_is_running(resize) ? &resize->record : NULL;
 }
 
 /* -- the control state as a value -- */
 
 gboolean eep_resize_check(const EepResize *resize, GError **error)
 {
-    return eep_control_check(resize->control, eep_resize_plan(resize), error);
+    return eep_control_check(resize->control, eep_resize_scheme(resize), error);
 }
 
 GBytes *eep_resize_save(const EepResize *resize)
@@ -471,10 +629,10 @@ gboolean eep_resize_load(EepResize *resize, GBytes *block, GError **error)
         return FALSE;
     update_wants(resize);
     eep_resize_record_init(&resize->record, resize->params.pool, NULL, NULL, now);
-    resize->record.generation = resize->generation->name;
+    resize->record.generation = eep_resize_scheme(resize)->name;
     resize->record.from = coordinator->from;
     resize->record.to = coordinator->to;
-    resize->record.is_stalled = resize->control->is_blocked || resize->wants.wants_steps;
+    resize->record.is_stalled = resize->control->blocked_by != 0 || resize->wants.wants_steps;
     resize->record.is_rejecting = coordinator->is_refusing != 0;
     return TRUE;
 }

@@ -42,6 +42,7 @@ typedef enum {
     EEP_WAIT_COMMIT,
     EEP_WAIT_RESUME,
     EEP_WAIT_SETTLE,
+    EEP_WAIT_UNDO,
     EEP_WAIT_COUNT,
 } EepResizeWait;
 
@@ -116,8 +117,11 @@ gboolean eep_resize_op_done(EepResize *resize, const EepCompletion *completion);
  * since the wave began (vLLM's step_counter). Needed only while eep_resize_wants_boundary(). */
 void eep_resize_boundary(EepResize *resize, guint64 step_counter);
 
-/* The reshuffle that was asked for is live in every layer. */
+/* The reshuffle that was asked for is live in every layer (preloaded: in its slots). */
 void eep_resize_reshuffled(EepResize *resize, gint64 bytes_moved);
+
+/* It could not be done; the maps are valid, but not the target's. */
+void eep_resize_reshuffle_failed(EepResize *resize);
 
 /* The migration that was asked for is over, and this is what it moved. */
 void eep_resize_migrated(EepResize *resize, EepWorkerId worker, guint64 n_requests, gint64 bytes);
@@ -138,8 +142,8 @@ void eep_resize_worker_healed(EepResize *resize, EepWorkerId worker);
 void eep_resize_worker_lost(EepResize *resize, EepWorkerId worker);
 
 /* Recovers from the losses so far, as soon as no resize runs: a resize of its own that is told like
- * any other, its generation the recovery's name. Not for NONE. For REPLACE the caller asks for the
- * old size afterwards. */
+ * any other, its generation the recovery's name. Not for NONE. No step is in flight. For REPLACE
+ * the caller asks for the old size afterwards. A recovery that cannot be is told as refused. */
 void eep_resize_recover(EepResize *resize, EepRecovery recovery, const char *id);
 
 /* A client got 503; a client that asked after one did was served. For client_downtime_s. */

@@ -10,7 +10,9 @@ static char *too_few_slots(const EepResize *resize, gint64 new_dp)
     gint64 per_engine = (gint64)params->slots_per_rank * params->tensor_parallel_size;
     gint64 minimum = per_engine > 0 ? (params->n_experts + per_engine - 1) / per_engine : 1;
 
-    if (params->n_experts == 0 || new_dp >= minimum)
+    /* A fresh start may have more slots a rank. */
+    if (params->n_experts == 0 || new_dp >= minimum ||
+        (params->refit && eep_resize_scheme(resize)->replaces_all))
         return NULL;
     return g_strdup_printf("cannot scale to %" G_GINT64_FORMAT
                            " data parallel engines: %u experts need a slot each and an engine has "
@@ -33,6 +35,9 @@ static char *not_elastic(const EepResize *resize)
                                name, params->all2all_backend);
     if (params->enable_dbo)
         return g_strdup_printf("generation %s: enable_dbo is not supported with elastic EP", name);
+    if (resize->generation->needs == EEP_NEEDS_MASK && !params->can_mask)
+        return g_strdup_printf("generation %s: all2all_backend %s cannot mask ranks", name,
+                               params->all2all_backend);
     return NULL;
 }
 
@@ -81,4 +86,20 @@ char *eep_rules_refusal(const EepResize *resize, gint64 new_dp)
                                new_dp, params->all2all_backend, params->max_ranks);
     reason = too_few_slots(resize, new_dp);
     return reason != NULL ? reason : no_gpus(resize, new_dp);
+}
+
+char *eep_rules_recovery_refusal(const EepResize *resize, EepRecovery recovery, guint n_left)
+{
+    const EepResizeParams *params = &resize->params;
+    const EepGeneration *scheme = eep_generation_of_recovery(recovery);
+
+    if (scheme->replaces_all)
+        return NULL;
+    if (n_left == 0)
+        return g_strdup("no engine is left");
+    if (recovery == EEP_RECOVERY_RETRY && eep_roster_n_lost(resize) > 0)
+        return g_strdup("a dead engine cannot be brought back by retry");
+    if (recovery == EEP_RECOVERY_MASK_ONLY && !params->can_mask)
+        return g_strdup_printf("all2all_backend %s cannot mask ranks", params->all2all_backend);
+    return recovery == EEP_RECOVERY_MASK_ONLY ? NULL : too_few_slots(resize, n_left);
 }

@@ -59,7 +59,14 @@ void fixture_h100(EepHardware *ret_hardware)
         .kernel_warmup = 3 * EEP_NS_PER_S,
         .graph_capture_size = 100 * EEP_NS_PER_MS,
         .group_destroy = 2 * EEP_NS_PER_S,
+        .comm_split = 500 * EEP_NS_PER_MS,
         .disk_bytes_per_s = 10e9,
+        .host_bytes_per_s = 20e9,
+        .pcie_bytes_per_s = 50e9,
+        .background_sm_share = 0.2,
+        .background_hbm_share = 0.1,
+        .background_link_share = 0.5,
+        .background_host_share = 0.25,
         .control_latency = 1 * EEP_NS_PER_MS,
     };
 }

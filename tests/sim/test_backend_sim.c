@@ -29,15 +29,26 @@ static void setup(void)
 
 /* -- conformance -- */
 
+static gboolean is_broken; /* the backends that are made have a slow worker and a slow link */
+
 static EepBackend *make_backend(gpointer predictor)
 {
-    return eep_sim_backend_new(predictor);
+    EepBackend *backend = eep_sim_backend_new(predictor);
+    EepFaultInjector *injector = eep_sim_backend_injector(backend);
+
+    if (is_broken) {
+        injector->ops->slow_worker(injector, 5, 2.0);
+        injector->ops->set_link(injector, 1, 0, 0.5);
+    }
+    return backend;
 }
 
 START_TEST(test_conforms)
 {
     if (_i == 1)
         hardware.constant_step = STEP;
+    is_broken = _i == 3;
+    options.resize.background = _i == 3 ? 1.0 : 0.0;
     g_autoptr(EepPredictor) predictor =
         eep_sim_predictor_new(&model, &hardware, &options,
                               eep_skew_new(&skew, 1, (guint)eep_model_n_moe_layers(&model),
@@ -533,7 +544,7 @@ int main(void)
     Suite *suite = suite_create("backend_sim");
     TCase *tcase = tcase_create("all");
     tcase_add_checked_fixture(tcase, setup, NULL);
-    tcase_add_loop_test(tcase, test_conforms, 0, 3);
+    tcase_add_loop_test(tcase, test_conforms, 0, 4);
     tcase_add_test(tcase, test_second_step_begins_when_the_first_ends);
     tcase_add_test(tcase, test_step_time_is_the_predictor_s);
     tcase_add_test(tcase, test_abort_ends_steps_and_their_load);

@@ -6,7 +6,6 @@
 #include "sim/all2all.h"
 #include "sim/graph_mode.h"
 #include "sim/move_cost.h"
-#include "sim/phase_cost.h"
 #include "tests/sim/sim_fixture.h"
 
 #define US 1e-6
@@ -395,48 +394,7 @@ START_TEST(test_micro_batch_rules)
 }
 END_TEST
 
-/* -- phases and moves -- */
-
-static double phase_seconds(EepPhase *phase, EepPhaseKind kind)
-{
-    phase->kind = kind;
-    return eep_time_to_seconds(eep_phase_cost(&context, phase, NULL));
-}
-
-START_TEST(test_phases)
-{
-    const EepWorkerId workers[24] = {0};
-    EepPhase phase = {.n_workers = 24,
-                      .workers = workers,
-                      .n_ranks_old = 16,
-                      .n_ranks_new = 24,
-                      .n_receivers = 8,
-                      .bytes = 17000000000};
-    for (guint kind = 0; kind < EEP_PHASE_COUNT; kind++) {
-        ck_assert_uint_eq(eep_phase_costs[kind].kind, kind);
-        ck_assert(eep_phase_names[kind] && eep_phase_help[kind]);
-    }
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_LAUNCH), 17.0, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_STANDBY_GROUPS), 1 + 2.4, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_GRAPH_CAPTURE), 5.1, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_KERNEL_WARM_UP), 3.0, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_RETIRE_GROUPS), 2.0, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_SWITCH), 3e-3, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_KV_SYNC), 2e-3, 1e-9);
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_WEIGHTS_FROM_DISK), 8 * 17e9 / 10e9,
-                            1e-9);
-    /* 16 senders, 8 receivers: one each, over the NIC. */
-    double one = 17e9 / (50e9 * 0.9) + 10 * US;
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_WEIGHTS_FROM_PEER), one, 1e-9);
-    phase.n_ranks_old = 3;
-    ck_assert_double_eq_tol(phase_seconds(&phase, EEP_PHASE_WEIGHTS_FROM_PEER), 3 * one, 1e-8);
-    phase.n_receivers = 0;
-    ck_assert_double_eq(phase_seconds(&phase, EEP_PHASE_WEIGHTS_FROM_PEER), 0.0);
-    ck_assert_double_eq(phase_seconds(&phase, EEP_PHASE_COUNT), 0.0);
-    hardware.constant_step = 1;
-    ck_assert_double_eq(phase_seconds(&phase, EEP_PHASE_LAUNCH), 0.0);
-}
-END_TEST
+/* -- moves -- */
 
 START_TEST(test_moves)
 {
@@ -539,7 +497,6 @@ int main(void)
     tcase_add_test(tcase, test_capture_sizes);
     tcase_add_test(tcase, test_graph_modes);
     tcase_add_test(tcase, test_micro_batch_rules);
-    tcase_add_test(tcase, test_phases);
     tcase_add_test(tcase, test_moves);
     tcase_add_test(tcase, test_rounds_and_the_rest_of_a_move);
     suite_add_tcase(suite, tcase);

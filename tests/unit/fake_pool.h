@@ -39,6 +39,10 @@ typedef struct {
     guint free_gpus, tp;
     EepWorkerId next_worker;
     EepOpId next_op;
+    guint8 is_dead[FAKE_MAX_WORKERS]; /* see fake_pool_kill() */
+    EepNoteWord late_note;            /* to late_worker, if that is not 0 */
+    EepWorkerId late_worker;
+    EepTime late_by;
     guint8 pause[FAKE_MAX_WORKERS], is_alive[FAKE_MAX_WORKERS], gpu_use[FAKE_MAX_WORKERS];
     guint n_launched, n_released, n_adopted, n_aborts, n_routable_off;
     EepPlacementChange placement;
@@ -103,6 +107,8 @@ static void fake_send_note(gpointer self, const EepNote *note, EepTime delay)
 
     fake_act(pool, "note %s %u->%u", eep_note_names[note->word], note->from, note->to);
     ck_assert((note->from == 0) != (note->to == 0));
+    if (note->to != 0 && note->to == pool->late_worker && note->word == pool->late_note)
+        delay += pool->late_by;
     fake_add(pool, ITEM_NOTE, delay)->note = *note;
 }
 
@@ -165,8 +171,10 @@ static void fake_abort_op(gpointer self, EepOpId op)
 
     fake_act(pool, "abort an operation");
     for (guint i = 0; i < pool->n_items; i++)
-        if (pool->items[i].kind == ITEM_OP && pool->items[i].completion.id == op)
+        if (pool->items[i].kind == ITEM_OP && pool->items[i].completion.id == op) {
             pool->items[i].completion.done = EEP_DONE_ABORTED;
+            pool->items[i].is_lost = FALSE;
+        }
 }
 
 static void fake_stop_reshuffle(gpointer self)
@@ -251,6 +259,7 @@ static guint fake_abort_requests(gpointer self, EepWorkerId worker, const char *
     fake_act(pool, "abort %u %s", worker, reason);
     ck_assert(!pool->is_stepping);
     ck_assert_str_eq(reason, "scale_down");
+    ck_assert(!pool->is_dead[worker]);
     pool->n_aborts++;
     return 3;
 }
@@ -295,7 +304,7 @@ static void fake_adopt_group(gpointer self, const EepGroup *group, EepPlacementC
     FakePool *pool = (FakePool *)self;
 
     fake_act(pool, "adopt %u engines, placement %d", group->n_engines, placement);
-    ck_assert(!pool->is_stepping && pool->is_blocked && pool->is_refusing);
+    ck_assert(!pool->is_stepping && pool->is_blocked);
     for (guint rank = 0; rank < group->n_engines; rank++)
         ck_assert(pool->is_alive[eep_group_worker(group, rank)]);
     pool->n_adopted++;
@@ -398,6 +407,26 @@ static inline void fake_pool_init(FakePool *pool, const EepResizeParams *params,
     eep_resize_start(pool->resize, n_engines, workers);
 }
 
+/* The worker stops: what it takes part in never ends. The step in flight is taken back, as the pool
+ * does when the loss is detected. */
+static inline void fake_pool_kill(FakePool *pool, EepWorkerId worker)
+{
+    pool->is_dead[worker] = TRUE;
+    pool->is_stepping = FALSE;
+    for (guint i = 0; i < pool->n_items; i++) {
+        Item *item = &pool->items[i];
+
+        if (item->kind == ITEM_STEP)
+            item->is_lost = TRUE; /* nobody will miss it */
+        if (item->kind == ITEM_OP && item->completion.worker == worker)
+            for (guint k = 0; k < pool->n_items; k++)
+                if (pool->items[k].kind == ITEM_OP && pool->items[k].completion.worker == 0 &&
+                    pool->items[k].completion.id == item->completion.id)
+                    pool->items[k].is_lost = item->is_lost = TRUE;
+    }
+    eep_resize_worker_stopped(pool->resize, worker);
+}
+
 static inline void fake_pool_clear(FakePool *pool)
 {
     eep_resize_free(pool->resize);
@@ -416,7 +445,7 @@ static inline void fake_pool_plan(FakePool *pool)
     for (guint rank = 0; rank < group->n_engines; rank++) {
         EepWorkerId worker = eep_group_worker(group, rank);
 
-        ck_assert(pool->is_alive[worker]);
+        ck_assert(pool->is_alive[worker] && !pool->is_dead[worker]);
         ck_assert(pool->pause[worker] == EEP_PAUSE_NONE || eep_resize_wants_steps(pool->resize));
     }
     pool->is_stepping = TRUE;

@@ -43,6 +43,15 @@ static const Arrow coordinator_arrows[] = {
     C(SETTLING, ALL_SETTLED, IDLE),
     C(SETTLING, FAILURE, STUCK),
     C(SETTLING, DEADLINE, STUCK),
+    C(DRAINING, FAILURE, STUCK),
+    C(DRAINING, DEADLINE, STUCK),
+    C(PREPARING, UNDO, ROLLING_BACK),
+    C(DRAINING, UNDO, ROLLING_BACK),
+    C(PAUSING, UNDO, ROLLING_BACK),
+    C(STOPPING, UNDO, ROLLING_BACK),
+    C(COMMITTING, UNDO, ROLLING_BACK),
+    C(ROLLING_BACK, ALL_UNDONE, IDLE),
+    C(STUCK, REQUEST, PREPARING),
 };
 
 static const Arrow participant_arrows[] = {
@@ -60,7 +69,15 @@ static const Arrow participant_arrows[] = {
     P(COMMITTED, RESUME, RESUMING),      P(RESUMING, ROW_DONE, RESUMING),
     P(RESUMING, STAGE_DONE, SETTLING),   P(RESUMING, FAIL, BROKEN),
     P(SETTLING, ROW_DONE, SETTLING),     P(SETTLING, STAGE_DONE, SERVING),
-    P(SETTLING, FAIL, BROKEN),
+    P(SETTLING, FAIL, BROKEN),           P(SERVING, COMMIT, COMMITTING),
+    P(PREPARING, OPEN, PREPARING),       P(STOPPING, OPEN, STOPPING),
+    P(COMMITTING, OPEN, COMMITTING),     P(RESUMING, OPEN, RESUMING),
+    P(SETTLING, OPEN, SETTLING),         P(ABSENT, CANCEL, UNDOING),
+    P(SERVING, CANCEL, UNDOING),         P(PREPARING, CANCEL, UNDOING),
+    P(READY, CANCEL, UNDOING),           P(PAUSING, CANCEL, UNDOING),
+    P(PAUSED, CANCEL, UNDOING),          P(COMMITTING, CANCEL, UNDOING),
+    P(BROKEN, CANCEL, UNDOING),          P(UNDOING, ROW_DONE, UNDOING),
+    P(UNDOING, STAGE_DONE, SERVING),
 };
 
 /* The state that the list above gives, `none` for a pair that is not in it. */
@@ -70,6 +87,17 @@ static guint expected(const Arrow *arrows, guint n, guint from, guint event, gui
         if (arrows[i].from == from && arrows[i].event == event)
             return arrows[i].to;
     return none;
+}
+
+/* A recovery takes everybody from where it is, but who has gone. */
+static guint expected_of_participant(guint from, guint event)
+{
+    if (from != EEP_PARTICIPANT_GONE && event == EEP_PARTICIPANT_RESET)
+        return EEP_PARTICIPANT_SERVING;
+    if (from != EEP_PARTICIPANT_GONE && event == EEP_PARTICIPANT_EXITED)
+        return EEP_PARTICIPANT_GONE;
+    return expected(participant_arrows, G_N_ELEMENTS(participant_arrows), from, event,
+                    EEP_PARTICIPANT_STATE_COUNT);
 }
 
 START_TEST(coordinator_pairs)
@@ -88,9 +116,7 @@ START_TEST(participant_pairs)
 {
     for (guint from = 0; from < EEP_PARTICIPANT_STATE_COUNT; from++)
         for (guint event = 0; event < EEP_PARTICIPANT_EVENT_COUNT; event++)
-            ck_assert_msg(eep_participant_next(from, event) ==
-                              expected(participant_arrows, G_N_ELEMENTS(participant_arrows), from,
-                                       event, EEP_PARTICIPANT_STATE_COUNT),
+            ck_assert_msg(eep_participant_next(from, event) == expected_of_participant(from, event),
                           "%s on %s", eep_participant_state_names[from],
                           eep_participant_event_names[event]);
 }
@@ -143,13 +169,12 @@ START_TEST(every_state_leads_back)
         guint64 states = reachable(1u << from, EEP_COORDINATOR_STATE_COUNT,
                                    EEP_COORDINATOR_EVENT_COUNT, coordinator_next);
 
-        ck_assert_int_eq(states >> EEP_COORDINATOR_IDLE & 1, from != EEP_COORDINATOR_STUCK);
+        ck_assert_int_eq(states >> EEP_COORDINATOR_IDLE & 1, 1);
     }
     for (guint from = 0; from < EEP_PARTICIPANT_STATE_COUNT; from++) {
         guint64 states = reachable(1u << from, EEP_PARTICIPANT_STATE_COUNT,
                                    EEP_PARTICIPANT_EVENT_COUNT, participant_next);
-        gboolean is_end = from == EEP_PARTICIPANT_GONE || from == EEP_PARTICIPANT_BROKEN ||
-                          from == EEP_PARTICIPANT_STOPPING;
+        gboolean is_end = from == EEP_PARTICIPANT_GONE;
 
         ck_assert_int_eq(states >> EEP_PARTICIPANT_SERVING & 1, !is_end);
     }
@@ -176,6 +201,7 @@ START_TEST(names)
     check_names(eep_stage_names, EEP_STAGE_COUNT);
     check_names(eep_phase_names, EEP_PHASE_COUNT);
     check_names(eep_outcome_names, EEP_OUTCOME_COUNT);
+    check_names(eep_recovery_names, EEP_RECOVERY_COUNT);
     /* A note to a participant is the event of its number. */
     for (guint word = 0; eep_note_is_for_participant(word); word++)
         ck_assert_str_eq(eep_note_names[word], eep_participant_event_names[word]);
@@ -215,16 +241,21 @@ static void check_plan(const EepGeneration *generation, const EepGenerationPlan 
                       generation->name, i);
         ck_assert_int_ne(row->who, EEP_WHO_NOBODY);
         ck_assert_int_eq(row->receivers & ~row->who, 0);
+        if (row->stage == EEP_STAGE_UNDO)
+            ck_assert(generation->rolls_back);
         ck_assert_int_eq(row->bytes != EEP_BYTES_NONE, row->receivers != EEP_WHO_NOBODY);
         n_adopt += row->act == EEP_ACT_ADOPT;
         n_release += row->act == EEP_ACT_RELEASE;
         if (row->act == EEP_ACT_ADOPT)
             ck_assert_int_eq(row->stage, EEP_STAGE_COMMIT);
         if (row->act == EEP_ACT_RELEASE)
-            ck_assert_int_eq(row->stage, EEP_STAGE_RESUME);
+            ck_assert(row->stage == EEP_STAGE_RESUME || row->stage == EEP_STAGE_UNDO);
+        /* The way back ends where there is none. */
+        if (generation->rolls_back && row->stage == EEP_STAGE_COMMIT && row->blocks)
+            ck_assert_uint_eq(n_adopt, row->act == EEP_ACT_ADOPT);
     }
     ck_assert_uint_eq(n_adopt, 1);
-    ck_assert_uint_eq(n_release, 1);
+    ck_assert_uint_eq(n_release, generation->rolls_back ? 2 : 1);
 }
 
 START_TEST(generations)
@@ -238,6 +269,14 @@ START_TEST(generations)
         check_plan(&all[i], &all[i].up);
         check_plan(&all[i], &all[i].down);
     }
+    for (guint i = EEP_RECOVERY_NONE + 1; i < EEP_RECOVERY_COUNT; i++) {
+        const EepGeneration *recovery = eep_generation_of_recovery(i);
+
+        ck_assert(recovery->is_recovery);
+        check_plan(recovery, &recovery->down);
+    }
+    ck_assert_ptr_null(eep_generation_of_recovery(EEP_RECOVERY_NONE));
+    ck_assert_ptr_null(eep_generation_find("shrink"));
     ck_assert_ptr_null(eep_generation_find("g9"));
     ck_assert_ptr_null(eep_generation_find(NULL));
     ck_assert_str_eq(eep_who_name(EEP_WHO_STAYING, TRUE), "existing");
