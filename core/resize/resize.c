@@ -85,8 +85,7 @@ static void update_wants(EepResize *resize)
         has_mail |= participant->inbox != 0;
     }
     resize->wants.is_idle = !eep_resize_is_running(resize);
-    resize->wants.wants_boundary =
-        has_pausing || has_mail || (!resize->wants.is_idle && has_waiting_row(resize));
+    resize->wants.wants_boundary = has_pausing || has_mail || has_waiting_row(resize);
     resize->wants.wants_steps =
         (has_pausing || eep_rows_hold_members(resize)) && control->blocked_by == 0;
 }

@@ -138,7 +138,8 @@ void eep_roster_set_leaving_routable(EepResize *resize, gboolean is_routable)
     for (guint slot = 0; slot < resize->control->n_slots; slot++) {
         const EepMember *member = eep_control_member(resize->control, slot);
 
-        if (member->role == EEP_WHO_REMOVING && member->is_member)
+        if (member->role == EEP_WHO_REMOVING && member->is_member && !member->is_lost &&
+            eep_control_participant(resize->control, slot)->state != EEP_PARTICIPANT_GONE)
             resize->host->set_routable(resize->host_self, member->worker, is_routable);
     }
 }
