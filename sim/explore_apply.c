@@ -4,14 +4,8 @@
 #include <string.h>
 
 #include "core/loop/backend.h"
+#include "core/resize/coordinator.h"
 #include "sim/explore_plant.h"
-
-#pragma weak eep_resize_worker_lost
-#pragma weak eep_resize_worker_stopped
-#pragma weak eep_resize_worker_healed
-#pragma weak eep_resize_recover
-#pragma weak eep_resize_migrated
-#pragma weak eep_resize_cancel
 
 static const EepControl *control_of(const EepExploreRig *rig)
 {
@@ -139,10 +133,12 @@ static void apply_finish(EepExploreRig *rig, guint index)
     apply_step_end(rig, FALSE);
 }
 
-/* The step that waited for the worker is given up, and with it what it had under way. */
+/* The step that waited for the worker is given up, and with it what it had under way. One that was
+ * no member is missed only where the resize got stuck without it. */
 static void apply_detect(EepExploreRig *rig, guint index)
 {
     EepExploreLine *line = &rig->world.lines[index];
+    gboolean was_member = is_member(rig, line);
 
     rig->world.is_stepping = FALSE;
     line->is_lost = TRUE;
@@ -150,7 +146,8 @@ static void apply_detect(EepExploreRig *rig, guint index)
     rig->world.n_died = (guint8)(rig->world.n_died + line->n_requests);
     line->n_requests = 0;
     eep_resize_worker_lost(rig->resize, line->worker);
-    if (rig->setting->recovery != EEP_RECOVERY_NONE)
+    if (rig->setting->recovery != EEP_RECOVERY_NONE &&
+        (was_member || control_of(rig)->coordinator.state == EEP_COORDINATOR_STUCK))
         eep_resize_recover(rig->resize, rig->setting->recovery, "lost");
 }
 
@@ -186,14 +183,24 @@ static gboolean is_stale(const EepExploreRig *rig, EepExploreNote note)
     return (note >> 8) != (control_of(rig)->coordinator.serial & 0xff);
 }
 
+static gboolean is_of_a_row(const EepExploreRig *rig, EepOpId id)
+{
+    for (guint i = 0; i < EEP_CONTROL_MAX_ROWS; i++)
+        if (control_of(rig)->rows[i].op == id)
+            return TRUE;
+    return FALSE;
+}
+
 /* What changes nothing whenever it comes, comes at once: the end of an operation whose workers have
- * all ended their parts, and notes of a resize that is over. */
+ * all ended their parts, all of one that has been given up, and notes of a resize that is over. */
 static void settle(EepExploreRig *rig)
 {
     EepExploreWorld *world = &rig->world;
 
     for (guint i = 0; i < EEP_EXPLORE_MAX_OPS; i++)
-        if (world->ops[i].id != 0 && world->ops[i].pending == 0)
+        if (world->ops[i].id != 0 && !is_of_a_row(rig, world->ops[i].id))
+            world->ops[i] = (EepExploreOp){0};
+        else if (world->ops[i].id != 0 && world->ops[i].pending == 0)
             apply_whole(rig, i);
     for (guint i = 0; i < EEP_EXPLORE_MAX_LINES; i++) {
         while (world->lines[i].n_to > 0 && is_stale(rig, world->lines[i].to[0]))

@@ -29,7 +29,7 @@ static gboolean is_prepared(const EepExploreRig *rig)
 
 static gboolean is_unrecovered(const EepExploreRig *rig)
 {
-    if (rig->setting->recovery != EEP_RECOVERY_NONE)
+    if (rig->setting->recovery != EEP_RECOVERY_NONE && rig->setting->recovery != EEP_RECOVERY_RETRY)
         return FALSE;
     for (guint i = 0; i < EEP_EXPLORE_MAX_LINES; i++)
         if (rig->world.lines[i].is_lost)
@@ -37,10 +37,17 @@ static gboolean is_unrecovered(const EepExploreRig *rig)
     return FALSE;
 }
 
+static gboolean is_recovery_stuck(const EepExploreRig *rig)
+{
+    return is_stuck(rig) && eep_resize_control(rig->resize)->coordinator.scheme != 0;
+}
+
 /* The first that holds is the one that is told. */
 const EepExploreFlaw eep_explore_flaws[] = {
     {"a dead rank ends the deployment", "vllm #27774", " restart m1 g1 g2 g2.1 g3 masked eep ",
      is_unrecovered},
+    {"a recovery that fails is the end", "vllm #46370, a failed scale_down is terminal",
+     " restart m1 g1 g2 g2.1 g3 masked ", is_recovery_stuck},
     {"503 left after a failed commit", "vllm #50778", " m1 g2 g2.1 g3 ", is_stuck_refusing},
     {"no way back from a failed resize, later ones are refused", "vllm #53947",
      " m1 g1 g2 g2.1 g3 ", is_stuck},
@@ -67,7 +74,7 @@ static guint find_flaw(const EepExploreRig *rig)
 /* -- any state -- */
 
 typedef struct {
-    guint n_members, n_acting, n_routable;
+    guint n_members, n_acting, n_lost, n_routable;
     guint n_requests; /* wherever they are */
     guint8 mapped;
     gboolean has_zombie; /* a process that is in no group */
@@ -86,6 +93,7 @@ static void count(const EepExploreRig *rig, Census *ret_census)
         ret_census->n_requests += line->n_requests;
         ret_census->mapped |= is_member ? line->mapped : 0;
         ret_census->has_zombie |= line->is_alive && !is_member && !line->is_lost;
+        ret_census->n_lost += is_member && line->is_lost;
         ret_census->n_acting += is_member && line->is_alive && !line->is_stopped;
         ret_census->n_routable += is_member && line->is_alive && line->is_routable;
     }
@@ -150,12 +158,15 @@ void eep_explore_check(EepExploreRig *rig)
     g_autoptr(GError) error = NULL;
     Census census;
 
+    count(rig, &census);
+    /* Nobody is left who could do anything right or wrong. */
+    if (census.n_lost == census.n_members)
+        return;
     if (!eep_resize_check(rig->resize, &error)) {
         eep_explore_violate(rig, "%s", error->message);
         return;
     }
-    count(rig, &census);
-    if (rig->world.is_blocked != control->is_blocked)
+    if (rig->world.is_blocked != (control->blocked_by != 0))
         eep_explore_violate(rig,
                             "I4: the pool and the machine disagree on whether steps may begin");
     if (rig->world.is_stepping && rig->world.is_blocked)
@@ -163,7 +174,8 @@ void eep_explore_check(EepExploreRig *rig)
     if (rig->world.is_stepping)
         eep_explore_check_forward(rig);
     check_requests(rig, &census);
-    if (!rig->world.is_refusing && census.n_acting > 0 && census.n_routable == 0)
+    if (!rig->world.is_refusing && census.n_acting > 0 && census.n_routable == 0 &&
+        !is_unrecovered(rig))
         eep_explore_violate(rig, "I6: requests are admitted and no engine may get them");
 }
 
@@ -199,8 +211,7 @@ guint eep_explore_check_rest(EepExploreRig *rig)
     if (flaw < eep_explore_n_flaws)
         return flaw;
     count(rig, &census);
-    /* Nobody is left who could serve. */
-    if (census.n_acting == 0)
+    if (census.n_lost == census.n_members)
         return flaw;
     if (world->is_refusing)
         eep_explore_violate(rig, "I8: at rest, new requests get 503");

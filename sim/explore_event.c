@@ -5,13 +5,6 @@
 #include "core/resize/coordinator.h"
 #include "sim/explore_plant.h"
 
-#pragma weak eep_resize_worker_lost
-#pragma weak eep_resize_worker_stopped
-#pragma weak eep_resize_worker_healed
-#pragma weak eep_resize_recover
-#pragma weak eep_resize_migrated
-#pragma weak eep_resize_cancel
-
 typedef struct {
     const EepExploreRig *rig;
     EepExploreEvent *events;
@@ -98,7 +91,7 @@ static gboolean reshuffle_goes_on(const EepExploreRig *rig)
         gboolean is_target = (rig->world.reshuffle_members & 1u << i) != 0;
 
         if (line->worker != 0 && !acts(line) &&
-            (is_target || (is_member(rig, line) && !line->is_lost)))
+            (is_target || (is_member(rig, line) && line->is_alive && !line->is_lost)))
             return FALSE;
     }
     return TRUE;
@@ -140,13 +133,18 @@ static gboolean can_step(const EepExploreRig *rig)
     return group->n_engines > 0;
 }
 
-/* A timer that a drain is about; not the deadline of a wait. */
+static gboolean is_armed(const EepExploreRig *rig, guint index, EepResizeTimer timer)
+{
+    return rig->world.timers[index] != 0 &&
+           rig->world.timers[index] == control_of(rig)->coordinator.timers[timer];
+}
+
+/* Whether requests are waited for. */
 static gboolean is_draining(const EepExploreRig *rig)
 {
-    guint64 wait = control_of(rig)->coordinator.timers[EEP_RESIZE_TIMER_WAIT];
-
     for (guint i = 0; i < EEP_EXPLORE_MAX_TIMERS; i++)
-        if (rig->world.timers[i] != 0 && rig->world.timers[i] != wait)
+        if (is_armed(rig, i, EEP_RESIZE_TIMER_DRAIN_END) ||
+            is_armed(rig, i, EEP_RESIZE_TIMER_LEAVING))
             return TRUE;
     return FALSE;
 }
@@ -226,21 +224,19 @@ static void list_stopped(List *list)
     }
 }
 
-/* Drains last: a drain whose requests end has no need of them. */
-static void list_timers(List *list, gboolean is_deadline_due)
+/* The poll last of those that may fire at any moment, since it is armed again; the deadline of a
+ * wait only when nothing else can end it. */
+static void list_timers(List *list)
 {
-    const EepControl *control = control_of(list->rig);
-    const guint64 *timers = list->rig->world.timers;
+    static const EepResizeTimer order[] = {EEP_RESIZE_TIMER_BARRIER, EEP_RESIZE_TIMER_DRAIN_END,
+                                           EEP_RESIZE_TIMER_LEAVING, EEP_RESIZE_TIMER_DRAIN_POLL};
 
-    for (guint i = 0; i < EEP_EXPLORE_MAX_TIMERS; i++)
-        if (timers[i] != 0 && timers[i] != control->coordinator.timers[EEP_RESIZE_TIMER_WAIT] &&
-            timers[i] != control->coordinator.timers[EEP_RESIZE_TIMER_DRAIN_POLL])
-            add(list, EEP_EXPLORE_TIMER, i, 0);
-    for (guint i = 0; i < EEP_EXPLORE_MAX_TIMERS; i++)
-        if (timers[i] != 0 && timers[i] == control->coordinator.timers[EEP_RESIZE_TIMER_DRAIN_POLL])
-            add(list, EEP_EXPLORE_TIMER, i, 0);
-    for (guint i = 0; i < EEP_EXPLORE_MAX_TIMERS && is_deadline_due; i++)
-        if (timers[i] != 0 && timers[i] == control->coordinator.timers[EEP_RESIZE_TIMER_WAIT])
+    for (guint k = 0; k < G_N_ELEMENTS(order); k++)
+        for (guint i = 0; i < EEP_EXPLORE_MAX_TIMERS; i++)
+            if (is_armed(list->rig, i, order[k]))
+                add(list, EEP_EXPLORE_TIMER, i, 0);
+    for (guint i = 0; i < EEP_EXPLORE_MAX_TIMERS && list->n == 0; i++)
+        if (is_armed(list->rig, i, EEP_RESIZE_TIMER_WAIT))
             add(list, EEP_EXPLORE_TIMER, i, 0);
 }
 
@@ -257,7 +253,7 @@ static void list_faults(List *list)
     gboolean waits = is_whole_due(&rig->world);
 
     for (guint i = 0; i < EEP_EXPLORE_MAX_LINES; i++)
-        if (eep_resize_worker_lost && acts(&rig->world.lines[i]))
+        if (acts(&rig->world.lines[i]))
             add(list, EEP_EXPLORE_STOP, i, 0);
     for (guint i = 0; i < EEP_EXPLORE_MAX_OPS; i++)
         for (guint k = 0; k < EEP_EXPLORE_MAX_LINES; k++)
@@ -266,10 +262,9 @@ static void list_faults(List *list)
                 !(waits && rig->world.ops[i].pending == 1u << k))
                 add(list, EEP_EXPLORE_FAIL, i, k);
     for (guint i = 0; i < EEP_EXPLORE_MAX_TIMERS; i++)
-        if (rig->world.timers[i] != 0 &&
-            rig->world.timers[i] == control->coordinator.timers[EEP_RESIZE_TIMER_WAIT])
+        if (is_armed(rig, i, EEP_RESIZE_TIMER_WAIT))
             add(list, EEP_EXPLORE_DEADLINE, i, 0);
-    if (eep_resize_cancel && is_running(rig))
+    if (is_running(rig))
         add(list, EEP_EXPLORE_CANCEL, 0, 0);
     for (guint size = 1; size <= rig->setting->max_engines && rig->world.is_asked == 1; size++)
         if (size != (is_running(rig) ? control->coordinator.to : current))
@@ -295,7 +290,7 @@ guint eep_explore_events(const EepExploreRig *rig, EepExploreEvent *ret_events, 
     list_moves(&list);
     list_step_due(&list);
     list_stopped(&list);
-    list_timers(&list, list.n == 0);
+    list_timers(&list);
     /* Requests are waited for, and they end in steps. */
     if (list.n > 0 && is_draining(rig))
         list_step_possible(&list);
@@ -318,11 +313,13 @@ static const char *timer_name(const EepExploreRig *rig, guint index)
         [EEP_RESIZE_TIMER_DRAIN_POLL] = "drain poll",
         [EEP_RESIZE_TIMER_DRAIN_END] = "drain timeout",
         [EEP_RESIZE_TIMER_WAIT] = "deadline",
+        [EEP_RESIZE_TIMER_BARRIER] = "first pass",
+        [EEP_RESIZE_TIMER_LEAVING] = "drain of those that leave",
     };
 
     for (guint i = 0; i < EEP_RESIZE_TIMER_COUNT; i++)
         if (control_of(rig)->coordinator.timers[i] == rig->world.timers[index])
-            return names[i] != NULL ? names[i] : "timer";
+            return names[i];
     return "timer";
 }
 

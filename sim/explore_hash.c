@@ -6,13 +6,13 @@
 /* A field that is new in these is either part of a state's name or only an account: decide which,
  * here, before the size is changed. */
 G_STATIC_ASSERT(sizeof(EepCoordinator) ==
-                24 + EEP_CONTROL_MAX_QUEUE * 8 + EEP_RESIZE_TIMER_COUNT * 8 + 8);
-G_STATIC_ASSERT(sizeof(EepParticipant) == 24 && sizeof(EepMember) == 8 && sizeof(EepRow) == 24);
-G_STATIC_ASSERT(sizeof(struct EepControl) ==
+                40 + EEP_CONTROL_MAX_QUEUE * 8 + EEP_RESIZE_TIMER_COUNT * 8 + 8);
+G_STATIC_ASSERT(sizeof(EepParticipant) == 32 && sizeof(EepMember) == 8 && sizeof(EepRow) == 32);
+G_STATIC_ASSERT(sizeof(EepControl) ==
                 48 + sizeof(EepCoordinator) + EEP_CONTROL_MAX_ROWS * sizeof(EepRow));
 
-#define SIGNATURE_WORDS 9
-#define MAX_WORDS       (64 + EEP_CONTROL_MAX_ROWS + EEP_EXPLORE_MAX_LINES * SIGNATURE_WORDS)
+#define SIGNATURE_WORDS 10
+#define MAX_WORDS       (64 + 2 * EEP_CONTROL_MAX_ROWS + EEP_EXPLORE_MAX_LINES * SIGNATURE_WORDS)
 
 typedef struct {
     guint64 words[SIGNATURE_WORDS];
@@ -69,8 +69,11 @@ static void put_coordinator(Words *words, const EepExploreRig *rig)
     }
     put(words, coordinator->state | (guint64)coordinator->from << 8 |
                    (guint64)coordinator->to << 16 | (guint64)coordinator->is_up << 24 |
-                   (guint64)coordinator->is_refusing << 25 | (guint64)control->is_blocked << 26 |
-                   (guint64)coordinator->n_queued << 32 | (guint64)timers << 40);
+                   (guint64)coordinator->is_refusing << 25 | (guint64)coordinator->n_queued << 32 |
+                   (guint64)timers << 40);
+    put(words, coordinator->scheme | (guint64)coordinator->recovery << 8 |
+                   (guint64)coordinator->undo << 16 | (guint64)coordinator->attempts << 24 |
+                   (guint64)control->blocked_by << 32);
     for (guint i = 0; i < coordinator->n_queued; i++)
         put(words, (guint64)coordinator->queue[i]);
     put(words, serving->n_engines | (guint64)target->n_engines << 16 |
@@ -78,9 +81,11 @@ static void put_coordinator(Words *words, const EepExploreRig *rig)
     for (guint i = 0; i < EEP_CONTROL_MAX_ROWS; i++) {
         const EepRow *row = &control->rows[i];
 
-        if (row->n_entered != 0 || row->state != 0)
-            put(words, i | (guint64)row->n_entered << 8 | (guint64)row->n_done << 24 |
-                           (guint64)row->state << 40 | (guint64)(row->op != 0) << 48);
+        if (row->n_entered == 0 && row->state == 0)
+            continue;
+        put(words, i | (guint64)row->n_entered << 8 | (guint64)row->n_done << 24 |
+                       (guint64)row->state << 40 | (guint64)(row->op != 0) << 48);
+        put(words, row->n_arrived | (guint64)row->pass << 32);
     }
     put(words, G_MAXUINT64);
 }
@@ -169,6 +174,7 @@ static void sign_control(const EepExploreRig *rig, EepWorkerId worker, Signature
     member = eep_control_member(control, slot);
     participant = eep_control_participant(control, slot);
     signature->words[0] = 1 | (guint64)member->role << 8 | (guint64)member->is_member << 16 |
+                          (guint64)member->is_lost << 17 | (guint64)participant->is_stopped << 18 |
                           (guint64)participant->state << 24;
     signature->words[1] = participant->inbox | (guint64)participant->notes_to << 32;
     signature->words[2] = participant->entered | (guint64)participant->done << 32;

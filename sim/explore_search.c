@@ -110,28 +110,38 @@ static void report(Search *search, guint depth, const char *violation)
 
 /* -- from every state one at rest can be reached -- */
 
+static gboolean has_name(const EepExploreHash *names, guint n, EepExploreHash name)
+{
+    for (guint i = 0; i < n; i++)
+        if (names[i].high == name.high && names[i].low == name.low)
+            return TRUE;
+    return FALSE;
+}
+
 /* Lets a fair world go on from the rig's state until it rests, or comes to a state that is known
- * to. All states of the walk then are. */
+ * to. All states of the walk then are. What the order of the list goes round in circles with is
+ * tried in turns; the report ends where the circle first closed. */
 static gboolean walk(Search *search)
 {
     EepExploreEvent events[EEP_EXPLORE_MAX_EVENTS];
     EepExploreHash names[MAX_WALK];
-    guint n = 0, n_due, before;
+    guint n = 0, n_due, before, circle = 0;
 
     for (;;) {
         if (n == MAX_WALK || search->depth + n + 1 >= MAX_DEPTH) {
-            report(search, search->depth + n, "I8: no state at rest is ever reached");
+            report(search, search->depth + circle, "I8: no state at rest is ever reached");
             return FALSE;
         }
         names[n] = eep_explore_hash(search->rig, search->rig->setting->is_reduced);
+        if (circle == 0 && has_name(names, n, names[n]))
+            circle = n;
         if (eep_explore_table_marks(&search->table, names[n]) & EEP_EXPLORE_ENDS)
             break;
         eep_explore_events(search->rig, events, &n_due);
         n++;
         if (n_due == 0)
             break;
-        /* In turns, so that what goes round in circles does not keep others waiting for ever. */
-        search->path[search->depth + n - 1] = (guint8)(n > MAX_WALK / 2 ? n % n_due : 0);
+        search->path[search->depth + n - 1] = (guint8)(circle > 0 ? n % n_due : 0);
         step(search, events[search->path[search->depth + n - 1]]);
         /* It will be found, and by the shortest way, when its own turn comes. */
         if (search->rig->violation[0] != '\0')

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "core/resize/participant.h"
+#include "core/resize/coordinator.h"
 #include "sim/explore_plant.h"
 
 void eep_explore_violate(EepExploreRig *rig, const char *format, ...)
@@ -199,7 +199,9 @@ static EepOpId world_start_phase(gpointer self, const EepResizeWork *work)
         line_of(rig, work->workers[i]);
         if (line == EEP_EXPLORE_NO_LINE)
             continue;
-        if (rig->world.lines[line].is_lost)
+        /* What got stuck goes on as far as it can, and hangs. */
+        if (rig->world.lines[line].is_lost &&
+            eep_resize_control(rig->resize)->coordinator.state != EEP_COORDINATOR_STUCK)
             eep_explore_violate(rig, "host: phase %s asks e%u, which is known to be lost",
                                 eep_phase_names[work->kind], work->workers[i]);
         check_is_free(rig, line, work->kind);
