@@ -6,7 +6,6 @@
 #include "core/eplb/policy.h"
 #include "core/hardware.h"
 #include "core/model.h"
-#include "core/resize/generation.h"
 #include "core/suggest.h"
 #include "scenarios/profile.h"
 #include "sim/all2all.h"
@@ -84,6 +83,15 @@ static GPtrArray *list_generations(void)
 
     for (guint i = 0; i < n; i++)
         add(items, generations[i].name, NULL, generations[i].help);
+    return items;
+}
+
+static GPtrArray *list_recoveries(void)
+{
+    GPtrArray *items = new_items();
+
+    for (gint i = 0; i < EEP_RECOVERY_COUNT; i++)
+        add(items, eep_recovery_names[i], NULL, eep_catalogue_recovery_help((EepRecovery)i));
     return items;
 }
 
@@ -182,6 +190,7 @@ static const EepCatalogue catalogues[] = {
     {"models", "model", list_models, eep_show_model},
     {"hardware", "hardware profile", list_hardware, eep_show_hardware},
     {"generations", "generation", list_generations, eep_show_generation},
+    {"recoveries", "recovery", list_recoveries, eep_show_recovery},
     {"policies", "policy", list_policies, eep_show_policy},
     {"all2all-backends", "all2all backend", list_all2all, eep_show_all2all},
     {"scenarios", "bundled scenario", list_scenarios, eep_show_scenario},

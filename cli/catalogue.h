@@ -6,6 +6,7 @@
 #define EEP_CLI_CATALOGUE_H
 
 #include "core/json.h"
+#include "core/resize/generation.h"
 
 G_BEGIN_DECLS
 
@@ -32,16 +33,20 @@ const EepCatalogue *eep_catalogue_find(const char *name, GError **error);
  * round); NULL with an error that proposes the nearest. New string. */
 char *eep_catalogue_find_item(const EepCatalogue *catalogue, const char *name, GError **error);
 
-/* Show functions of show.c and show_profile.c, for the table. */
+/* Show functions of show*.c, for the table. */
 gboolean eep_show_model(const char *name, EepText *text, EepJson *json, GError **error);
 gboolean eep_show_hardware(const char *name, EepText *text, EepJson *json, GError **error);
 gboolean eep_show_generation(const char *name, EepText *text, EepJson *json, GError **error);
+gboolean eep_show_recovery(const char *name, EepText *text, EepJson *json, GError **error);
 gboolean eep_show_policy(const char *name, EepText *text, EepJson *json, GError **error);
 gboolean eep_show_all2all(const char *name, EepText *text, EepJson *json, GError **error);
 gboolean eep_show_scenario(const char *name, EepText *text, EepJson *json, GError **error);
 
 /* One line about a router policy, a word of the option router.policy; NULL for another word. */
 const char *eep_catalogue_router_help(const char *word);
+
+/* One line about a recovery. Static. */
+const char *eep_catalogue_recovery_help(EepRecovery recovery);
 
 G_END_DECLS
 

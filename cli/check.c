@@ -5,6 +5,7 @@
 #include "cli/skew_records.h"
 #include "cli/traffic.h"
 #include "core/json.h"
+#include "core/resize/generation.h"
 #include "scenarios/scenario_check.h"
 #include "sim/all2all.h"
 
@@ -33,43 +34,30 @@ typedef struct {
 static ElasticRange elastic_range(const EepScenario *scenario, const EepScenarioPool *pool)
 {
     const EepPoolOptions *options = &pool->options;
+    const EepGeneration *generation = eep_generation_find(options->resize.generation);
     gint64 tp = options->tensor_parallel_size, domain = scenario->hardware.gpus_per_node;
-    gint64 gpus = scenario->nodes * domain;
+    gint64 gpus = scenario->nodes * domain - options->fault_tolerance.spare_engines * tp;
     const EepAll2all *backend = eep_all2all(options->all2all_backend);
     gint64 ranks = backend->max_ranks > 0 ? (gint64)backend->max_ranks : G_MAXINT64;
+    gint64 reserve = generation->has_reserve ? options->resize.reserve : 0;
 
     if (options->all2all_backend == EEP_ALL2ALL_FLASHINFER_NVLINK_ONE_SIDED)
         ranks = MIN(ranks, domain);
     for (guint i = 0; i < scenario->n_pools; i++)
         if (&scenario->pools[i] != pool)
-            gpus -= scenario->pools[i].options.data_parallel_size *
-                    scenario->pools[i].options.tensor_parallel_size;
-    return (ElasticRange){
-        .least = eep_memory_min_data_parallel_size(&scenario->model, options),
+            gpus -= eep_scenario_gpus(&scenario->pools[i],
+                                      scenario->pools[i].options.data_parallel_size);
+    ElasticRange range = {
+        .least = eep_scenario_least_engines(scenario, pool),
         .most = MIN(gpus, ranks) / tp,
-        .is_resizable =
-            options->enable_elastic_ep || strcmp(options->resize.generation, "restart") == 0,
+        .is_resizable = options->enable_elastic_ep || !generation->needs_elastic,
         .most_because = ranks < gpus ? "ranks of the all2all backend" : "GPUs",
     };
-}
-
-/* The memory of every size that an event asks for; the loader has checked the rest of it. */
-static gboolean check_events(const EepScenario *scenario, GError **error)
-{
-    for (guint i = 0; i < scenario->n_events; i++) {
-        const EepEventOptions *event = &scenario->events[i];
-        const EepPoolOptions *options =
-            &scenario->pools[eep_scenario_find_pool(scenario, event->pool)].options;
-        EepMemoryFit fit;
-        if (eep_hardware_is_constant(&scenario->hardware))
-            continue;
-        if (!eep_memory_fit(&scenario->model, &scenario->hardware, options,
-                            event->scale_elastic_ep.new_data_parallel_size *
-                                options->tensor_parallel_size,
-                            &fit, error))
-            return FALSE;
+    if (reserve > 0 && reserve < range.most) {
+        range.most = reserve;
+        range.most_because = "resize.reserve";
     }
-    return TRUE;
+    return range;
 }
 
 /* Goes through the traffic once, as a run would. */
@@ -121,7 +109,7 @@ static EepTime last_event(const EepScenario *scenario, const TrafficSize *traffi
     EepTime last = traffic->last_arrival;
 
     for (guint i = 0; i < scenario->n_events; i++)
-        last = MAX(last, scenario->events[i].at);
+        last = MAX(last, scenario->events[i].earliest);
     return last;
 }
 
@@ -165,6 +153,61 @@ static void add_pool_text(const EepScenario *scenario, const EepScenarioPool *po
     eep_text_add_string(text, memory);
 }
 
+/* "fail rank 11", "link of node 0 x 0.5"; new string. */
+static char *fault_text(const EepEventOptions *event)
+{
+    EepFault fault = eep_event_fault(event);
+    const char *kind = eep_fault_names[fault.kind];
+    g_autofree char *length = fault.duration == EEP_TIME_NEVER
+                                  ? g_strdup("")
+                                  : eep_human_seconds((double)fault.duration / 1e9);
+    const char *space = *length != '\0' ? " for " : "";
+
+    if (fault.kind >= EEP_FAULT_KIND_PHASE_FAIL)
+        return fault.nth == 0 ? g_strdup_printf("%s, every %s", kind, eep_phase_names[fault.phase])
+                              : g_strdup_printf("%s, %s number %u from then on", kind,
+                                                eep_phase_names[fault.phase], fault.nth);
+    if (fault.kind == EEP_FAULT_KIND_SLOW || fault.kind == EEP_FAULT_KIND_LINK)
+        return g_strdup_printf("%s %s %u x %g%s%s", kind, eep_event_targets[fault.target],
+                               fault.index, fault.factor, space, length);
+    return g_strdup_printf("%s %s %u%s%s", kind, eep_event_targets[fault.target], fault.index,
+                           space, length);
+}
+
+/* What stands in the way of nobody's noticing the fault: whether somebody is there at this size. */
+static char *target_text(const EepEventOptions *event, const EepScenarioPool *pool, gint64 size)
+{
+    EepFault fault = eep_event_fault(event);
+    gint64 n = fault.target == EEP_FAULT_OF_RANK ? size * pool->options.tensor_parallel_size : size;
+
+    if (event->kind > EEP_EVENT_SLOW || fault.target == EEP_FAULT_OF_NODE)
+        return g_strdup("");
+    return fault.index < n
+               ? g_strdup_printf(", of %" D, n)
+               : g_strdup_printf(": nobody unless the size has changed, DP %" D " has %" D, size,
+                                 n);
+}
+
+static char *what_text(const EepScenario *scenario, const EepEventOptions *event, gint64 *size)
+{
+    const EepScenarioPool *pool = &scenario->pools[eep_scenario_find_pool(scenario, event->pool)];
+    gint64 spares = pool->options.fault_tolerance.spare_engines, from = *size;
+
+    if (event->kind == EEP_EVENT_CANCEL)
+        return g_strdup_printf("cancel %s", event->cancel.resize);
+    if (event->kind != EEP_EVENT_SCALE_ELASTIC_EP) {
+        g_autofree char *fault = fault_text(event);
+        g_autofree char *target = target_text(event, pool, from);
+        return g_strconcat(fault, target, NULL);
+    }
+    *size = event->scale_elastic_ep.new_data_parallel_size;
+    g_autofree char *spare = spares > 0 ? g_strdup_printf(" with %" D " spare", spares) : NULL;
+    return g_strdup_printf(
+        "DP %" D " -> %" D ", %" D " of %" D " GPUs%s", from, *size, eep_scenario_gpus(pool, *size),
+        scenario->nodes * scenario->hardware.gpus_per_node, spare != NULL ? spare : "");
+}
+
+/* What the loader has not refused can be; sizes as if every resize were done before the next. */
 static void add_events_text(const EepScenario *scenario, EepText *text)
 {
     g_autofree gint64 *sizes = g_new(gint64, scenario->n_pools);
@@ -173,14 +216,22 @@ static void add_events_text(const EepScenario *scenario, EepText *text)
         sizes[i] = scenario->pools[i].options.data_parallel_size;
     for (guint i = 0; i < scenario->n_events; i++) {
         const EepEventOptions *event = &scenario->events[i];
-        gint64 *size = &sizes[eep_scenario_find_pool(scenario, event->pool)];
-        gint64 to = event->scale_elastic_ep.new_data_parallel_size;
-        g_autofree char *at = eep_human_seconds((double)event->at / 1e9);
-        eep_command_add_line(text, "%s%s  %s: DP %" D " -> %" D "%s%s",
-                             i == 0 ? "\nEvents    " : "          ", at, event->pool, *size, to,
-                             event->id != NULL ? "  " : "", event->id != NULL ? event->id : "");
-        *size = to;
+        gboolean waits = event->during.resize != NULL;
+        EepTime time = waits ? event->during.after : event->at;
+        g_autofree char *length = eep_human_seconds((double)time / 1e9);
+        g_autofree char *after = time > 0 ? g_strconcat(" + ", length, NULL) : g_strdup("");
+        g_autofree char *at =
+            waits ? g_strdup_printf("%s of %s%s", event->during.phase, event->during.resize, after)
+                  : g_strdup(length);
+        g_autofree char *what =
+            what_text(scenario, event, &sizes[eep_scenario_find_pool(scenario, event->pool)]);
+        eep_command_add_line(text, "%s%s  %s: %s%s%s", i == 0 ? "\nEvents    " : "          ", at,
+                             event->pool, what, event->id != NULL ? "  " : "",
+                             event->id != NULL ? event->id : "");
     }
+    for (guint i = 0; i < scenario->notes->len; i++)
+        eep_command_add_line(text, "%s%s", i == 0 ? "\nNote      " : "          ",
+                             (const char *)scenario->notes->pdata[i]);
 }
 
 static void add_traffic_text(const EepScenario *scenario, const TrafficSize *traffic, EepText *text)
@@ -259,19 +310,51 @@ static void add_pool_json(const EepScenario *scenario, const EepScenarioPool *po
     eep_json_end_object(json);
 }
 
-static void add_events_json(const EepScenario *scenario, EepJson *json)
+static void add_event_json(const EepScenario *scenario, const EepEventOptions *event, gint64 *size,
+                           EepJson *json)
 {
-    eep_json_begin_array(json, "events");
-    for (guint i = 0; i < scenario->n_events; i++) {
-        const EepEventOptions *event = &scenario->events[i];
-        eep_json_begin_object(json, NULL);
-        eep_json_add_string(json, "id", event->id);
+    const EepScenarioPool *pool = &scenario->pools[eep_scenario_find_pool(scenario, event->pool)];
+
+    eep_json_begin_object(json, NULL);
+    eep_json_add_string(json, "id", event->id);
+    eep_json_add_string(json, "kind", eep_event_kinds[event->kind].key);
+    if (event->during.resize == NULL) {
         eep_json_add_decimal(json, "at_s", event->at, 9);
-        eep_json_add_string(json, "pool", event->pool);
-        eep_json_add_int(json, "new_data_parallel_size",
-                         event->scale_elastic_ep.new_data_parallel_size);
+    } else {
+        eep_json_begin_object(json, "during");
+        eep_json_add_string(json, "resize", event->during.resize);
+        eep_json_add_string(json, "phase", event->during.phase);
+        eep_json_add_decimal(json, "after_s", event->during.after, 9);
         eep_json_end_object(json);
     }
+    eep_json_add_string(json, "pool", event->pool);
+    if (event->kind == EEP_EVENT_SCALE_ELASTIC_EP) {
+        gint64 to = event->scale_elastic_ep.new_data_parallel_size;
+        eep_json_add_int(json, "data_parallel_size", *size);
+        eep_json_add_int(json, "new_data_parallel_size", to);
+        eep_json_add_int(json, "gpus", eep_scenario_gpus(pool, to));
+        *size = to;
+    } else {
+        g_autofree char *what = what_text(scenario, event, size);
+        eep_json_add_string(json, "what", what);
+    }
+    eep_json_end_object(json);
+}
+
+static void add_events_json(const EepScenario *scenario, EepJson *json)
+{
+    g_autofree gint64 *sizes = g_new(gint64, scenario->n_pools);
+
+    for (guint i = 0; i < scenario->n_pools; i++)
+        sizes[i] = scenario->pools[i].options.data_parallel_size;
+    eep_json_begin_array(json, "events");
+    for (guint i = 0; i < scenario->n_events; i++)
+        add_event_json(scenario, &scenario->events[i],
+                       &sizes[eep_scenario_find_pool(scenario, scenario->events[i].pool)], json);
+    eep_json_end_array(json);
+    eep_json_begin_array(json, "notes");
+    for (guint i = 0; i < scenario->notes->len; i++)
+        eep_json_add_string(json, NULL, scenario->notes->pdata[i]);
     eep_json_end_array(json);
 }
 
@@ -325,8 +408,8 @@ int eep_command_check(int argc, char **argv)
         return eep_command_fail(error);
     g_autoptr(EepScenario) scenario =
         eep_scenario_load(path, eep_data_scenario_folders(), (const char *const *)sets, -1, &error);
-    if (scenario == NULL || !check_events(scenario, &error) ||
-        !measure_traffic(scenario, &traffic, &error) || !check_skew(scenario, &error) ||
+    if (scenario == NULL || !measure_traffic(scenario, &traffic, &error) ||
+        !check_skew(scenario, &error) ||
         !eep_scenario_check_length(
             scenario, MIN(run_length(scenario, &traffic), last_event(scenario, &traffic)), &error))
         return eep_command_fail(error);

@@ -1,6 +1,7 @@
 #include "cli/compare_runs.h"
 
-#include "cli/screen_text.h"
+#include "cli/compare_events.h"
+#include "cli/compare_text.h"
 #include "core/json.h"
 
 #include <jansson.h>
@@ -22,7 +23,8 @@ struct EepCompareRuns {
 typedef struct {
     const char *key; /* path into summary.json */
     const char *name, *unit;
-    double scale; /* of what is shown */
+    double scale;     /* of what is shown */
+    gboolean is_rare; /* not shown where no run has any */
 } Figure;
 
 static const Figure figures[] = {
@@ -49,6 +51,9 @@ static const Figure figures[] = {
     {"reshuffles", "reshuffles", "", 1.0},
     {"eplb.stalled_s", "  stalled", "s", 1.0},
     {"preempted", "preempted", "", 1.0},
+    {"migrated", "migrated", "", 1.0, TRUE},
+    {"lost_requests", "lost by faults", "", 1.0, TRUE},
+    {"degraded_tokens", "degraded tokens", "", 1.0, TRUE},
 };
 
 /* -- reading ----------------------------------------------------------------------------------- */
@@ -157,146 +162,94 @@ void eep_compare_runs_free(EepCompareRuns *compare)
 
 /* -- the table --------------------------------------------------------------------------------- */
 
-#define NAME_COLUMNS  24
-#define VALUE_COLUMNS 12
-#define DELTA_COLUMNS 22
-
-/* The size of a value; a count has all its digits. */
-static char *figure_of(double value, gboolean is_count)
+/* Values of one figure, one a run, times `scale`. New array. */
+static double *values_of(const EepCompareRuns *compare, const char *key, double scale)
 {
-    return is_count && value < 1e7 ? eep_screen_whole((guint64)value) : eep_screen_figure(value);
+    double *values = g_new0(double, compare->n_runs);
+
+    for (guint i = 0; i < compare->n_runs; i++)
+        values[i] = number(compare->runs[i].summary, key) * scale;
+    return values;
 }
 
-static char *signed_figure(double value, gboolean is_count)
+static json_t **summaries_of(const EepCompareRuns *compare)
 {
-    g_autofree char *figure = figure_of(fabs(value), is_count);
+    json_t **summaries = g_new0(json_t *, compare->n_runs);
 
-    return g_strdup_printf("%s%s", value > 0.0 ? "+" : value < 0.0 ? "-" : "", figure);
+    for (guint i = 0; i < compare->n_runs; i++)
+        summaries[i] = compare->runs[i].summary;
+    return summaries;
 }
 
-static gboolean is_whole(double value)
+/* Only where the runs differ in it. */
+static void add_words(const EepCompareRuns *compare, EepText *text, const char *name)
 {
-    return isfinite(value) && value == floor(value);
-}
+    g_auto(GStrv) words = g_new0(char *, compare->n_runs + 1);
 
-/* "+1.20 (+3.4 %)"; "=" when nothing changed, "-" when one of them has no value. */
-static char *delta_text(double base, double value)
-{
-    if (!isfinite(base) || !isfinite(value))
-        return g_strdup("-");
-    /* Sums of the same parts may differ in their last bits. */
-    if (fabs(value - base) <= 1e-9 * fabs(base))
-        return g_strdup("=");
-    g_autofree char *delta = signed_figure(value - base, is_whole(value) && is_whole(base));
-    if (base == 0.0)
-        return g_steal_pointer(&delta);
-    g_autofree char *percent = signed_figure(100.0 * (value - base) / fabs(base), FALSE);
-    return g_strdup_printf("%s (%s %%)", delta, percent);
-}
-
-static void pad(EepText *text, const char *string, int width)
-{
-    g_autofree char *padded = g_strdup_printf("%*.*s", width, ABS(width), string);
-
-    eep_text_add_string(text, padded);
-}
-
-static void end_line(EepText *text)
-{
-    while (text->length > 0 && text->data[text->length - 1] == ' ')
-        text->length--;
-    eep_text_add_char(text, '\n');
-}
-
-static void add_words(const EepCompareRuns *compare, EepText *text, const char *name,
-                      const char *key)
-{
-    gboolean any = FALSE;
-
-    for (guint i = 1; i < compare->n_runs; i++)
-        any |= differ(compare, i, key);
-    if (!any)
-        return;
-    pad(text, name, -NAME_COLUMNS);
     for (guint i = 0; i < compare->n_runs; i++) {
-        const json_t *value = get(compare->runs[i].summary, key);
+        const json_t *value = get(compare->runs[i].summary, name);
         const char *word = json_string_value(value);
-        g_autofree char *digits =
-            json_is_integer(value)
-                ? g_strdup_printf("%" JSON_INTEGER_FORMAT, json_integer_value(value))
-                : NULL;
-        pad(text, digits != NULL ? digits : word != NULL ? word : "-", VALUE_COLUMNS);
-        if (i > 0)
-            pad(text, "", DELTA_COLUMNS);
+        words[i] = json_is_integer(value)
+                       ? g_strdup_printf("%" JSON_INTEGER_FORMAT, json_integer_value(value))
+                       : g_strdup(word != NULL ? word : "-");
     }
-    end_line(text);
+    eep_compare_text_add_words(text, name, (const char *const *)words, compare->n_runs, FALSE);
 }
 
 static void add_resizes(const EepCompareRuns *compare, EepText *text)
 {
     static const struct {
         const char *key, *name;
-    } sums[] = {{"stall_s", "  stall s"}, {"downtime_s", "  downtime s"}, {"total_s", "  total s"}};
+    } sums[] = {{NULL, "resizes"},
+                {"stall_s", "  stall s"},
+                {"downtime_s", "  downtime s"},
+                {"total_s", "  total s"}};
+    g_autofree double *values = g_new0(double, compare->n_runs);
 
-    for (guint row = 0; row <= G_N_ELEMENTS(sums); row++) {
-        double base = 0.0;
-        pad(text, row == 0 ? "resizes" : sums[row - 1].name, -NAME_COLUMNS);
+    for (guint row = 0; row < G_N_ELEMENTS(sums); row++) {
         for (guint i = 0; i < compare->n_runs; i++) {
             const json_t *list = json_object_get(compare->runs[i].summary, "resizes");
-            double value = row == 0 ? (double)json_array_size(list) : 0.0;
+            values[i] = row == 0 ? (double)json_array_size(list) : 0.0;
             for (gsize r = 0; row > 0 && r < json_array_size(list); r++) {
-                double part = number(json_array_get(list, r), sums[row - 1].key);
-                value += isfinite(part) ? part : 0.0;
+                double part = number(json_array_get(list, r), sums[row].key);
+                values[i] += isfinite(part) ? part : 0.0;
             }
-            g_autofree char *figure = figure_of(value, row == 0);
-            pad(text, figure, VALUE_COLUMNS);
-            if (i == 0)
-                base = value;
-            g_autofree char *delta = delta_text(base, value);
-            if (i > 0)
-                pad(text, delta, DELTA_COLUMNS);
         }
-        end_line(text);
+        eep_compare_text_add_row(text, sums[row].name, values, compare->n_runs, row == 0);
     }
 }
 
 void eep_compare_runs_add_table(const EepCompareRuns *compare, EepText *text)
 {
-    /* The first label may begin above the names. */
+    g_autofree const char **labels = g_new0(const char *, compare->n_runs);
+    g_autofree json_t **summaries = summaries_of(compare);
+
     for (guint i = 0; i < compare->n_runs; i++)
-        pad(text, compare->runs[i].label,
-            i == 0 ? NAME_COLUMNS + VALUE_COLUMNS : VALUE_COLUMNS + DELTA_COLUMNS);
-    end_line(text);
+        labels[i] = compare->runs[i].label;
+    eep_compare_text_add_labels(text, labels, compare->n_runs);
     if (!compare->is_comparable)
         eep_text_add_string(text, "NOT THE SAME TRAFFIC OR SEED\n");
-    add_words(compare, text, "seed", "seed");
-    add_words(compare, text, "model", "model");
-    add_words(compare, text, "hardware", "hardware");
-    add_words(compare, text, "label", "label");
+    add_words(compare, text, "seed");
+    add_words(compare, text, "model");
+    add_words(compare, text, "hardware");
+    add_words(compare, text, "label");
     for (guint f = 0; f < G_N_ELEMENTS(figures); f++) {
         const Figure *figure = &figures[f];
         g_autofree char *name =
             g_strdup_printf("%s%s%s", figure->name, *figure->unit != '\0' ? " " : "", figure->unit);
-        double base = number(compare->runs[0].summary, figure->key) * figure->scale;
-        pad(text, name, -NAME_COLUMNS);
-        for (guint i = 0; i < compare->n_runs; i++) {
-            double value = number(compare->runs[i].summary, figure->key) * figure->scale;
-            g_autofree char *shown =
-                figure_of(value, *figure->unit == '\0' && is_whole(value) && value >= 0.0);
-            g_autofree char *delta = delta_text(base, value);
-            pad(text, shown, VALUE_COLUMNS);
-            if (i > 0)
-                pad(text, delta, DELTA_COLUMNS);
-        }
-        end_line(text);
+        g_autofree double *values = values_of(compare, figure->key, figure->scale);
+        if (!figure->is_rare || eep_compare_text_has_value(values, compare->n_runs))
+            eep_compare_text_add_row(text, name, values, compare->n_runs, *figure->unit == '\0');
     }
     add_resizes(compare, text);
+    eep_compare_events_add_table(text, summaries, compare->n_runs);
 }
 
 /* -- JSON -------------------------------------------------------------------------------------- */
 
 void eep_compare_runs_add_json(const EepCompareRuns *compare, EepText *text)
 {
+    g_autofree json_t **summaries = summaries_of(compare);
     EepJson json;
 
     eep_json_init(&json, text, EEP_JSON_PRETTY);
@@ -308,22 +261,10 @@ void eep_compare_runs_add_json(const EepCompareRuns *compare, EepText *text)
     eep_json_add_bool(&json, "same_traffic", compare->is_comparable);
     eep_json_begin_array(&json, "figures");
     for (guint f = 0; f < G_N_ELEMENTS(figures); f++) {
-        static const char *const members[] = {"values", "delta", "delta_percent"};
-        double base = number(compare->runs[0].summary, figures[f].key);
-        eep_json_begin_object(&json, NULL);
-        eep_json_add_string(&json, "key", figures[f].key);
-        for (guint m = 0; m < G_N_ELEMENTS(members); m++) {
-            eep_json_begin_array(&json, members[m]);
-            for (guint i = 0; i < compare->n_runs; i++) {
-                double value = number(compare->runs[i].summary, figures[f].key);
-                double delta = i > 0 ? value - base : (double)NAN;
-                double percent = base != 0.0 ? 100.0 * delta / fabs(base) : (double)NAN;
-                eep_json_add_double(&json, NULL, m == 0 ? value : m == 1 ? delta : percent, 0);
-            }
-            eep_json_end_array(&json);
-        }
-        eep_json_end_object(&json);
+        g_autofree double *values = values_of(compare, figures[f].key, 1.0);
+        eep_compare_text_add_json(&json, figures[f].key, values, compare->n_runs);
     }
     eep_json_end_array(&json);
+    eep_compare_events_add_json(&json, summaries, compare->n_runs);
     eep_json_end_object(&json);
 }

@@ -23,8 +23,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepCompareRuns, eep_compare_runs_free)
 /* A table for people, at most 100 columns wide for up to three runs. */
 void eep_compare_runs_add_table(const EepCompareRuns *compare, EepText *text);
 
-/* {"runs": [...], "same_traffic": ..., "figures": [{key, values, delta, delta_percent}]};
- * arrays are in the order of the runs, deltas of the base are null. */
+/* {"runs": [...], "same_traffic": ..., "figures": [{key, values, delta, delta_percent}],
+ * "resizes": [{id, generation, outcome, figures}], "incidents": [...]}; arrays are in the order of
+ * the runs, deltas of the base are null. */
 void eep_compare_runs_add_json(const EepCompareRuns *compare, EepText *text);
 
 G_END_DECLS

@@ -256,7 +256,8 @@ static json_t *empty_summary(void)
                                .trace_sha256 = "",
                                .model_sha256 = "",
                                .hardware_sha256 = ""};
-    const EepIncident incident = {.fault = "", .outcome = ""};
+    const EepIncident incident = {
+        .fault = "", .detected_by = "-", .recovery_by = "-", .outcome = ""};
     EepResizeRecord resize;
     g_autoptr(EepMetrics) metrics = eep_metrics_new(&slo, &measure);
     g_auto(EepText) text = {0};

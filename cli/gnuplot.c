@@ -50,10 +50,10 @@ static gboolean write_script(const char *scripts, const char *tables, const char
     for (guint i = 0; i < n_pictures; i++)
         for (guint k = 0; k < EEP_GNUPLOT_FORMATS; k++)
             g_string_append_printf(script,
-                                   "format = '%s'\nload scripts.'/style.gp'\n"
+                                   "format = '%s'\npicture = '%s'\nload scripts.'/style.gp'\n"
                                    "set output out.'/%s.%s'\nload scripts.'/%s.gp'\nset output\n",
-                                   eep_gnuplot_formats[k], names[i], eep_gnuplot_formats[k],
-                                   pictures[i]);
+                                   eep_gnuplot_formats[k], names[i], names[i],
+                                   eep_gnuplot_formats[k], pictures[i]);
     return g_file_set_contents(path, script->str, -1, error);
 }
 

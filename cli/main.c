@@ -19,7 +19,7 @@
 #define COMPILER "gcc " __VERSION__
 #endif
 
-#define THINGS "models|hardware|generations|policies|all2all-backends|scenarios"
+#define THINGS "models|hardware|generations|recoveries|policies|all2all-backends|scenarios"
 
 static const EepCommand commands[] = {
     {"run", "SCENARIO [--set KEY=VALUE]... [--out DIR] [--seed N] [--json] [--quiet]",

@@ -80,6 +80,8 @@ static gboolean read_summary(EepPictureData *data, const char *run, GError **err
     data->warmup_s = number_or(summary, "warmup_s", 0.0);
     data->title = make_title(summary, run);
     read_resizes(data, summary);
+    g_array_unref(data->gantts);
+    data->gantts = eep_picture_gantts_read(summary);
     json_decref(summary);
     return TRUE;
 }
@@ -236,6 +238,7 @@ gboolean eep_picture_data_read(EepPictureData *data, const char *run, GError **e
         .requests = g_array_new(FALSE, FALSE, sizeof(EepPictureRequest)),
         .intervals = g_array_new(FALSE, FALSE, sizeof(EepPictureInterval)),
         .pools = g_ptr_array_new_with_free_func(g_free),
+        .gantts = g_array_new(FALSE, FALSE, sizeof(EepPictureGantt)),
     };
     if (!read_summary(data, run, error) || !read_requests(data, run, error) ||
         !read_timeline(data, run, error))
@@ -255,5 +258,6 @@ void eep_picture_data_clear(EepPictureData *data)
     g_array_unref(data->requests);
     g_array_unref(data->intervals);
     g_ptr_array_unref(data->pools);
+    g_array_unref(data->gantts);
     *data = (EepPictureData){0};
 }

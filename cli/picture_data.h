@@ -7,7 +7,7 @@
 #ifndef EEP_CLI_PICTURE_DATA_H
 #define EEP_CLI_PICTURE_DATA_H
 
-#include <glib.h>
+#include "cli/picture_gantt.h"
 
 G_BEGIN_DECLS
 
@@ -43,6 +43,7 @@ typedef struct {
     GArray *requests;                    /* EepPictureRequest */
     GArray *intervals;                   /* EepPictureInterval */
     GPtrArray *pools;                    /* names, by EepPictureInterval.pool */
+    GArray *gantts;                      /* EepPictureGantt; never NULL after reading */
 } EepPictureData;
 
 /* Reads the run folder. FALSE with an error (exit 2) when a file is missing or not of this format;

@@ -267,6 +267,10 @@ gboolean eep_picture_data_write(const EepPictureData *data, const char *folder, 
     for (guint i = 0; i < data->pools->len; i++)
         if (!write_pool(data, i, folder, &n_imbalance, error))
             return FALSE;
+    for (guint i = 0; i < data->gantts->len; i++)
+        if (!eep_picture_gantt_write(&g_array_index(data->gantts, EepPictureGantt, i), folder,
+                                     error))
+            return FALSE;
     eep_gnuplot_add_string(&text, "title", data->title);
     eep_gnuplot_add_number(&text, "end_s", data->end_s);
     eep_gnuplot_add_number(&text, "window_s", data->window_s);

@@ -4,10 +4,29 @@
 #include "cli/picture_data.h"
 #include "core/json.h"
 
-static const char *const pictures[] = {"deployment", "latency", "latency_cdf", "rank_imbalance",
-                                       "balancedness"};
+static const char *const whole_run[] = {"deployment", "latency", "latency_cdf", "rank_imbalance",
+                                        "balancedness"};
 
-static int report(const char *out, gboolean as_json)
+/* Scripts and the names of what they draw, side by side. */
+typedef struct {
+    GPtrArray *scripts, *names; /* borrowed strings */
+} Pictures;
+
+static void list_pictures(const EepPictureData *data, Pictures *ret_pictures)
+{
+    *ret_pictures = (Pictures){g_ptr_array_new(), g_ptr_array_new()};
+    for (guint i = 0; i < G_N_ELEMENTS(whole_run); i++) {
+        g_ptr_array_add(ret_pictures->scripts, (gpointer)whole_run[i]);
+        g_ptr_array_add(ret_pictures->names, (gpointer)whole_run[i]);
+    }
+    for (guint i = 0; i < data->gantts->len; i++) {
+        g_ptr_array_add(ret_pictures->scripts, (gpointer) "resize");
+        g_ptr_array_add(ret_pictures->names,
+                        g_array_index(data->gantts, EepPictureGantt, i).picture);
+    }
+}
+
+static int report(const char *out, const GPtrArray *names, gboolean as_json)
 {
     g_auto(EepText) text = {0};
     EepJson json;
@@ -17,9 +36,10 @@ static int report(const char *out, gboolean as_json)
         eep_json_begin_object(&json, NULL);
         eep_json_begin_array(&json, "pictures");
     }
-    for (guint i = 0; i < G_N_ELEMENTS(pictures); i++)
+    for (guint i = 0; i < names->len; i++)
         for (guint k = 0; k < EEP_GNUPLOT_FORMATS; k++) {
-            g_autofree char *file = g_strconcat(pictures[i], ".", eep_gnuplot_formats[k], NULL);
+            g_autofree char *file =
+                g_strconcat((const char *)names->pdata[i], ".", eep_gnuplot_formats[k], NULL);
             g_autofree char *path = g_build_filename(out, file, NULL);
             if (as_json) {
                 eep_json_add_string(&json, NULL, path);
@@ -58,8 +78,15 @@ int eep_command_plot(int argc, char **argv)
     if (tables == NULL)
         return eep_command_fail(error);
     g_autofree char *out = g_build_filename(run, "plots", NULL);
-    gboolean drawn = eep_picture_data_write(&data, tables, &error) &&
-                     eep_gnuplot_draw(tables, out, pictures, NULL, G_N_ELEMENTS(pictures), &error);
+    Pictures pictures;
+    list_pictures(&data, &pictures);
+    gboolean drawn =
+        eep_picture_data_write(&data, tables, &error) &&
+        eep_gnuplot_draw(tables, out, (const char *const *)pictures.scripts->pdata,
+                         (const char *const *)pictures.names->pdata, pictures.names->len, &error);
     eep_gnuplot_tables_free(tables);
-    return drawn ? report(out, as_json) : eep_command_fail(error);
+    status = drawn ? report(out, pictures.names, as_json) : eep_command_fail(error);
+    g_ptr_array_free(pictures.scripts, TRUE);
+    g_ptr_array_free(pictures.names, TRUE);
+    return status;
 }

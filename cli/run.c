@@ -14,21 +14,25 @@
 #include "cli/simulation.h"
 #include "cli/summary_screen.h"
 #include "cli/traffic.h"
+#include "cli/twin.h"
 
 typedef struct {
     char **sets, *out, *backend, *journal, *replay;
     gint64 seed;
-    gboolean json, quiet;
+    gboolean json, quiet, twin;
 } Options;
 
 /* Everything of one run, in the order in which it is made and the reverse of which it goes. */
 typedef struct {
+    char *path;
     EepScenario *scenario;
     EepScenarioFacts *scenario_facts;
     EepSkewRecords *skew_records;
     EepTrace *trace;
     EepRunFolder *folder;
     EepMetrics *metrics;
+    EepTokenCurve *curve; /* NULL: no twin */
+    EepTwin twin;
     EepObserver *fan;
     EepJournalFile *journal;
     EepSimulation *simulation;
@@ -103,16 +107,21 @@ static gboolean check_expectations(const EepScenario *scenario, GError **error)
     return TRUE;
 }
 
+static EepScenario *load(const Run *run, const Options *options, GError **error)
+{
+    return eep_scenario_load(run->path, eep_data_scenario_folders(),
+                             (const char *const *)options->sets, options->seed, error);
+}
+
 static gboolean open_run(Run *run, const Options *options, const char *argument, GError **error)
 {
-    g_autofree char *path = eep_data_find_scenario(argument, error);
     EepRunFolderOptions folder;
     EepRunFacts facts = {0};
 
-    if (path == NULL)
+    run->path = eep_data_find_scenario(argument, error);
+    if (run->path == NULL)
         return FALSE;
-    run->scenario = eep_scenario_load(path, eep_data_scenario_folders(),
-                                      (const char *const *)options->sets, options->seed, error);
+    run->scenario = load(run, options, error);
     if (run->scenario == NULL || !check_expectations(run->scenario, error) ||
         !eep_scenario_check_files(run->scenario, error))
         return FALSE;
@@ -146,6 +155,10 @@ static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
     run->fan = eep_observer_fan_new();
     eep_observer_fan_add(run->fan, eep_metrics_observer(run->metrics));
     eep_observer_fan_add(run->fan, eep_run_folder_observer(run->folder));
+    if (run->scenario->run.twin) {
+        run->curve = eep_token_curve_new();
+        eep_observer_fan_add(run->fan, eep_token_curve_observer(run->curve));
+    }
     run->simulation = eep_simulation_new(
         run->scenario, run->skew_records, run->trace, run->fan,
         run->journal != NULL ? eep_journal_file_journal(run->journal) : NULL, error);
@@ -172,6 +185,24 @@ static void finish_metrics(Run *run)
     eep_metrics_finish(run->metrics, &end);
 }
 
+/* A twin that fails takes nothing from the run but the comparison. */
+static void run_twin(Run *run, const Options *options)
+{
+    GError *error = NULL;
+    gboolean is_cut_short = FALSE;
+
+    eep_token_curve_finish(run->curve);
+    g_autoptr(EepScenario) scenario = load(run, options, &error);
+    if (scenario != NULL)
+        eep_twin_run(&run->twin, scenario, run->skew_records, run->metrics, run->curve, on_progress,
+                     run, &is_cut_short, &error);
+    if (error != NULL)
+        run->twin.note = g_strdup_printf("no twin: %s", error->message);
+    else if (is_cut_short)
+        run->twin.note = g_strdup("no twin: it was interrupted");
+    g_clear_error(&error);
+}
+
 static EepWallclock wallclock_of(const Run *run, const char *host)
 {
     struct rusage usage;
@@ -185,29 +216,43 @@ static EepWallclock wallclock_of(const Run *run, const char *host)
                           .peak_rss_bytes = (gint64)usage.ru_maxrss * 1024};
 }
 
+/* NULL-terminated. */
+static GPtrArray *notes_of(const Run *run)
+{
+    GPtrArray *notes = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = 0; i < run->scenario->notes->len; i++)
+        g_ptr_array_add(notes, g_strdup(run->scenario->notes->pdata[i]));
+    if (eep_trace_skipped(run->trace) > 0)
+        g_ptr_array_add(notes,
+                        g_strdup_printf("%" G_GUINT64_FORMAT " bad rows of the trace were skipped",
+                                        eep_trace_skipped(run->trace)));
+    if (run->twin.note != NULL)
+        g_ptr_array_add(notes, g_strdup(run->twin.note));
+    g_ptr_array_add(notes, NULL);
+    return notes;
+}
+
 static int report(Run *run, const Options *options, gboolean interrupted, GError **error)
 {
-    g_autofree char *skipped =
-        eep_trace_skipped(run->trace) > 0
-            ? g_strdup_printf("%" G_GUINT64_FORMAT " bad rows of the trace were skipped",
-                              eep_trace_skipped(run->trace))
-            : NULL;
-    const char *const notes[] = {skipped, NULL};
-    EepRunFacts facts = {.version = EEP_VERSION, .notes = notes, .interrupted = interrupted};
+    g_autoptr(GPtrArray) notes = notes_of(run);
+    EepRunFacts facts = {.version = EEP_VERSION,
+                         .notes = (const char *const *)notes->pdata,
+                         .twin = run->twin.figures,
+                         .interrupted = interrupted};
     g_autoptr(EepSummary) summary = NULL;
     g_auto(EepText) text = {0};
     int status;
 
     eep_scenario_facts_fill(run->scenario_facts, &facts);
-    finish_metrics(run);
     facts.wallclock = wallclock_of(run, g_get_host_name());
     summary = eep_summary_new(run->metrics, &facts, error);
     if (summary == NULL ||
         !eep_run_folder_finish(run->folder, run->metrics, &facts, summary, error))
         return EEP_EXIT_FAILED;
-    status = interrupted            ? EEP_EXIT_INTERRUPTED
-             : summary->is_expected ? EEP_EXIT_DONE
-                                    : EEP_EXIT_EXPECTATION;
+    status = interrupted || was_interrupted ? EEP_EXIT_INTERRUPTED
+             : summary->is_expected         ? EEP_EXIT_DONE
+                                            : EEP_EXIT_EXPECTATION;
     if (options->json) {
         eep_text_add_string(&text, summary->json);
     } else if (!options->quiet) {
@@ -229,11 +274,27 @@ static void clear(Run *run)
     eep_journal_file_free(run->journal);
     eep_observer_fan_free(run->fan);
     eep_run_folder_free(run->folder);
+    eep_twin_clear(&run->twin);
+    eep_token_curve_free(run->curve);
     eep_metrics_free(run->metrics);
     eep_trace_free(run->trace);
     eep_scenario_facts_free(run->scenario_facts);
     eep_skew_records_free(run->skew_records);
     eep_scenario_free(run->scenario);
+    g_free(run->path);
+}
+
+/* --twin is run.twin, so that scenario.yaml says it. */
+static void add_twin(Options *options)
+{
+    GStrvBuilder *sets = g_strv_builder_new();
+
+    if (options->sets != NULL)
+        g_strv_builder_addv(sets, (const char **)options->sets);
+    g_strv_builder_add(sets, "run.twin=true");
+    g_strfreev(options->sets);
+    options->sets = g_strv_builder_end(sets);
+    g_strv_builder_unref(sets);
 }
 
 int eep_command_run(int argc, char **argv)
@@ -247,6 +308,8 @@ int eep_command_run(int argc, char **argv)
         {"journal", 0, 0, G_OPTION_ARG_FILENAME, &options.journal, "record every event", "FILE"},
         {"replay", 0, 0, G_OPTION_ARG_FILENAME, &options.replay, "run a journal again and compare",
          "FILE"},
+        {"twin", 0, 0, G_OPTION_ARG_NONE, &options.twin,
+         "run again with resizes that cost nothing, to say what they cost", NULL},
         {"json", 0, 0, G_OPTION_ARG_NONE, &options.json, "print summary.json", NULL},
         {"quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet, "print nothing but errors", NULL},
         G_OPTION_ENTRY_NULL};
@@ -258,8 +321,13 @@ int eep_command_run(int argc, char **argv)
     if (!eep_command_parse(entries, 1, 1, &argc, &argv, &status))
         return status;
     run.shows_progress = !options.quiet && isatty(STDERR_FILENO);
+    if (options.twin)
+        add_twin(&options);
     if (check_options(&options, &error) && open_run(&run, &options, argv[1], &error) &&
         simulate(&run, &interrupted, &error)) {
+        finish_metrics(&run);
+        if (run.curve != NULL && !interrupted)
+            run_twin(&run, &options);
         end_progress(&run);
         if (options.replay != NULL && interrupted && !was_interrupted)
             fprintf(stderr, "%s: ends before the run does: replayed up to %.6f s\n", options.replay,

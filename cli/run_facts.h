@@ -6,6 +6,7 @@
 #define EEP_CLI_RUN_FACTS_H
 
 #include "core/metrics.h"
+#include "core/token_curve.h"
 
 G_BEGIN_DECLS
 
@@ -45,11 +46,28 @@ typedef struct {
     guint n_pools;
     const EepRunBasis *basis;
     guint n_basis;
-    const char *const *notes;  /* NULL-terminated, nullable */
-    const char *const *expect; /* NULL-terminated, nullable */
+    const char *const *notes;   /* NULL-terminated, nullable */
+    const char *const *expect;  /* NULL-terminated, nullable */
+    const EepTwinFigures *twin; /* of each resize, in the metrics' order; nullable: no twin */
     gboolean interrupted, extrapolated;
     EepWallclock wallclock;
 } EepRunFacts;
+
+/* The resize cost so much beside the twin; FALSE where there is none, or it never began. */
+static inline gboolean eep_run_twin_figures(const EepRunFacts *facts, const EepMetrics *metrics,
+                                            guint resize, EepTwinFigures *ret_figures)
+{
+    if (facts->twin == NULL || eep_metrics_resize(metrics, resize)->accepted == EEP_TIME_NEVER)
+        return FALSE;
+    *ret_figures = facts->twin[resize];
+    return TRUE;
+}
+
+/* The generation is our own and nobody has measured it: every output says so. */
+static inline gboolean eep_run_is_design_study(const char *generation)
+{
+    return g_strcmp0(generation, "eep") == 0;
+}
 
 /* The pool's name; a number for one without. `ret_number` is scratch of 16 bytes. */
 static inline const char *eep_run_pool_name(const char *const *pools, guint n_pools, EepPoolId pool,

@@ -7,7 +7,7 @@
 
 const char eep_run_rows_requests_header[] =
     "id,arrival_ns,first_token_ns,finish_ns,prompt_tokens,output_tokens,engine,pool,attempts,"
-    "preemptions,fate,reason,cached_tokens,ttft_ms,tpot_ms,e2el_ms,max_itl_ms\n";
+    "preemptions,fate,reason,cached_tokens,ttft_ms,tpot_ms,e2el_ms,max_itl_ms,migrations,retries\n";
 
 const char eep_run_rows_timeline_header[] =
     "time_s,pool,arrivals,completed,rejected,aborted,engines,running,waiting,kv_usage,"
@@ -72,6 +72,9 @@ void eep_run_rows_add_request(EepText *text, const EepRequest *request, const ch
     eep_text_add_char(text, ',');
     if (has_first && output_tokens > 1)
         eep_text_add_decimal(text, request->max_gap, 6);
+    eep_text_add_char(text, ',');
+    add_uint(text, request->n_migrated);
+    eep_text_add_uint(text, request->n_retries);
     eep_text_add_char(text, '\n');
 }
 

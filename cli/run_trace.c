@@ -3,12 +3,26 @@
 #include "cli/run_facts.h"
 #include "core/json.h"
 
-/* Tracks of a pool; the phases of a resize stand on tracks of their own, since those of existing
- * and new engines overlap without nesting. */
-enum { TRACK_STEPS = 1, TRACK_FAULTS, TRACK_RESIZES, TRACK_PHASES };
+/* Tracks of a pool, in the order in which they are shown; the phases of a resize stand on tracks of
+ * who does them. Spans of one track must nest, so each track has lanes for those that overlap. */
+enum { TRACK_STEPS = 1, TRACK_FIRST };
 
-static const char *const phase_tracks[] = {"coordinator", "existing", "new",
-                                           "remaining",   "removing", "all"};
+static const char *const tracks[] = {"faults", "resizes",   "coordinator", "existing",
+                                     "new",    "remaining", "removing",    "all"};
+enum { TRACK_FAULTS, TRACK_RESIZES, TRACK_PHASES, TRACK_COUNT = G_N_ELEMENTS(tracks) };
+
+#define MAX_LANES EEP_RESIZE_MAX_PHASES
+
+/* One pool's lanes: when the last span of each ends; a lane is named when it is first used. */
+typedef struct {
+    EepTime ends[TRACK_COUNT][MAX_LANES];
+    guint n_lanes[TRACK_COUNT];
+} Lanes;
+
+static guint lane_id(guint track, guint lane)
+{
+    return TRACK_FIRST + track * MAX_LANES + lane;
+}
 
 void eep_run_trace_begin(EepText *text)
 {
@@ -76,38 +90,122 @@ static void add_name(EepText *text, const char *what, EepPoolId pool, guint trac
 
 static guint phase_track(const char *who)
 {
-    for (guint i = 0; i < G_N_ELEMENTS(phase_tracks); i++)
-        if (g_strcmp0(who, phase_tracks[i]) == 0)
-            return TRACK_PHASES + i;
+    for (guint i = TRACK_PHASES; i < TRACK_COUNT; i++)
+        if (g_strcmp0(who, tracks[i]) == 0)
+            return i;
     return TRACK_PHASES;
 }
 
-static void add_resize(EepText *text, const EepResizeRecord *resize, EepTime run_end)
+/* The first lane of the track that is free at `begin`, taken until `end`; where all are taken, the
+ * last. Spans must come in the order of their begins. */
+static guint take_lane(EepText *text, Lanes *lanes, EepPoolId pool, guint track, EepTime begin,
+                       EepTime end)
 {
-    EepJson json;
-    EepTime begin = resize->accepted, end = resize->complete;
+    guint lane = 0;
 
-    if (begin == EEP_TIME_NEVER) /* refused: an instant */
-        begin = end = resize->requested;
-    else if (end == EEP_TIME_NEVER)
-        end = run_end;
-    g_autofree char *name = g_strdup_printf("resize %u->%u", resize->from, resize->to);
-    open_span(&json, text, resize->pool, TRACK_RESIZES, name, begin, end);
-    eep_json_add_string(&json, "id", resize->id);
-    eep_json_add_string(&json, "by", resize->by);
-    eep_json_add_string(&json, "generation", resize->generation);
-    eep_json_add_string(&json, "outcome", eep_outcome_names[resize->outcome]);
-    close_span(&json);
+    while (lane < lanes->n_lanes[track] && lane < MAX_LANES - 1 && lanes->ends[track][lane] > begin)
+        lane++;
+    if (lane == lanes->n_lanes[track]) {
+        g_autofree char *name =
+            lane == 0 ? g_strdup(tracks[track]) : g_strdup_printf("%s %u", tracks[track], lane + 1);
+        add_name(text, "thread_name", pool, lane_id(track, lane), name);
+        lanes->n_lanes[track]++;
+    }
+    lanes->ends[track][lane] = end;
+    return lane_id(track, lane);
+}
+
+/* Something to draw, so that all can be put in order. */
+typedef struct {
+    EepTime begin, end;
+    const EepResizeRecord *resize;
+    const EepResizePhase *phase; /* NULL: the resize itself */
+    const EepIncident *incident; /* NULL: a resize or its phase */
+} Span;
+
+static gint compare_spans(gconstpointer a, gconstpointer b)
+{
+    const Span *x = a, *y = b;
+
+    return x->begin != y->begin ? (x->begin < y->begin ? -1 : 1)
+           : x->end != y->end   ? (x->end > y->end ? -1 : 1)
+                                : 0;
+}
+
+static void collect_resize(GArray *spans, const EepResizeRecord *resize, EepTime run_end)
+{
+    Span span = {.begin = resize->accepted, .end = resize->complete, .resize = resize};
+
+    if (span.begin == EEP_TIME_NEVER) /* refused: an instant */
+        span.begin = span.end = resize->requested;
+    else if (span.end == EEP_TIME_NEVER)
+        span.end = run_end;
+    EepTime end = span.end;
+    g_array_append_val(spans, span);
     for (guint i = 0; i < resize->n_phases; i++) {
         const EepResizePhase *phase = &resize->phases[i];
         if (phase->start == EEP_TIME_NEVER)
             continue;
-        open_span(&json, text, resize->pool, phase_track(phase->who), phase->name, phase->start,
-                  phase->end != EEP_TIME_NEVER ? phase->end : end);
-        eep_json_add_string(&json, "who", phase->who);
-        eep_json_add_bool(&json, "blocks", phase->blocks);
-        close_span(&json);
+        span.begin = phase->start;
+        span.end = MAX(phase->end != EEP_TIME_NEVER ? phase->end : end, phase->start);
+        span.phase = phase;
+        g_array_append_val(spans, span);
     }
+}
+
+static void collect_incident(GArray *spans, const EepIncident *incident, EepTime run_end)
+{
+    Span span = {.begin = incident->at, .end = run_end, .incident = incident};
+
+    if (incident->recovery != EEP_TIME_NEVER)
+        span.end = incident->at + incident->recovery;
+    span.end = MAX(span.end, span.begin);
+    g_array_append_val(spans, span);
+}
+
+static void add_incident(EepText *text, const EepIncident *incident, guint track, EepTime end)
+{
+    EepJson json;
+    EepTime found = incident->detection;
+
+    open_span(&json, text, incident->pool, track, incident->fault, incident->at, end);
+    eep_json_add_string(&json, "id", incident->id);
+    eep_json_add_string(&json, "detected_by", incident->detected_by);
+    eep_json_add_string(&json, "recovery_by", incident->recovery_by);
+    eep_json_add_string(&json, "outcome", incident->outcome);
+    close_span(&json);
+    found = found == EEP_TIME_NEVER ? end : MIN(incident->at + found, end);
+    open_span(&json, text, incident->pool, track, "undetected", incident->at, found);
+    close_span(&json);
+}
+
+static void add_span(EepText *text, Lanes *lanes, const Span *span)
+{
+    EepPoolId pool = span->incident != NULL ? span->incident->pool : span->resize->pool;
+    guint track = span->incident != NULL ? TRACK_FAULTS
+                  : span->phase != NULL  ? phase_track(span->phase->who)
+                                         : TRACK_RESIZES;
+    guint id = take_lane(text, lanes, pool, track, span->begin, span->end);
+    EepJson json;
+
+    if (span->incident != NULL) {
+        add_incident(text, span->incident, id, span->end);
+        return;
+    }
+    g_autofree char *name = g_strdup_printf("resize %u->%u", span->resize->from, span->resize->to);
+    open_span(&json, text, pool, id, span->phase != NULL ? span->phase->name : name, span->begin,
+              span->end);
+    if (span->phase != NULL) {
+        eep_json_add_string(&json, "who", span->phase->who);
+        eep_json_add_bool(&json, "blocks", span->phase->blocks);
+    } else {
+        eep_json_add_string(&json, "id", span->resize->id);
+        eep_json_add_string(&json, "by", span->resize->by);
+        eep_json_add_string(&json, "generation", span->resize->generation);
+        eep_json_add_bool(&json, "design_study", eep_run_is_design_study(span->resize->generation));
+        eep_json_add_string(&json, "outcome", eep_outcome_names[span->resize->outcome]);
+    }
+    close_span(&json);
 }
 
 static void add_counters(EepText *text, const EepMetrics *metrics, EepPoolId pool)
@@ -138,29 +236,24 @@ void eep_run_trace_end(EepText *text, const EepMetrics *metrics, const char *con
 {
     EepTime run_end = eep_metrics_report(metrics)->end;
     char number[16];
-    EepJson json;
 
     for (EepPoolId pool = 0; pool < eep_metrics_n_pools(metrics); pool++) {
         add_name(text, "process_name", pool, 0, eep_run_pool_name(pools, n_pools, pool, number));
         add_name(text, "thread_name", pool, TRACK_STEPS, "steps");
-        add_name(text, "thread_name", pool, TRACK_FAULTS, "faults");
-        add_name(text, "thread_name", pool, TRACK_RESIZES, "resizes");
-        for (guint i = 0; i < G_N_ELEMENTS(phase_tracks); i++)
-            add_name(text, "thread_name", pool, TRACK_PHASES + i, phase_tracks[i]);
         add_counters(text, metrics, pool);
     }
+    g_autoptr(GArray) spans = g_array_new(FALSE, FALSE, sizeof(Span));
+    g_autofree Lanes *lanes = g_new0(Lanes, eep_metrics_n_pools(metrics));
     for (guint i = 0; i < eep_metrics_n_resizes(metrics); i++)
-        add_resize(text, eep_metrics_resize(metrics, i), run_end);
-    for (guint i = 0; i < eep_metrics_n_incidents(metrics); i++) {
-        const EepIncident *incident = eep_metrics_incident(metrics, i);
-        EepTime length = incident->recovery;
-        if (length == EEP_TIME_NEVER)
-            length = MAX(run_end - incident->at, 0);
-        open_span(&json, text, incident->pool, TRACK_FAULTS, incident->fault, incident->at,
-                  incident->at + length);
-        eep_json_add_string(&json, "id", incident->id);
-        eep_json_add_string(&json, "outcome", incident->outcome);
-        close_span(&json);
+        collect_resize(spans, eep_metrics_resize(metrics, i), run_end);
+    for (guint i = 0; i < eep_metrics_n_incidents(metrics); i++)
+        collect_incident(spans, eep_metrics_incident(metrics, i), run_end);
+    g_array_sort(spans, compare_spans);
+    for (guint i = 0; i < spans->len; i++) {
+        const Span *span = &g_array_index(spans, Span, i);
+        EepPoolId pool = span->incident != NULL ? span->incident->pool : span->resize->pool;
+        if (pool < eep_metrics_n_pools(metrics))
+            add_span(text, &lanes[pool], span);
     }
     eep_text_add_string(text, "\n]}\n");
 }

@@ -113,7 +113,9 @@ static char *describe_deployment(const EepScenario *scenario)
     g_string_append_printf(text, ", %s", eep_all2all(first->all2all_backend)->name);
     /* A deployment that cannot be resized has no generation worth a word. */
     if (first->enable_elastic_ep || strcmp(first->resize.generation, "restart") == 0)
-        g_string_append_printf(text, ", %s", first->resize.generation);
+        g_string_append_printf(text, ", %s%s", first->resize.generation,
+                               eep_run_is_design_study(first->resize.generation) ? " (design study)"
+                                                                                 : "");
     return g_strdup(text->str);
 }
 

@@ -2,6 +2,7 @@
 #include "cli/summary_screen.h"
 
 #include "cli/human.h"
+#include "core/resize/generation.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,6 +11,16 @@
 #define MAX_ANATOMIES 3
 #define MAX_INCIDENTS 4
 #define COLUMNS       60
+
+/* Who asked; of a recovery, which nobody asked for, its name. */
+static const char *asked_by(const EepResizeRecord *resize)
+{
+    const EepGeneration *generation = eep_generation_find(resize->generation);
+    gboolean is_recovery =
+        generation == NULL || (generation->replaces_all && g_strcmp0(resize->by, "recovery") == 0);
+
+    return is_recovery ? resize->generation : resize->by;
+}
 
 static void add_resize_line(EepScreenText *screen, const EepMetrics *metrics, guint i)
 {
@@ -26,10 +37,10 @@ static void add_resize_line(EepScreenText *screen, const EepMetrics *metrics, gu
     EepTime longest = has_begun ? eep_metrics_resize_max_gap(metrics, i) : 0;
     g_autofree char *gap = eep_screen_length(longest > 0 ? longest : EEP_TIME_NEVER);
 
-    eep_screen_print(screen, "%2u %-8s %6s  %-8.8s", i + 1, size, asked, resize->by);
+    eep_screen_print(screen, "%2u %-8s %6s  %-9.9s", i + 1, size, asked, asked_by(resize));
     for (guint t = 0; t < G_N_ELEMENTS(times); t++) {
         g_autofree char *length = eep_screen_length(times[t]);
-        eep_screen_print(screen, " %7s", length);
+        eep_screen_print(screen, t == 0 ? "%7s" : " %7s", length);
     }
     eep_screen_print(screen, " %5s %5s %8s  %s", rejected, aborted, gap,
                      eep_outcome_names[resize->outcome]);
@@ -109,6 +120,74 @@ static void add_bytes(EepScreenText *screen, const EepResizeRecord *resize)
     eep_screen_end_line(screen);
 }
 
+/* What the same resize would not have cost. */
+static void add_twin(EepScreenText *screen, const EepMetrics *metrics, const EepRunFacts *facts,
+                     guint i)
+{
+    EepTwinFigures twin;
+
+    if (!eep_run_twin_figures(facts, metrics, i, &twin))
+        return;
+    g_autofree char *dip = eep_screen_count((guint64)twin.dip_tokens);
+    g_autofree char *recover = eep_screen_length(twin.recover);
+    eep_screen_print(screen, "%2u beside its twin: %s output tokens behind at most, ", i + 1, dip);
+    if (twin.recover == EEP_TIME_NEVER)
+        eep_screen_print(screen, "backlog never back");
+    else
+        eep_screen_print(screen, "backlog back after %s", recover);
+    eep_screen_end_line(screen);
+}
+
+static void add_incident_line(EepScreenText *screen, const EepIncident *incident, guint number)
+{
+    const EepTime times[] = {incident->detection, incident->recovery, incident->degraded};
+    const guint64 counts[] = {incident->n_lost, incident->n_retried, incident->n_migrated};
+    g_autofree char *at = eep_screen_clock(incident->at);
+
+    eep_screen_print(screen, "%2u %-8.8s %6s", number,
+                     incident->id[0] != '\0' ? incident->id : incident->fault, at);
+    for (guint i = 0; i < G_N_ELEMENTS(times); i++) {
+        g_autofree char *length = eep_screen_length(times[i]);
+        eep_screen_print(screen, " %9s", length);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(counts); i++) {
+        g_autofree char *n = eep_screen_count(counts[i]);
+        eep_screen_print(screen, " %7s", n);
+    }
+    eep_screen_print(screen, "  %s", incident->outcome);
+    eep_screen_end_line(screen);
+}
+
+/* "   fail, process_exit, shrink | experts missing 2.50 s | ...": what it was, who noticed, what
+ * was done, what was lost beside requests. */
+static void add_incident_detail(EepScreenText *screen, const EepIncident *incident)
+{
+    const char *const words[] = {incident->detected_by, incident->recovery_by};
+    g_autoptr(GString) what = g_string_new(incident->fault);
+    g_autofree char *missing = eep_screen_figure(incident->experts_missing_s);
+    g_autofree char *degraded = eep_screen_count(incident->degraded_tokens);
+    g_autofree char *kv = eep_screen_count(incident->n_lost_kv_tokens);
+    g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+        if (words[i] != NULL && *words[i] != '\0')
+            g_string_append_printf(what, ", %s", words[i]);
+    g_ptr_array_add(items, g_strdup(what->str));
+    if (incident->experts_missing_s > 0.0)
+        g_ptr_array_add(items, g_strdup_printf("experts missing %s s", missing));
+    if (incident->degraded_tokens > 0)
+        g_ptr_array_add(items, g_strdup_printf("%s tokens degraded", degraded));
+    if (incident->n_lost_kv_tokens > 0)
+        g_ptr_array_add(items, g_strdup_printf("KV of %s tokens lost", kv));
+    for (guint i = 0; i < items->len; i++) {
+        const char *item = items->pdata[i];
+        if (i > 0 && screen->line.length + strlen(item) + 3 > EEP_SCREEN_COLUMNS)
+            eep_screen_end_line(screen);
+        eep_screen_print(screen, "%s%s", screen->line.length == 0 ? "   " : " | ", item);
+    }
+    eep_screen_end_line(screen);
+}
+
 static void add_incidents(EepScreenText *screen, const EepMetrics *metrics)
 {
     guint n = eep_metrics_n_incidents(metrics);
@@ -116,19 +195,12 @@ static void add_incidents(EepScreenText *screen, const EepMetrics *metrics)
     if (n == 0)
         return;
     eep_screen_end_line(screen);
-    eep_screen_print(screen, "Faults           at  detected recovered  degraded   lost  outcome");
+    eep_screen_print(screen, "Faults          at  detected recovered  degraded    lost retried   "
+                             "moved  outcome");
     eep_screen_end_line(screen);
     for (guint i = 0; i < MIN(n, MAX_INCIDENTS); i++) {
-        const EepIncident *incident = eep_metrics_incident(metrics, i);
-        g_autofree char *at = eep_screen_clock(incident->at);
-        g_autofree char *detection = eep_screen_length(incident->detection);
-        g_autofree char *recovery = eep_screen_length(incident->recovery);
-        g_autofree char *degraded = eep_screen_length(incident->degraded);
-        g_autofree char *lost = eep_screen_whole(incident->n_lost);
-        eep_screen_print(screen, "%2u %-10.10s %6s %9s %9s %9s %6s  %s", i + 1,
-                         incident->id[0] != '\0' ? incident->id : incident->fault, at, detection,
-                         recovery, degraded, lost, incident->outcome);
-        eep_screen_end_line(screen);
+        add_incident_line(screen, eep_metrics_incident(metrics, i), i + 1);
+        add_incident_detail(screen, eep_metrics_incident(metrics, i));
     }
     if (n > MAX_INCIDENTS) {
         eep_screen_print(screen, "   %u more in summary.json", n - MAX_INCIDENTS);
@@ -147,7 +219,8 @@ static guint worst_resize(const EepMetrics *metrics)
     return worst;
 }
 
-void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *metrics)
+void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *metrics,
+                                    const EepRunFacts *facts)
 {
     guint n = eep_metrics_n_resizes(metrics);
 
@@ -165,8 +238,11 @@ void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *met
         }
         for (guint i = 0; i < n; i++) {
             const EepResizeRecord *resize = eep_metrics_resize(metrics, i);
-            if ((i == worst || n <= MAX_ANATOMIES) && add_anatomy(screen, resize, i + 1))
+            if (i != worst && n > MAX_ANATOMIES)
+                continue;
+            if (add_anatomy(screen, resize, i + 1))
                 add_bytes(screen, resize);
+            add_twin(screen, metrics, facts, i);
         }
     }
     add_incidents(screen, metrics);
@@ -195,6 +271,29 @@ static void add_axis(EepScreenText *screen, EepTime end)
     eep_screen_end_line(screen);
     eep_screen_print(screen, "%-10s0%*s%*s %s", "", COLUMNS / 2, middle, COLUMNS / 2 - 1, last,
                      in_minutes ? "min" : "s");
+    eep_screen_end_line(screen);
+}
+
+/* One mark a column: a fault in it, or nobody has recovered from one yet. */
+static void add_fault_marks(EepScreenText *screen, const EepMetrics *metrics, EepTime column)
+{
+    char marks[COLUMNS + 1];
+
+    if (eep_metrics_n_incidents(metrics) == 0)
+        return;
+    memset(marks, ' ', COLUMNS);
+    marks[COLUMNS] = '\0';
+    for (guint i = 0; i < eep_metrics_n_incidents(metrics); i++) {
+        const EepIncident *incident = eep_metrics_incident(metrics, i);
+        guint first = (guint)MIN(incident->at / MAX(column, 1), COLUMNS - 1), end = COLUMNS;
+        if (incident->recovery != EEP_TIME_NEVER)
+            end = (guint)MIN((incident->at + incident->recovery) / MAX(column, 1) + 1, COLUMNS);
+        for (guint k = first + 1; k < end; k++)
+            if (marks[k] == ' ')
+                marks[k] = '-';
+        marks[first] = 'X';
+    }
+    eep_screen_print(screen, "faults    %s  X fault, - until recovered", marks);
     eep_screen_end_line(screen);
 }
 
@@ -243,6 +342,7 @@ void eep_summary_screen_add_timeline(EepScreenText *screen, const EepMetrics *me
     eep_screen_print(screen, "rate      %s  peak %s req/s", glyphs, rate);
     eep_screen_end_line(screen);
     add_sizes(screen, metrics, facts, column);
+    add_fault_marks(screen, metrics, column);
     /* Columns of a small run have no 99th percentile; their largest value then says as much. */
     gboolean has_p99 = n_p99 >= COLUMNS / 4;
     const double *ttft = has_p99 ? p99 : max;

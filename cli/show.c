@@ -1,69 +1,13 @@
-/* eep show: one thing of the catalogue in full. Profiles are in show_profile.c. */
+/* eep show: one thing of the catalogue in full. Profiles are in show_profile.c, generations and
+ * recoveries in show_generation.c. */
 #include "cli/catalogue.h"
 #include "cli/command.h"
 #include "cli/data.h"
 #include "core/engine/pool_options.h"
 #include "core/eplb/policy.h"
-#include "core/resize/generation.h"
 #include "sim/all2all.h"
 
 #include <string.h>
-
-/* Who, when and what of a row, in words. */
-static const char *when_text(EepWhen when)
-{
-    static const char *const texts[] = {
-        [EEP_WHEN_ALWAYS] = "",
-        [EEP_WHEN_FROM_PEER] = "weights_from: peer",
-        [EEP_WHEN_FROM_DISK] = "weights_from: disk",
-        [EEP_WHEN_ASYNC_EPLB] = "eplb_config.use_async: true",
-        [EEP_WHEN_SYNC_EPLB] = "eplb_config.use_async: false",
-        [EEP_WHEN_GRAPHS] = "enforce_eager: false",
-    };
-    return texts[when];
-}
-
-static void add_plan(const EepGenerationPlan *plan, gboolean is_up, EepText *text, EepJson *json)
-{
-    eep_command_add_line(text, "\n%s", is_up ? "growing" : "shrinking");
-    eep_command_add_line(text, "  %-9s %-18s %-10s %-9s %s", "stage", "what", "who", "forwards",
-                         "only with");
-    eep_json_begin_array(json, is_up ? "up" : "down");
-    for (guint i = 0; i < plan->n_rows; i++) {
-        const EepGenerationRow *row = &plan->rows[i];
-        const char *who = eep_who_name(row->who, is_up);
-        eep_command_add_line(text, "  %-9s %-18s %-10s %-9s %s", eep_stage_names[row->stage],
-                             eep_generation_row_name(row), who, row->blocks ? "stopped" : "go on",
-                             when_text(row->when));
-        eep_json_begin_object(json, NULL);
-        eep_json_add_string(json, "stage", eep_stage_names[row->stage]);
-        eep_json_add_string(json, "what", eep_generation_row_name(row));
-        eep_json_add_string(json, "who", who);
-        eep_json_add_bool(json, "blocks", row->blocks);
-        eep_json_add_bool(json, "in_background", row->in_background);
-        eep_json_add_string(json, "only_with",
-                            row->when == EEP_WHEN_ALWAYS ? NULL : when_text(row->when));
-        eep_json_end_object(json);
-    }
-    eep_json_end_array(json);
-}
-
-gboolean eep_show_generation(const char *name, EepText *text, EepJson *json, GError **error)
-{
-    const EepGeneration *generation = eep_generation_find(name);
-
-    eep_command_add_line(text, "%s - %s", generation->name, generation->help);
-    eep_json_add_string(json, "help", generation->help);
-    eep_json_add_bool(json, "needs_elastic_ep", generation->needs_elastic);
-    eep_json_add_bool(json, "replaces_all", generation->replaces_all);
-    if (generation->needs_elastic)
-        eep_command_add_line(text, "Needs enable_elastic_ep.");
-    if (generation->replaces_all)
-        eep_command_add_line(text, "No engine stays: all are started anew.");
-    add_plan(&generation->up, TRUE, text, json);
-    add_plan(&generation->down, FALSE, text, json);
-    return TRUE;
-}
 
 static void add_flag(const char *key, const char *words, gboolean value, EepText *text,
                      EepJson *json)

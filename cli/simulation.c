@@ -100,6 +100,8 @@ static EepPoolShape shape_of(const EepSimulation *simulation, const EepScenarioP
         .expert_bytes = eep_model_expert_bytes(model),
         .non_expert_bytes = eep_model_non_expert_bytes(model, options->tensor_parallel_size),
         .standby_bytes = standby_bytes(scenario, options),
+        .kv_bytes_per_token = eep_model_kv_bytes_per_token(model, options->tensor_parallel_size),
+        .kv_bytes_bounded = eep_model_bounded_state_bytes(model, options->tensor_parallel_size),
         .control_latency = hardware->control_latency,
         .predictor = predictor,
         .max_ranks = all2all->max_ranks,
@@ -127,21 +129,37 @@ static gboolean add_pools(EepSimulation *simulation, GError **error)
     return TRUE;
 }
 
+static EepOperatorEvent make_event(const EepScenario *scenario, const EepEventOptions *event)
+{
+    EepOperatorEvent made = {
+        .kind = EEP_OPERATOR_FAULT,
+        .id = event->id != NULL ? event->id : "",
+        .pool = (EepPoolId)eep_scenario_find_pool(scenario, event->pool),
+        .at = event->at,
+        .during_resize = event->during.resize,
+        .during_phase = event->during.phase,
+        .after = event->during.after,
+    };
+
+    if (event->kind == EEP_EVENT_SCALE_ELASTIC_EP) {
+        made.kind = EEP_OPERATOR_SCALE;
+        made.new_data_parallel_size = (guint)event->scale_elastic_ep.new_data_parallel_size;
+    } else if (event->kind == EEP_EVENT_CANCEL) {
+        made.kind = EEP_OPERATOR_CANCEL;
+        made.cancels = event->cancel.resize;
+    } else {
+        made.fault = eep_event_fault(event);
+    }
+    return made;
+}
+
 static void make_events(EepSimulation *simulation)
 {
     const EepScenario *scenario = simulation->scenario;
 
     simulation->events = g_new0(EepOperatorEvent, scenario->n_events);
-    for (guint i = 0; i < scenario->n_events; i++) {
-        const EepEventOptions *event = &scenario->events[i];
-
-        simulation->events[i] = (EepOperatorEvent){
-            .at = event->at,
-            .pool = (EepPoolId)eep_scenario_find_pool(scenario, event->pool),
-            .new_data_parallel_size = (guint)event->scale_elastic_ep.new_data_parallel_size,
-            .id = event->id != NULL ? event->id : "",
-        };
-    }
+    for (guint i = 0; i < scenario->n_events; i++)
+        simulation->events[i] = make_event(scenario, &scenario->events[i]);
 }
 
 EepSimulation *eep_simulation_new(const EepScenario *scenario, const EepSkewRecords *records,

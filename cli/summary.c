@@ -65,14 +65,19 @@ static void add_fates(EepJson *json, const EepFateCounts *counts)
     eep_json_add_uint(json, "submitted", counts->submitted);
     eep_json_add_uint(json, "completed", counts->completed);
     add_reasons(json, "rejected", counts->rejected, counts->by_reason, EEP_REASON_TOO_LONG,
-                EEP_REASON_QUEUE_LIMIT);
+                EEP_REASON_UNAVAILABLE);
     add_reasons(json, "aborted", counts->aborted, counts->by_reason, EEP_REASON_SCALE_DOWN,
                 EEP_REASON_TIMEOUT);
     eep_json_add_uint(json, "unfinished", counts->unfinished);
 }
 
-static void add_requests(EepJson *json, const EepMetricsReport *report)
+static void add_requests(EepJson *json, const EepMetrics *metrics)
 {
+    const EepMetricsReport *report = eep_metrics_report(metrics);
+    guint64 degraded_tokens = 0;
+
+    for (guint i = 0; i < eep_metrics_n_incidents(metrics); i++)
+        degraded_tokens += eep_metrics_incident(metrics, i)->degraded_tokens;
     eep_json_add_double(json, "duration", eep_time_to_seconds(report->end), EXACT);
     add_seconds(json, "warmup_s", report->warmup);
     add_seconds(json, "end_of_traffic_s", report->end_of_traffic);
@@ -84,6 +89,7 @@ static void add_requests(EepJson *json, const EepMetricsReport *report)
     eep_json_add_uint(json, "preemptions", report->preemptions);
     eep_json_add_uint(json, "migrated", report->migrated);
     eep_json_add_uint(json, "lost_requests", report->window.by_reason[EEP_REASON_FAULT]);
+    eep_json_add_uint(json, "degraded_tokens", degraded_tokens);
     eep_json_begin_object(json, "outside_window");
     add_fates(json, &report->outside);
     eep_json_end_object(json);
@@ -210,6 +216,20 @@ static void add_phases(EepJson *json, const EepResizeRecord *resize)
     eep_json_end_array(json);
 }
 
+static void add_twin_figures(EepJson *json, const EepMetrics *metrics, const EepRunFacts *facts,
+                             guint resize)
+{
+    EepTwinFigures twin;
+
+    if (eep_run_twin_figures(facts, metrics, resize, &twin)) {
+        eep_json_add_int(json, "dip_tokens", twin.dip_tokens);
+        add_seconds(json, "recover_s", twin.recover);
+    } else {
+        eep_json_add_null(json, "dip_tokens");
+        eep_json_add_null(json, "recover_s");
+    }
+}
+
 static void add_resize(EepJson *json, const EepMetrics *metrics, const EepRunFacts *facts, guint i)
 {
     const EepResizeRecord *resize = eep_metrics_resize(metrics, i);
@@ -224,6 +244,7 @@ static void add_resize(EepJson *json, const EepMetrics *metrics, const EepRunFac
     eep_json_add_uint(json, "to", resize->to);
     add_pool(json, facts, resize->pool);
     eep_json_add_string(json, "generation", resize->generation);
+    eep_json_add_bool(json, "design_study", eep_run_is_design_study(resize->generation));
     eep_json_add_string(json, "outcome", eep_outcome_names[resize->outcome]);
     eep_json_add_string(json, "reason", resize->reason);
     add_seconds(json, "prepare_s", eep_resize_record_prepare(resize));
@@ -247,10 +268,14 @@ static void add_resize(EepJson *json, const EepMetrics *metrics, const EepRunFac
     eep_json_add_int(json, "peak_extra_bytes", resize->peak_extra_bytes);
     EepTime gap = has_begun ? eep_metrics_resize_max_gap(metrics, i) : 0;
     eep_json_add_double(json, "max_itl_ms", gap > 0 ? (double)gap / 1e6 : (double)NAN, EXACT);
-    /* Known only beside a twin that was resized at once and at no cost. */
-    eep_json_add_null(json, "dip_tokens");
-    eep_json_add_null(json, "recover_s");
+    add_twin_figures(json, metrics, facts, i);
     eep_json_end_object(json);
+}
+
+/* Null for a word that is empty. */
+static void add_word(EepJson *json, const char *key, const char *word)
+{
+    eep_json_add_string(json, key, word != NULL && *word != '\0' ? word : NULL);
 }
 
 static void add_incident(EepJson *json, const EepIncident *incident, const EepRunFacts *facts)
@@ -260,10 +285,16 @@ static void add_incident(EepJson *json, const EepIncident *incident, const EepRu
     eep_json_add_string(json, "fault", incident->fault);
     add_pool(json, facts, incident->pool);
     add_seconds(json, "at_s", incident->at);
+    add_word(json, "detected_by", incident->detected_by);
     add_seconds(json, "detection_s", incident->detection);
+    add_word(json, "recovery_by", incident->recovery_by);
     add_seconds(json, "recovery_s", incident->recovery);
     add_seconds(json, "degraded_s", incident->degraded);
+    eep_json_add_uint(json, "engines", incident->n_engines);
     eep_json_add_uint(json, "lost", incident->n_lost);
+    eep_json_add_uint(json, "retried", incident->n_retried);
+    eep_json_add_uint(json, "migrated", incident->n_migrated);
+    eep_json_add_uint(json, "lost_kv_tokens", incident->n_lost_kv_tokens);
     eep_json_add_uint(json, "degraded_tokens", incident->degraded_tokens);
     eep_json_add_double(json, "experts_missing_s", incident->experts_missing_s, EXACT);
     eep_json_add_string(json, "outcome", incident->outcome);
@@ -306,7 +337,7 @@ void eep_summary_write(EepText *text, const EepMetrics *metrics, const EepRunFac
     eep_json_init(&json, text, EEP_JSON_PRETTY);
     eep_json_begin_object(&json, NULL);
     add_identity(&json, facts);
-    add_requests(&json, report);
+    add_requests(&json, metrics);
     add_slo(&json, metrics);
     add_throughput(&json, report);
     add_latency(&json, "ttft", &report->ttft);

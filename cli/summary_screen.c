@@ -247,13 +247,20 @@ static void add_balance(EepScreenText *screen, const EepMetricsReport *report)
 }
 
 /* Assumed figures first: they are what a reader must know of; each kind is named once. */
-static void add_basis(EepScreenText *screen, const EepRunFacts *facts)
+static void add_basis(EepScreenText *screen, const EepMetrics *metrics, const EepRunFacts *facts)
 {
     static const char *const kinds[] = {"assumed", "derived", "measured"};
     g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func(g_free);
 
     if (facts->extrapolated)
         g_ptr_array_add(items, g_strdup("EXTRAPOLATED beyond the range that was validated"));
+    for (guint i = 0; i < eep_metrics_n_resizes(metrics); i++) {
+        if (!eep_run_is_design_study(eep_metrics_resize(metrics, i)->generation))
+            continue;
+        g_ptr_array_add(items,
+                        g_strdup("generation eep is a DESIGN STUDY: nobody has measured it"));
+        break;
+    }
     for (guint kind = 0; kind < G_N_ELEMENTS(kinds); kind++) {
         const char *prefix = kinds[kind], *colon = ": ";
         for (guint i = 0; i < facts->n_basis; i++) {
@@ -337,10 +344,10 @@ void eep_summary_screen_add(EepText *text, const EepMetrics *metrics, const EepR
     add_tokens(&screen, report);
     add_gpus(&screen, report);
     add_balance(&screen, report);
-    eep_summary_screen_add_resizes(&screen, metrics);
+    eep_summary_screen_add_resizes(&screen, metrics, facts);
     eep_summary_screen_add_timeline(&screen, metrics, facts);
     eep_screen_end_line(&screen);
-    add_basis(&screen, facts);
+    add_basis(&screen, metrics, facts);
     add_notes(&screen, facts);
     add_expectations(&screen, summary, place->exit_status);
     add_place(&screen, place);

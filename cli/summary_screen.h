@@ -23,7 +23,8 @@ void eep_summary_screen_add(EepText *text, const EepMetrics *metrics, const EepR
                             const EepSummary *summary, const EepSummaryScreenPlace *place);
 
 /* The parts about resizes and faults, and the time line (screen_resizes.c). */
-void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *metrics);
+void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *metrics,
+                                    const EepRunFacts *facts);
 void eep_summary_screen_add_timeline(EepScreenText *screen, const EepMetrics *metrics,
                                      const EepRunFacts *facts);
 

@@ -25,9 +25,9 @@ static EepPool *pool_of(EepDeployment *deployment, guint64 id)
 
 /* -- the ends of requests --------------------------------------------------------------------- */
 
-static void end_request(gpointer self, EepRequest *request)
+/* The request is over; nothing of it is left after the call. */
+static void bury(EepDeployment *deployment, EepRequest *request)
 {
-    EepDeployment *deployment = self;
     EepObserver *observer = deployment->services.observer;
     EepTime now = eep_loop_now(deployment->services.loop);
 
@@ -40,18 +40,23 @@ static void end_request(gpointer self, EepRequest *request)
     eep_request_free(deployment->requests, request);
 }
 
-static void reject(EepDeployment *deployment, EepRequest *request, EepReason reason)
+/* No attempt is left. A request that was admitted once is aborted, whatever became of the attempts
+ * after that. */
+static void give_up(EepDeployment *deployment, EepRequest *request, EepReason reason)
 {
-    request->fate = EEP_FATE_REJECTED;
-    request->reason = (guint8)reason;
+    gboolean was_admitted = request->lost_reason != EEP_REASON_NONE;
+
+    request->fate = was_admitted ? EEP_FATE_ABORTED : EEP_FATE_REJECTED;
+    request->reason = was_admitted ? request->lost_reason : (guint8)reason;
     request->finish = eep_loop_now(deployment->services.loop);
-    end_request(deployment, request);
+    bury(deployment, request);
 }
 
 /* -- admission and retries -------------------------------------------------------------------- */
 
-/* Half a client's usual library: exponential backoff with jitter, counted from the refusal. */
-static void retry_or_reject(EepDeployment *deployment, EepRequest *request, EepReason reason)
+/* Half a client's usual library: exponential backoff with jitter, counted from the refusal. FALSE
+ * when no attempt is left. */
+static gboolean back_off(EepDeployment *deployment, EepRequest *request)
 {
     EepLoop *loop = deployment->services.loop;
     EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_RETRY, 0),
@@ -60,10 +65,8 @@ static void retry_or_reject(EepDeployment *deployment, EepRequest *request, EepR
                       .a = request->id};
     double wait;
 
-    if (request->n_attempts >= deployment->options.retry_attempts) {
-        reject(deployment, request, reason);
-        return;
-    }
+    if (request->n_attempts >= deployment->options.retry_attempts)
+        return FALSE;
     wait = (double)deployment->options.retry_backoff *
            (double)(1u << MIN(request->n_attempts - 1, 20));
     wait *= 1.0 + deployment->options.retry_jitter *
@@ -71,6 +74,44 @@ static void retry_or_reject(EepDeployment *deployment, EepRequest *request, EepR
     g_hash_table_insert(deployment->retrying, GUINT_TO_POINTER(request->id), request);
     eep_loop_schedule(loop, eep_time_after(eep_loop_now(loop), (EepTime)MIN(wait, LONGEST_WAIT)),
                       &event);
+    return TRUE;
+}
+
+static void retry_or_give_up(EepDeployment *deployment, EepRequest *request, EepReason reason)
+{
+    if (!back_off(deployment, request))
+        give_up(deployment, request, reason);
+}
+
+/* The server dropped it, not the client. */
+static gboolean is_retryable(const EepRequest *request)
+{
+    return request->fate == EEP_FATE_ABORTED &&
+           (request->reason == EEP_REASON_SCALE_DOWN || request->reason == EEP_REASON_FAULT);
+}
+
+/* The next attempt asks for everything again: what this one delivered is of no use. */
+static void forget_attempt(EepDeployment *deployment, EepRequest *request)
+{
+    EepObserver *observer = deployment->services.observer;
+
+    observer->ops->attempt_ended(observer, request, eep_loop_now(deployment->services.loop));
+    request->lost_reason = request->reason;
+    request->wasted_tokens += request->generated;
+    request->fate = EEP_FATE_NONE;
+    request->reason = EEP_REASON_NONE;
+    request->generated = 0;
+    request->flags = 0;
+    request->first_token = request->last_token = request->finish = EEP_TIME_NEVER;
+    request->max_gap = 0;
+}
+
+static void end_request(gpointer self, EepRequest *request)
+{
+    if (is_retryable(request) && back_off(self, request))
+        forget_attempt(self, request);
+    else
+        bury(self, request);
 }
 
 /* Among replicas the one with the fewest requests an engine that does not answer 503; the first of
@@ -113,13 +154,13 @@ static void attempt(EepDeployment *deployment, EepRequest *request)
 
     request->n_attempts++;
     if (!can_ever_run(pool, request, &reason)) {
-        reject(deployment, request, reason);
+        give_up(deployment, request, reason);
     } else if (eep_pool_is_refusing(pool)) {
         deployment->last_refusal = eep_loop_now(deployment->services.loop);
         eep_pool_saw_rejected(pool);
-        retry_or_reject(deployment, request, EEP_REASON_SCALING_503);
+        retry_or_give_up(deployment, request, EEP_REASON_SCALING_503);
     } else if (!eep_pool_submit(pool, request)) {
-        retry_or_reject(deployment, request, EEP_REASON_QUEUE_LIMIT);
+        retry_or_give_up(deployment, request, EEP_REASON_QUEUE_LIMIT);
     }
 }
 

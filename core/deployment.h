@@ -51,12 +51,13 @@ typedef struct {
     const char *during_phase;  /* this span or phase of it begins, for the first time */
     EepTime after;
     guint new_data_parallel_size; /* SCALE */
+    const char *cancels;          /* CANCEL: id of a scale event; nothing if another one runs */
     EepFault fault;               /* FAULT */
 } EepOperatorEvent;
 
 typedef struct {
     guint64 seed;
-    guint retry_attempts;  /* in all, 1: a refused request is lost */
+    guint retry_attempts;  /* in all, 1: a refused or aborted request is lost */
     EepTime retry_backoff; /* before the second attempt; doubled with each further one */
     double retry_jitter;   /* each wait is scaled by a factor drawn from [1 - jitter, 1 + jitter] */
     guint n_events;

@@ -1,6 +1,6 @@
 /* EepIncident: what one fault was and cost, as summary.json's incidents[] reports it.
  *
- * Complete when it is handed to the metrics. Times are EepTime since the run's start, lengths in
+ * Complete when observers get it. Times are EepTime since the run's start, lengths in
  * ns, EEP_TIME_NEVER where it did not happen. Definitions: docs/metrics.md. Not the recovery
  * itself. Plain values. */
 #ifndef EEP_CORE_INCIDENT_H
@@ -11,14 +11,21 @@
 G_BEGIN_DECLS
 
 typedef struct {
-    char id[64]; /* of the event, "" if none */
+    char id[64]; /* of the event, "" if none, "mtbf" for one that was drawn */
     EepPoolId pool;
-    const char *fault;   /* its kind: "fail", "slow", ...; static */
-    const char *outcome; /* "recovered", "degraded", ...; static */
+    const char *fault;       /* its kind: "fail", "slow", ...; static */
+    const char *detected_by; /* "process_exit", ...; "" where nobody noticed; static */
+    const char *recovery_by; /* the recovery that was begun: "shrink", ...; "" for none; static */
+    const char *outcome;     /* "recovered", "degraded", "exited", "unrecovered"; static */
     EepTime at;
-    EepTime detection, recovery, degraded; /* lengths from `at`; degraded: time below the size */
-    guint64 n_lost;                        /* requests */
-    guint64 degraded_tokens;
+    EepTime detection; /* from `at` to the first action */
+    EepTime recovery;  /* from `at` until experts are live everywhere and forwards may run */
+    EepTime degraded;  /* time below the size before, or with experts missing, or slow */
+    guint n_engines;   /* lost with it */
+    /* What its engines had: requests that ended as aborted, that other engines took over from their
+     * prompts (the server's retries), that moved with their KV; tokens whose KV is gone. */
+    guint64 n_lost, n_retried, n_migrated, n_lost_kv_tokens;
+    guint64 degraded_tokens;  /* expected, computed while a chosen expert had no live slot */
     double experts_missing_s; /* sum over (layer, expert) of the time without a live replica */
 } EepIncident;
 

@@ -33,6 +33,7 @@ static void metrics_request_ended(EepObserver *self, const EepRequest *request, 
         .pool = request->pool,
         .n_preemptions = (guint16)MIN(request->n_preemptions, G_MAXUINT16),
         .fate = request->fate,
+        .is_retried = request->n_attempts > 1 || request->n_retries > 0,
         .reason = request->reason,
         .n_attempts = request->n_attempts,
     };
@@ -40,9 +41,18 @@ static void metrics_request_ended(EepObserver *self, const EepRequest *request, 
         note_success(metrics, request);
     if (request->arrival >= metrics->measure.warmup) {
         metrics->report.cached_tokens += request->cached_tokens;
+        metrics->report.wasted_tokens += request->wasted_tokens;
         metrics->report.queried_tokens += request->worker != 0 ? request->prompt_tokens : 0;
     }
     metrics->n_pools = MAX(metrics->n_pools, request->pool + 1u);
+    metrics->now = MAX(metrics->now, now);
+}
+
+/* Its tokens are counted as wasted when the request ends. */
+static void metrics_attempt_ended(EepObserver *self, const EepRequest *request, EepTime now)
+{
+    EepMetrics *metrics = (EepMetrics *)self;
+
     metrics->now = MAX(metrics->now, now);
 }
 
@@ -103,6 +113,11 @@ static void metrics_resize_ended(EepObserver *self, const EepResizeRecord *recor
         record->non_expert_bytes + record->expert_bytes + record->kv_bytes;
 }
 
+static void metrics_incident_ended(EepObserver *self, const EepIncident *incident)
+{
+    eep_metrics_add_incident((EepMetrics *)self, incident);
+}
+
 static void metrics_rearranged(EepObserver *self, EepTime now,
                                const EepRearrangement *rearrangement)
 {
@@ -132,12 +147,14 @@ static const EepObserverOps ops = {
     .size = sizeof(EepObserverOps),
     .name = "metrics",
     .request_ended = metrics_request_ended,
+    .attempt_ended = metrics_attempt_ended,
     .gaps = metrics_gaps,
     .step = metrics_step,
     .decision = metrics_decision,
     .size_changed = metrics_size_changed,
     .gpu_time = metrics_gpu_time,
     .resize_ended = metrics_resize_ended,
+    .incident_ended = metrics_incident_ended,
     .rearranged = metrics_rearranged,
     .kept = metrics_kept,
 };

@@ -54,7 +54,7 @@ typedef struct {
     double
         window_s; /* of [warmup, end_of_traffic); 0, no rates, where that is one instant or none */
     EepFateCounts window, outside;
-    guint64 attempts, retried; /* submissions; requests with more than one */
+    guint64 attempts, retried; /* submissions; requests that client or server tried again */
     guint64 preempted, preemptions;
     guint64 migrated; /* moves of requests off leaving engines, whole run */
     guint64 recomputed_tokens;
@@ -63,7 +63,7 @@ typedef struct {
     EepSloMisses misses;
     double slo_attainment;               /* NaN when nothing was submitted */
     guint64 input_tokens, output_tokens; /* of completed requests */
-    guint64 wasted_tokens;               /* produced for requests that were aborted */
+    guint64 wasted_tokens;               /* produced by attempts that were aborted */
     /* Of requests that arrived after the warm-up: prompt tokens of those that an engine took, and
      * how many of them it found in its prefix cache (vLLM: prefix_cache_queries, _hits). */
     guint64 queried_tokens, cached_tokens;

@@ -100,7 +100,7 @@ static void count_requests(EepMetrics *metrics)
             continue;
         report->last_end = MAX(report->last_end, request->finish);
         report->attempts += request->n_attempts;
-        report->retried += request->n_attempts > 1;
+        report->retried += request->is_retried;
         report->preempted += request->n_preemptions > 0;
         report->preemptions += request->n_preemptions;
         judge(&metrics->slo, request, report);

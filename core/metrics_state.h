@@ -12,7 +12,8 @@ typedef struct {
     EepTime arrival, first_token, finish;
     guint32 prompt_tokens, output_tokens; /* output: produced */
     guint16 pool, n_preemptions;          /* both saturate */
-    guint8 fate, reason;
+    guint8 fate : 7, is_retried : 1;      /* by its client or by the server */
+    guint8 reason;
     guint16 n_attempts;
 } EepMetricsRequest;
 

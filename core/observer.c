@@ -9,6 +9,10 @@ static void none_request_ended(EepObserver *self, const EepRequest *request, Eep
 {
 }
 
+static void none_attempt_ended(EepObserver *self, const EepRequest *request, EepTime now)
+{
+}
+
 static void none_gaps(EepObserver *self, EepPoolId pool, EepTime gap, guint64 n)
 {
 }
@@ -35,6 +39,10 @@ static void none_resize_ended(EepObserver *self, const EepResizeRecord *record)
 {
 }
 
+static void none_incident_ended(EepObserver *self, const EepIncident *incident)
+{
+}
+
 static void none_rearranged(EepObserver *self, EepTime now, const EepRearrangement *rearrangement)
 {
 }
@@ -47,12 +55,14 @@ const EepObserverOps eep_observer_none = {
     .size = sizeof(EepObserverOps),
     .name = "none",
     .request_ended = none_request_ended,
+    .attempt_ended = none_attempt_ended,
     .gaps = none_gaps,
     .step = none_step,
     .decision = none_decision,
     .size_changed = none_size_changed,
     .gpu_time = none_gpu_time,
     .resize_ended = none_resize_ended,
+    .incident_ended = none_incident_ended,
     .rearranged = none_rearranged,
     .kept = none_kept,
 };
@@ -69,6 +79,11 @@ const EepObserverOps eep_observer_none = {
 static void fan_request_ended(EepObserver *self, const EepRequest *request, EepTime now)
 {
     FAN_OUT(request_ended, request, now);
+}
+
+static void fan_attempt_ended(EepObserver *self, const EepRequest *request, EepTime now)
+{
+    FAN_OUT(attempt_ended, request, now);
 }
 
 static void fan_gaps(EepObserver *self, EepPoolId pool, EepTime gap, guint64 n)
@@ -103,6 +118,11 @@ static void fan_resize_ended(EepObserver *self, const EepResizeRecord *record)
     FAN_OUT(resize_ended, record);
 }
 
+static void fan_incident_ended(EepObserver *self, const EepIncident *incident)
+{
+    FAN_OUT(incident_ended, incident);
+}
+
 static void fan_rearranged(EepObserver *self, EepTime now, const EepRearrangement *rearrangement)
 {
     FAN_OUT(rearranged, now, rearrangement);
@@ -117,12 +137,14 @@ static const EepObserverOps fan_ops = {
     .size = sizeof(EepObserverOps),
     .name = "fan",
     .request_ended = fan_request_ended,
+    .attempt_ended = fan_attempt_ended,
     .gaps = fan_gaps,
     .step = fan_step,
     .decision = fan_decision,
     .size_changed = fan_size_changed,
     .gpu_time = fan_gpu_time,
     .resize_ended = fan_resize_ended,
+    .incident_ended = fan_incident_ended,
     .rearranged = fan_rearranged,
     .kept = fan_kept,
 };

@@ -7,6 +7,7 @@
 #define EEP_CORE_OBSERVER_H
 
 #include "core/engine/request.h"
+#include "core/incident.h"
 #include "core/resize/record.h"
 
 G_BEGIN_DECLS
@@ -76,6 +77,8 @@ typedef struct {
     gint64 bytes_moved;  /* between ranks, and from disk what no rank held */
     gint64 bytes_intra_node, bytes_inter_node; /* of these, over NVLink and over NICs */
     guint64 n_experts_moved;
+    guint64 n_experts_restored; /* of these, from a copy outside: no live rank held them */
+    guint64 n_experts_lost;     /* (layer, expert) pairs without a slot since */
     double balancedness_before, balancedness_after; /* under the load that it was planned on */
     EepEplbWorth worth;
     EepTime stalled; /* that no step ran for it, a resize's apart */
@@ -96,6 +99,9 @@ typedef struct {
     const char *name;
     /* The request's life is over; it is read-only and gone after the call. */
     void (*request_ended)(EepObserver *self, const EepRequest *request, EepTime now);
+    /* The server aborted it and the client will try again: what it has got is of no use any more.
+     * The request is as it was when the attempt ended. */
+    void (*attempt_ended)(EepObserver *self, const EepRequest *request, EepTime now);
     /* n tokens came `gap` ns after the token before, of the same request. */
     void (*gaps)(EepObserver *self, EepPoolId pool, EepTime gap, guint64 n);
     void (*step)(EepObserver *self, const EepStepRecord *step);
@@ -108,6 +114,8 @@ typedef struct {
     void (*gpu_time)(EepObserver *self, EepPoolId pool, EepGpuUse use, EepTime begin, EepTime end,
                      guint n_gpus);
     void (*resize_ended)(EepObserver *self, const EepResizeRecord *record);
+    /* A fault's account is complete, at the latest at the end of the run. */
+    void (*incident_ended)(EepObserver *self, const EepIncident *incident);
     void (*rearranged)(EepObserver *self, EepTime now, const EepRearrangement *rearrangement);
     void (*kept)(EepObserver *self, EepTime now, const EepEplbKept *kept);
 } EepObserverOps;

@@ -10,6 +10,8 @@ static const EepOption run_options[] = {
      "drained follows every request to its end; cut stops at run.duration"},
     {"duration", EEP_OPTION_TIME, AT(duration), "0s", 0, 1e17, NULL, NULL,
      "length of a run that is cut"},
+    {"twin", EEP_OPTION_BOOL, AT(twin), "false", EEP_NO_BOUNDS, NULL, NULL,
+     "also run with resizes that are done at once and for nothing, to say what they cost (--twin)"},
 };
 
 const EepOptionTable eep_run_options = {"run", sizeof(EepRunOptions), run_options,

@@ -12,6 +12,7 @@ typedef enum { EEP_RUN_DRAINED, EEP_RUN_CUT } EepRunEnd;
 typedef struct {
     gint end;         /* EepRunEnd */
     EepTime duration; /* of a run that is cut; 0 otherwise */
+    gboolean twin;    /* compare with resizes that cost nothing */
 } EepRunOptions;
 
 extern const EepOptionTable eep_run_options; /* prefix "run" */

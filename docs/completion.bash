@@ -14,7 +14,7 @@ _eep_keys() { # _eep_keys EEP
 _eep() {
     local eep=$1 current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local commands="run init check explain list show plot compare eplb explore"
-    local things="models hardware generations policies all2all-backends scenarios"
+    local things="models hardware generations recoveries policies all2all-backends scenarios"
     local command='' thing='' arguments=0 i words='' files='' folders=''
     COMPREPLY=()
 
@@ -64,7 +64,7 @@ _eep() {
     *)
         case $command in
         '') words="$commands --version --help" ;;
-        run) words="--set --out --seed --journal --replay --json --quiet" files=1 ;;
+        run) words="--set --out --seed --journal --replay --twin --json --quiet" files=1 ;;
         check) words="--set --json" files=1 ;;
         init) if [ $arguments -eq 0 ]; then words=$(_eep_names "$eep" scenarios); else words="--json"; fi ;;
         list) if [ $arguments -eq 0 ]; then words=$things; else words="--json"; fi ;;

@@ -18,19 +18,12 @@ static const struct {
     const char *key, *instead;
 } later_keys[] = {
     {"autoscaler", "; try events with scale_elastic_ep"},
-    {"deployment.fault_tolerance", ""},
     {"deployment.kv_transfer", ""},
-    {"deployment.speculative_config", ""},
+    {"deployment.speculative_config",
+     "; with elastic EP vLLM refuses drafters with experts (MTP) too"},
     {"traffic.sessions", "; try trace or synthetic"},
     {"traffic.closed_loop", "; try trace or synthetic"},
-    {"events[].during", "; try at"},
-    {"events[].fail", ""},
-    {"events[].hang", ""},
-    {"events[].slow", ""},
-    {"events[].link", ""},
-    {"events[].phase_fail", ""},
     {"events[].move_engines", "; try scale_elastic_ep"},
-    {"run.twin", "; try two runs and eep compare"},
 };
 
 const char *eep_fill_later(const char *key)

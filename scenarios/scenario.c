@@ -229,7 +229,7 @@ static gboolean load_traffic(Loader *loader)
 static gint compare_events(gconstpointer a, gconstpointer b, gpointer unused)
 {
     const EepEventOptions *x = a, *y = b;
-    return x->at < y->at ? -1 : x->at > y->at;
+    return x->earliest < y->earliest ? -1 : x->earliest > y->earliest;
 }
 
 static gboolean load_events(Loader *loader)
@@ -355,6 +355,7 @@ static EepScenario *load_document(EepYamlDocument *document, const char *const *
     eep_options_init(&eep_run_options, &scenario->run);
     eep_options_init(&eep_output_options, &scenario->output);
     scenario->document = document;
+    scenario->notes = g_ptr_array_new_with_free_func(g_free);
 
     expand_shorts(document->root);
     for (; sets != NULL && *sets != NULL; sets++) {
@@ -404,6 +405,7 @@ void eep_scenario_free(EepScenario *scenario)
     g_free(scenario->events);
     g_free(scenario->rate_steps);
     g_strfreev(scenario->expect);
+    g_ptr_array_unref(scenario->notes);
     if (scenario->model_profile != NULL)
         eep_options_clear(&eep_model_options, &scenario->model);
     if (scenario->hardware_profile != NULL)

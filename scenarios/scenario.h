@@ -50,9 +50,12 @@ typedef struct {
     EepMeasureOptions measure;
     EepRunOptions run;
     EepOutputOptions output;
-    EepEventOptions *events; /* [n_events], by time, those of one time in the file's order */
+    EepEventOptions *events; /* [n_events], by the earliest time that they can come, those of one
+                              * time in the file's order */
     guint n_events;
     char **expect; /* NULL-terminated comparisons "KEY OP VALUE"; never NULL */
+
+    GPtrArray *notes; /* char *, what the reader should know although it can run; never NULL */
 
     EepYamlDocument *document; /* the file with overrides applied, for messages */
 } EepScenario;

@@ -1,17 +1,15 @@
 #include "scenarios/scenario_check.h"
 
 #include "core/eplb/policy.h"
-#include "core/resize/resize.h"
+#include "core/resize/generation.h"
 #include "core/suggest.h"
 #include "core/timeline.h"
 #include "core/units.h"
+#include "scenarios/backend_traits.h"
 
 #include <string.h>
 
 #define D G_GINT64_FORMAT
-
-/* NIXL EP's buffers are sized for so many ranks (VLLM_NIXL_EP_MAX_NUM_RANKS). */
-#define NIXL_MAX_RANKS 32
 
 /* Leaves room for sums of times. */
 #define LONGEST_RUN     (G_GINT64_CONSTANT(1) << 62)
@@ -30,31 +28,35 @@ static gboolean fail(const EepScenario *scenario, const EepYaml *node, GError **
     return eep_yaml_fail(scenario->document, node, EEP_OPTION_ERROR_BOUNDS, error, "%s", text);
 }
 
-/* A name out of a list, with words of the format that this version cannot do yet. */
+/* A name out of a list. */
 static gboolean check_name(const EepScenario *scenario, const char *pool, const char *key,
-                           const char *text, const char *const *now, const char *const *later,
-                           GError **error)
+                           const char *text, const char *const *names, GError **error)
 {
-    const EepYaml *node = eep_scenario_where(scenario, pool, key);
-    g_autofree char *allowed = g_strjoinv(", ", (char **)now);
-    if (text != NULL && g_strv_contains(now, text))
+    g_autofree char *allowed = g_strjoinv(", ", (char **)names);
+    if (text != NULL && g_strv_contains(names, text))
         return TRUE;
-    if (text != NULL && g_strv_contains(later, text))
-        return fail(scenario, node, error,
-                    "not yet: \"%s\" is not supported by this version: %s; try %s", text, allowed,
-                    now[0]);
-    const char *nearest = text != NULL ? eep_suggest_nearest(text, now) : NULL;
-    return fail(scenario, node, error, "\"%s\" is unknown: %s%s%s", text != NULL ? text : "",
-                allowed, nearest != NULL ? "; try " : "", nearest != NULL ? nearest : "");
+    const char *nearest = text != NULL ? eep_suggest_nearest(text, names) : NULL;
+    return fail(scenario, eep_scenario_where(scenario, pool, key), error,
+                "\"%s\" is unknown: %s%s%s", text != NULL ? text : "", allowed,
+                nearest != NULL ? "; try " : "", nearest != NULL ? nearest : "");
+}
+
+/* NULL-terminated; the names are static. */
+static const char **generation_names(void)
+{
+    guint n;
+    const EepGeneration *generations = eep_generation_all(&n);
+    const char **names = g_new0(const char *, n + 1);
+    for (guint i = 0; i < n; i++)
+        names[i] = generations[i].name;
+    return names;
 }
 
 static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, GError **error)
 {
-    static const char *const none[] = {NULL};
-    static const char *const generations[] = {"g2.1", "restart", NULL};
-    static const char *const later_generations[] = {"m1", "g1", "g2", "g3", "masked", "eep", NULL};
     EepPoolOptions *options = &pool->options;
     g_auto(GStrv) policies = eep_eplb_policy_names();
+    g_autofree const char **generations = generation_names();
 
     if (g_strcmp0(options->eplb_config.policy, "default") == 0) {
         g_free(options->eplb_config.policy);
@@ -67,19 +69,10 @@ static gboolean check_names(const EepScenario *scenario, EepScenarioPool *pool, 
     if (options->role != EEP_ROLE_BOTH)
         return fail(scenario, eep_scenario_where(scenario, pool->name, "role"), error,
                     "not yet: pools of one role are not supported by this version: both");
-    if (options->resize.on_busy == EEP_ON_BUSY_SUPERSEDE)
-        return fail(scenario, eep_scenario_where(scenario, pool->name, "resize.on_busy"), error,
-                    "not yet: no generation of this version can be cancelled: queue or refuse");
     return check_name(scenario, pool->name, "eplb_config.policy", options->eplb_config.policy,
-                      (const char *const *)policies, none, error) &&
+                      (const char *const *)policies, error) &&
            check_name(scenario, pool->name, "resize.generation", options->resize.generation,
-                      generations, later_generations, error);
-}
-
-static gboolean has_micro_batches(gint backend)
-{
-    return backend == EEP_ALL2ALL_DEEPEP_HIGH_THROUGHPUT ||
-           backend == EEP_ALL2ALL_DEEPEP_LOW_LATENCY;
+                      generations, error);
 }
 
 static gboolean check_features(const EepScenario *scenario, const EepScenarioPool *pool,
@@ -91,18 +84,12 @@ static gboolean check_features(const EepScenario *scenario, const EepScenarioPoo
         gboolean broken;
         const char *key, *text;
     } rules[] = {
-        {options->enable_elastic_ep && !options->enable_eplb, "enable_elastic_ep",
-         "enable_elastic_ep needs enable_eplb, which moves the experts: enable_eplb: true"},
-        {options->enable_elastic_ep && !options->enable_expert_parallel, "enable_elastic_ep",
-         "enable_elastic_ep needs enable_expert_parallel: enable_expert_parallel: true"},
         {options->enable_eplb && !options->enable_expert_parallel, "enable_eplb",
          "enable_eplb needs enable_expert_parallel: enable_expert_parallel: true"},
         {!options->enable_expert_parallel && ranks > 1, "enable_expert_parallel",
          "not yet: several ranks without expert parallelism: enable_expert_parallel: true"},
-        {options->enable_elastic_ep && options->enable_dbo, "enable_dbo",
-         "enable_dbo does not work with enable_elastic_ep, in vLLM neither: one of the two; try "
-         "enable_dbo: false"},
-        {options->enable_dbo && !has_micro_batches(options->all2all_backend), "enable_dbo",
+        {options->enable_dbo && !eep_backend_traits(options->all2all_backend)->has_micro_batches,
+         "enable_dbo",
          "enable_dbo needs a backend of DeepEP, whose calls do not block: deepep_high_throughput "
          "or deepep_low_latency; try all2all_backend: deepep_low_latency"},
         {options->eplb_config.num_redundant_experts > 0 && !options->enable_eplb,
@@ -146,24 +133,6 @@ static gboolean check_moves(const EepScenario *scenario, const EepScenarioPool *
                     "%" D " bytes move no expert of %s: at least %" D ", or 0 for as much as it "
                     "pays; try max_bytes_moved: 10GB",
                     limit, scenario->model.name, expert);
-    return TRUE;
-}
-
-/* What an all-to-all backend can span; `node` is the key that asks for so many ranks. */
-static gboolean check_backend_ranks(const EepScenario *scenario, const EepPoolOptions *options,
-                                    gint64 ranks, const EepYaml *node, GError **error)
-{
-    gint64 domain = scenario->hardware.gpus_per_node;
-    if (options->all2all_backend == EEP_ALL2ALL_NIXL_EP && ranks > NIXL_MAX_RANKS)
-        return fail(scenario, node, error,
-                    "%" D " ranks are too many for nixl_ep: at most %d (its buffers are sized for "
-                    "them); try allgather_reducescatter",
-                    ranks, NIXL_MAX_RANKS);
-    if (options->all2all_backend == EEP_ALL2ALL_FLASHINFER_NVLINK_ONE_SIDED && ranks > domain)
-        return fail(scenario, node, error,
-                    "%" D " ranks do not fit one NVLink domain, which "
-                    "flashinfer_nvlink_one_sided needs: at most %" D " on %s; try nixl_ep",
-                    ranks, domain, scenario->hardware.name);
     return TRUE;
 }
 
@@ -248,110 +217,14 @@ static gboolean check_pool(EepScenario *scenario, EepScenarioPool *pool, GError 
     gint64 ranks = options->data_parallel_size * options->tensor_parallel_size;
 
     eep_memory_resolve_limits(&scenario->model, &scenario->hardware, options);
-    return check_names(scenario, pool, error) && check_features(scenario, pool, error) &&
-           check_moves(scenario, pool, error) && check_limits(scenario, pool, error) &&
-           check_backend_ranks(scenario, options, ranks,
-                               eep_scenario_where(scenario, pool->name, "data_parallel_size"),
-                               error) &&
+    return check_names(scenario, pool, error) &&
+           eep_scenario_check_resizing(scenario, pool, error) &&
+           check_features(scenario, pool, error) && check_moves(scenario, pool, error) &&
+           check_limits(scenario, pool, error) &&
+           eep_scenario_check_ranks(scenario, options, ranks,
+                                    eep_scenario_where(scenario, pool->name, "data_parallel_size"),
+                                    error) &&
            check_slots(scenario, pool, error) && check_memory(scenario, pool, error);
-}
-
-/* "events.N" or a key of it; the file's order. */
-static const EepYaml *event_node(const EepScenario *scenario, guint index, const char *key)
-{
-    g_autofree char *event = g_strdup_printf("events.%u", index);
-    g_autofree char *path = g_strdup_printf("events.%u.%s", index, key);
-    const EepYaml *node = eep_yaml_find_path(scenario->document->root, path);
-    return node != NULL ? node : eep_yaml_find_path(scenario->document->root, event);
-}
-
-static gboolean check_event_names(const EepScenario *scenario, guint index, GError **error)
-{
-    EepEventOptions *event = &scenario->events[index];
-    const EepYaml *whole = event_node(scenario, index, "");
-
-    if (eep_yaml_find(whole, "at") == NULL)
-        return fail(scenario, whole, error, "the event has no time: at: TIME");
-    if (eep_yaml_find(whole, "scale_elastic_ep") == NULL)
-        return fail(scenario, whole, error,
-                    "the event says nothing to do: scale_elastic_ep: {new_data_parallel_size: N}");
-    if (event->pool == NULL && scenario->n_pools > 1)
-        return fail(scenario, whole, error, "the event names no pool, and there are %u: pool: NAME",
-                    scenario->n_pools);
-    if (event->pool == NULL)
-        event->pool = g_strdup(scenario->pools[0].name);
-    if (eep_scenario_find_pool(scenario, event->pool) < 0)
-        return fail(scenario, event_node(scenario, index, "pool"), error,
-                    "there is no pool \"%s\": a pool of the deployment; try %s", event->pool,
-                    scenario->pools[0].name);
-    for (guint i = 0; event->id != NULL && i < index; i++)
-        if (g_strcmp0(scenario->events[i].id, event->id) == 0)
-            return fail(scenario, event_node(scenario, index, "id"), error,
-                        "two events are called \"%s\": an id of its own", event->id);
-    return TRUE;
-}
-
-static gboolean check_event_size(const EepScenario *scenario, guint index, GError **error)
-{
-    const EepEventOptions *event = &scenario->events[index];
-    const EepScenarioPool *pool = &scenario->pools[eep_scenario_find_pool(scenario, event->pool)];
-    const EepPoolOptions *options = &pool->options;
-    const EepYaml *node = event_node(scenario, index, "scale_elastic_ep.new_data_parallel_size");
-    gint64 size = event->scale_elastic_ep.new_data_parallel_size;
-    gint64 least = eep_memory_min_data_parallel_size(&scenario->model, options);
-
-    if (!options->enable_elastic_ep && strcmp(options->resize.generation, "restart") != 0)
-        return fail(scenario, node, error,
-                    "pool \"%s\" cannot be resized: enable_elastic_ep: true, or "
-                    "resize.generation: restart",
-                    pool->name);
-    if (size < 1)
-        return fail(scenario, node, error, "new_data_parallel_size is %" D ": at least 1", size);
-    if (size < least)
-        return fail(scenario, node, error,
-                    "%" D " engines x %" D " slots hold %" D " of %" D
-                    " experts: minimum is ceil(%" D " * %" D " / (%" D " + %" D ")) = %" D
-                    "; try more num_redundant_experts at the start",
-                    size, pool->memory.slots_per_rank * options->tensor_parallel_size,
-                    size * pool->memory.slots_per_rank * options->tensor_parallel_size,
-                    scenario->model.n_routed_experts, scenario->model.n_routed_experts,
-                    options->data_parallel_size, scenario->model.n_routed_experts,
-                    options->eplb_config.num_redundant_experts, least);
-    return check_backend_ranks(scenario, options, size * options->tensor_parallel_size, node,
-                               error);
-}
-
-/* Most GPUs that are held at once, following the events in time: each pool at its largest size so
- * far that a resize passes through (both sizes while it lasts). */
-static gint64 most_gpus(const EepScenario *scenario)
-{
-    gint64 total = 0;
-    for (guint i = 0; i < scenario->n_pools; i++) {
-        const EepPoolOptions *options = &scenario->pools[i].options;
-        gint64 engines = options->data_parallel_size;
-        for (guint j = 0; j < scenario->n_events; j++)
-            if (strcmp(scenario->events[j].pool, scenario->pools[i].name) == 0)
-                engines = MAX(engines, scenario->events[j].scale_elastic_ep.new_data_parallel_size);
-        total += engines * options->tensor_parallel_size;
-    }
-    return total;
-}
-
-static gboolean check_nodes(EepScenario *scenario, GError **error)
-{
-    gint64 domain = scenario->hardware.gpus_per_node;
-    gint64 gpus = most_gpus(scenario), needed = (gpus + domain - 1) / domain;
-    const EepYaml *node = eep_yaml_find_path(scenario->document->root, "hardware.nodes");
-
-    if (node == NULL)
-        scenario->nodes = needed;
-    if (scenario->nodes >= needed)
-        return TRUE;
-    return fail(scenario, node, error,
-                "the deployment and its events need %" D " GPUs, %" D " node%s x %" D
-                " GPUs are %" D ": at least %" D " nodes; try nodes: %" D,
-                gpus, scenario->nodes, scenario->nodes == 1 ? "" : "s", domain,
-                scenario->nodes * domain, needed, needed);
 }
 
 static gboolean check_hardware(const EepScenario *scenario, GError **error)
@@ -442,6 +315,18 @@ static gboolean check_skew(const EepScenario *scenario, GError **error)
     return eep_yaml_fail_with(scenario->document, node, cause, error);
 }
 
+void eep_scenario_note(EepScenario *scenario, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *note = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    if (g_ptr_array_find_with_equal_func(scenario->notes, note, g_str_equal, NULL))
+        g_free(note);
+    else
+        g_ptr_array_add(scenario->notes, note);
+}
+
 gboolean eep_scenario_check(EepScenario *scenario, GError **error)
 {
     GError *cause = NULL;
@@ -453,9 +338,6 @@ gboolean eep_scenario_check(EepScenario *scenario, GError **error)
     for (guint i = 0; i < scenario->n_pools; i++)
         if (!check_pool(scenario, &scenario->pools[i], error))
             return FALSE;
-    for (guint i = 0; i < scenario->n_events; i++)
-        if (!check_event_names(scenario, i, error) || !check_event_size(scenario, i, error))
-            return FALSE;
-    return check_nodes(scenario, error) && eep_scenario_check_traffic(scenario, error) &&
-           check_skew(scenario, error);
+    return eep_scenario_check_events(scenario, error) &&
+           eep_scenario_check_traffic(scenario, error) && check_skew(scenario, error);
 }

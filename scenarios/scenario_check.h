@@ -11,6 +11,27 @@ G_BEGIN_DECLS
  * number of nodes, and fills each pool's memory fit. Events must be in the file's order. */
 gboolean eep_scenario_check(EepScenario *scenario, GError **error);
 
+/* The rules of one pool's resizes and recoveries, and those of all events. The latter resolve
+ * kinds, targets, pools and the earliest times of events, and the number of nodes. */
+gboolean eep_scenario_check_resizing(EepScenario *scenario, EepScenarioPool *pool, GError **error);
+gboolean eep_scenario_check_events(EepScenario *scenario, GError **error);
+
+/* What an all-to-all backend can span; `node` is the key that asks for so many ranks. */
+gboolean eep_scenario_check_ranks(const EepScenario *scenario, const EepPoolOptions *options,
+                                  gint64 ranks, const EepYaml *node, GError **error);
+
+/* The memory of a pool of `engines`, which a restart with refit launches with other slots. */
+gboolean eep_scenario_fit(const EepScenario *scenario, const EepScenarioPool *pool, gint64 engines,
+                          EepMemoryFit *ret_fit, GError **error);
+
+/* Fewest engines whose slots hold all experts, and GPUs that a pool of `engines` takes with those
+ * that it keeps in reserve. */
+gint64 eep_scenario_least_engines(const EepScenario *scenario, const EepScenarioPool *pool);
+gint64 eep_scenario_gpus(const EepScenarioPool *pool, gint64 engines);
+
+/* What a reader should know of a scenario that can run, in at most 88 characters; once. */
+void eep_scenario_note(EepScenario *scenario, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
 /* The rules of traffic, run and measure, for the above. */
 gboolean eep_scenario_check_traffic(const EepScenario *scenario, GError **error);
 

@@ -112,6 +112,19 @@ static EepYaml *write_traffic(const EepScenario *scenario)
     return map;
 }
 
+/* An event as a file says it: its own kind alone, and who is meant by one number. */
+static EepYaml *write_event(const EepEventOptions *event)
+{
+    EepYaml *map = eep_yaml_new_map();
+    for (guint i = 0; i < eep_event_options.n_options; i++) {
+        const EepOption *option = &eep_event_options.options[i];
+        g_autofree char *text = eep_option_format(option, event);
+        if (text != NULL && eep_event_has_key(event, option->key))
+            put_path(map, option->key, text);
+    }
+    return map;
+}
+
 char *eep_scenario_write(const EepScenario *scenario)
 {
     g_autoptr(EepYaml) root = eep_yaml_new_map();
@@ -132,7 +145,7 @@ char *eep_scenario_write(const EepScenario *scenario)
     if (scenario->n_events > 0) {
         EepYaml *events = eep_yaml_new_list();
         for (guint i = 0; i < scenario->n_events; i++)
-            eep_yaml_append(events, write_table(&eep_event_options, &scenario->events[i], NULL));
+            eep_yaml_append(events, write_event(&scenario->events[i]));
         eep_yaml_put(root, "events", events);
     }
     eep_yaml_put(root, "measure", write_table(&eep_measure_options, &scenario->measure, NULL));

@@ -19,6 +19,7 @@ EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint
         engine->kv.prefix = eep_prefix_cache_new(n_blocks, hash_tokens / engine->kv.block_size);
     engine->phase_count = g_new0(guint32, engine->kv.block_size);
     eep_calendar_init(&engine->calendar);
+    engine->is_routable = TRUE;
     engine->worker = worker;
     engine->history = history;
     engine->starved = g_ptr_array_new();
@@ -40,20 +41,40 @@ void eep_engine_free(EepEngine *engine)
     g_free(engine);
 }
 
-void eep_engine_add(EepEngine *engine, EepRequest *request)
+typedef int (*Compare)(const EepRequest *x, const EepRequest *y);
+
+/* Behind all that come no later by `compare`; NULL: at the back. */
+static void add(EepEngine *engine, EepRequest *request, Compare compare)
 {
     EepRequest *behind = NULL;
 
     request->state = EEP_REQUEST_WAITING;
     request->engine = engine->index;
     request->worker = engine->worker;
-    if (engine->by_priority)
-        for (EepRequest *other = engine->waiting.tail;
-             other != NULL && eep_request_compare_urgency(request, other) < 0; other = other->prev)
+    if (compare != NULL)
+        for (EepRequest *other = engine->waiting.tail; other != NULL && compare(request, other) < 0;
+             other = other->prev)
             behind = other;
     eep_request_queue_insert_before(&engine->waiting, behind, request);
     if (engine->waiting.head == request)
         engine->is_blocked = FALSE;
+}
+
+void eep_engine_add(EepEngine *engine, EepRequest *request)
+{
+    add(engine, request, engine->by_priority ? eep_request_compare_urgency : NULL);
+}
+
+static int compare_arrivals(const EepRequest *x, const EepRequest *y)
+{
+    if (x->arrival != y->arrival)
+        return x->arrival < y->arrival ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+void eep_engine_add_by_arrival(EepEngine *engine, EepRequest *request)
+{
+    add(engine, request, engine->by_priority ? eep_request_compare_urgency : compare_arrivals);
 }
 
 guint64 eep_engine_computed(const EepEngine *engine, const EepRequest *request)
@@ -122,29 +143,59 @@ gboolean eep_engine_forget_starved(EepEngine *engine, EepRequest *request)
     return TRUE;
 }
 
+static void stop_running(EepEngine *engine, EepRequest *request)
+{
+    eep_request_queue_remove(&engine->running, request);
+    request->computed = (guint32)eep_engine_computed(engine, request);
+    request->blocks = eep_kv_cache_blocks_for(&engine->kv, request->computed);
+    if (request->state != EEP_REQUEST_DECODE) {
+        engine->partial = NULL;
+        return;
+    }
+    eep_calendar_remove(&engine->calendar, request);
+    eep_engine_stop_decoding(engine, request);
+    if (!eep_engine_forget_starved(engine, request))
+        eep_engine_close_gaps(engine, request);
+    request->generated += (guint32)(engine->counter - request->base);
+}
+
+void eep_engine_detach(EepEngine *engine, EepRequest *request)
+{
+    engine->is_blocked = FALSE;
+    if (request->state == EEP_REQUEST_WAITING)
+        eep_request_queue_remove(&engine->waiting, request);
+    else if (request->state == EEP_REQUEST_MOVING)
+        eep_request_queue_remove(&engine->departing, request);
+    else
+        stop_running(engine, request);
+}
+
 void eep_engine_remove(EepEngine *engine, EepRequest *request)
 {
-    guint64 computed = eep_engine_computed(engine, request);
-
-    engine->is_blocked = FALSE;
-    if (request->state == EEP_REQUEST_WAITING) {
-        eep_request_queue_remove(&engine->waiting, request);
-    } else {
-        eep_request_queue_remove(&engine->running, request);
-        if (request->state == EEP_REQUEST_DECODE) {
-            eep_calendar_remove(&engine->calendar, request);
-            eep_engine_stop_decoding(engine, request);
-            if (!eep_engine_forget_starved(engine, request))
-                eep_engine_close_gaps(engine, request);
-            request->generated += (guint32)(engine->counter - request->base);
-        } else {
-            engine->partial = NULL;
-        }
-        eep_kv_cache_release(&engine->kv, request, eep_kv_cache_blocks_for(&engine->kv, computed));
-    }
+    eep_engine_detach(engine, request);
+    eep_kv_cache_release(&engine->kv, request, request->blocks);
     request->state = EEP_REQUEST_NEW;
     request->computed = 0;
     request->blocks = 0;
+}
+
+gboolean eep_engine_can_attach(const EepEngine *engine)
+{
+    return engine->running.n < engine->max_num_seqs &&
+           engine->n_decodes < engine->max_batched_tokens;
+}
+
+void eep_engine_attach(EepEngine *engine, EepRequest *request)
+{
+    request->state = EEP_REQUEST_DECODE;
+    request->engine = engine->index;
+    request->worker = engine->worker;
+    request->base = engine->counter;
+    request->due = request->base + (request->output_tokens - request->generated);
+    eep_request_queue_insert_before(&engine->running, engine->partial, request);
+    eep_calendar_insert(&engine->calendar, request);
+    eep_engine_start_decoding(engine, request);
+    eep_engine_mark_starved(engine, request);
 }
 
 /* -- invariants ------------------------------------------------------------------------------- */
@@ -157,12 +208,33 @@ void eep_engine_remove(EepEngine *engine, EepRequest *request)
         }                                                                                          \
     } while (0)
 
+/* Blocks held by those that do not run. */
+static gboolean check_standing(const EepEngine *engine, const EepRequestQueue *queue,
+                               guint64 *n_held, guint64 *n_identified, GError **error)
+{
+    guint32 n = 0;
+
+    for (const EepRequest *r = queue->head; r != NULL; r = r->next) {
+        n++;
+        *n_held += r->blocks;
+        *n_identified += eep_prefix_cache_n_identified(r);
+        CHECK(r->state == EEP_REQUEST_MOVING, "request %" G_GUINT64_FORMAT " is not moving", r->id);
+        CHECK(r->blocks == eep_kv_cache_blocks_for(&engine->kv, r->computed),
+              "request %" G_GUINT64_FORMAT " moves with other blocks than it needs", r->id);
+    }
+    CHECK(n == queue->n, "a queue of moves and its count differ");
+    return TRUE;
+}
+
 gboolean eep_engine_check(const EepEngine *engine, GError **error)
 {
     guint64 n_held = 0, n_identified = 0, n_decodes = 0, n_running = 0, n_crossing = 0;
     guint32 of_class[EEP_SKEW_MAX_CLASSES] = {0};
     gint64 context = 0;
 
+    if (!check_standing(engine, &engine->departing, &n_held, &n_identified, error) ||
+        !check_standing(engine, &engine->seats, &n_held, &n_identified, error))
+        return FALSE;
     for (const EepRequest *r = engine->running.head; r != NULL; r = r->next) {
         n_running++;
         n_held += eep_kv_cache_blocks_for(&engine->kv, eep_engine_computed(engine, r));

@@ -50,11 +50,12 @@ typedef struct {
     EepKvCache kv;
     EepCalendar calendar;
     EepRequestQueue running, waiting;
-    guint8 pause;        /* EepPause */
-    gboolean is_blocked; /* the head of `waiting` did not fit, and no block was freed since */
-    EepTime stall;       /* time that committed steps took in which the decodes stood still */
-    GPtrArray *starved;  /* priority policy: running requests that wait for their next token longer
-                            than the others */
+    guint8 pause;         /* EepPause */
+    gboolean is_routable; /* may get new requests */
+    gboolean is_blocked;  /* the head of `waiting` did not fit, and no block was freed since */
+    EepTime stall;        /* time that committed steps took in which the decodes stood still */
+    GPtrArray *starved;   /* priority policy: running requests that wait for their next token longer
+                             than the others */
     guint32 decodes_of_class[EEP_SKEW_MAX_CLASSES]; /* of requests; sum to n_decodes */
     /* Limits. */
     guint32 max_batched_tokens, max_num_seqs;
@@ -70,6 +71,9 @@ typedef struct {
     EepGapStack
         *pauses; /* gaps of this engine alone: steps in which it stood still, like history->gaps */
     guint64 n_preemptions, n_recomputed_tokens, n_hit_blocks, n_prompt_blocks;
+    /* Those that hold blocks and do not run (seat.h). */
+    EepRequestQueue departing; /* requests that have stopped here; they decode on elsewhere */
+    EepRequestQueue seats;     /* holders of what is kept for requests to come */
 } EepEngine;
 
 EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint32 hash_tokens,
@@ -81,6 +85,12 @@ static inline gboolean eep_engine_has_work(const EepEngine *engine)
     return engine->running.n + engine->waiting.n > 0;
 }
 
+/* All that are here, those that have stopped to leave too. */
+static inline guint32 eep_engine_n_requests(const EepEngine *engine)
+{
+    return engine->running.n + engine->waiting.n + engine->departing.n;
+}
+
 /* Share of KV blocks in use, 0..1. */
 static inline double eep_engine_kv_usage(const EepEngine *engine)
 {
@@ -90,9 +100,26 @@ static inline double eep_engine_kv_usage(const EepEngine *engine)
 /* Puts the request at its place in the waiting queue: the back, or by (priority, arrival, id). */
 void eep_engine_add(EepEngine *engine, EepRequest *request);
 
+/* As eep_engine_add() for a request that comes from another engine's queue: first come, first
+ * served goes by (arrival, id) then. */
+void eep_engine_add_by_arrival(EepEngine *engine, EepRequest *request);
+
 /* Takes the request out of the engine, wherever it is, and frees its blocks; no step may be in
  * flight. Its tokens so far stay in `generated`. */
 void eep_engine_remove(EepEngine *engine, EepRequest *request);
+
+/* -- for seats: no step in flight ------------------------------------------------------------- */
+
+/* Takes the request out of its queue; it keeps its blocks, and says in `computed` and `blocks` what
+ * it has. */
+void eep_engine_detach(EepEngine *engine, EepRequest *request);
+
+/* The request, whose blocks are here and hold all known tokens but the last, decodes on here. The
+ * time since its last token is a gap of its own. */
+void eep_engine_attach(EepEngine *engine, EepRequest *request);
+
+/* Whether one more may decode: there is a place in the running list and budget for its token. */
+gboolean eep_engine_can_attach(const EepEngine *engine);
 
 /* Tokens of known length computed as of the last planned step. */
 guint64 eep_engine_computed(const EepEngine *engine, const EepRequest *request);

@@ -20,14 +20,14 @@ EepEngine *eep_pool_make_engine(EepPool *pool)
 
 static void start_engines(EepPool *pool)
 {
-    pool->n_engines = pool->n_routable = (guint)pool->options.data_parallel_size;
+    pool->n_engines = (guint)pool->options.data_parallel_size;
     pool->engines = g_new(EepEngine *, pool->shape.max_engines);
     for (guint i = 0; i < pool->n_engines; i++) {
         pool->engines[i] = eep_pool_make_engine(pool);
         pool->engines[i]->index = (guint16)i;
         pool->engines[i]->gpu_use = EEP_GPU_SERVING;
     }
-    eep_router_resize(pool->router, pool->n_engines);
+    eep_router_map_engines(pool->router, NULL, pool->n_engines);
 }
 
 EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
@@ -51,11 +51,12 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
         pool->steps[i].plan.n_classes = shape->n_classes;
     }
     pool->router = eep_router_new(options, services->seed + id);
+    eep_pool_migrate_init(pool);
     pool->is_idle_free = pool->predictor->ops->idle_steps_are_free(pool->predictor);
     start_engines(pool);
     if (shape->n_moe_layers > 0) {
-        pool->eplb =
-            eep_pool_make_eplb(pool, pool->n_engines * (guint)options->tensor_parallel_size, error);
+        pool->eplb = eep_pool_make_eplb(
+            pool, pool->n_engines * (guint)options->tensor_parallel_size, FALSE, error);
         if (pool->eplb == NULL) {
             eep_pool_free(pool);
             return NULL;
@@ -74,6 +75,7 @@ void eep_pool_free(EepPool *pool)
     if (pool == NULL)
         return;
     eep_pool_resize_clear(pool);
+    eep_pool_migrate_clear(pool);
     for (guint i = 0; i < pool->n_engines; i++)
         eep_engine_free(pool->engines[i]);
     g_ptr_array_free(pool->joining, TRUE);
@@ -83,9 +85,7 @@ void eep_pool_free(EepPool *pool)
     eep_router_free(pool->router);
     eep_eplb_free(pool->eplb);
     eep_gap_stack_clear(&pool->gaps);
-    g_free(pool->reshuffle.load);
-    g_free(pool->reshuffle.is_busy);
-    g_free(pool->reshuffle.windows);
+    eep_pool_eplb_clear(pool);
     g_free(pool->engines);
     g_free(pool->name);
     g_free(pool);
@@ -106,7 +106,7 @@ double eep_pool_load(const EepPool *pool)
     guint64 n = 0;
 
     for (guint i = 0; i < pool->n_engines; i++)
-        n += pool->engines[i]->waiting.n + pool->engines[i]->running.n;
+        n += eep_engine_n_requests(pool->engines[i]);
     return (double)n / MAX(1, pool->n_engines);
 }
 
@@ -152,7 +152,7 @@ void eep_pool_on_stats(EepPool *pool)
 
 gboolean eep_pool_submit(EepPool *pool, EepRequest *request)
 {
-    guint index = eep_router_pick(pool->router, pool->engines, pool->n_routable, request,
+    guint index = eep_router_pick(pool->router, pool->engines, pool->n_engines, request,
                                   (guint64)pool->options.queue_limit);
 
     if (index == EEP_ROUTER_NONE)
@@ -278,7 +278,8 @@ gboolean eep_pool_on_plan(EepPool *pool, GError **error)
         return TRUE;
     /* A pool without work is not planned ahead: its dummy steps run one by one, as vLLM's do. */
     if (pool->options.async_scheduling && !eep_resize_wants_boundary(pool->resize) &&
-        pool->n_in_flight == 1 && (pool->steps[pool->oldest].plan.has_work || has_work(pool)))
+        !eep_pool_is_migrating(pool) && pool->n_in_flight == 1 &&
+        (pool->steps[pool->oldest].plan.has_work || has_work(pool)))
         plan_step(pool);
     return TRUE;
 }
@@ -296,6 +297,8 @@ static void on_finished(gpointer self, EepEngine *engine, EepRequest *request)
 {
     EepPool *pool = self;
 
+    if (request->flags & EEP_REQUEST_FLAG_SEATED)
+        eep_pool_migrate_forget(pool, request);
     request->fate = EEP_FATE_COMPLETED;
     request->finish = pool->history.last_end;
     pool->services->request_ended(pool->services->self, request);
@@ -376,6 +379,8 @@ static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
     pool->has_dropped = FALSE;
     pool->n_failures = 0;
     observe_step(pool, step, before, now);
+    if (G_UNLIKELY(eep_pool_is_migrating(pool)))
+        eep_pool_migrate_boundary(pool);
 
     pool->wave_step++;
     if (pool->wave_step % EEP_POOL_CHECK_STEPS == 0 && pool->n_in_flight == 0 &&
@@ -404,18 +409,12 @@ static void discard_dropped(EepPool *pool)
  */
 static void discard_newest(EepPool *pool, gboolean must_abort)
 {
-    EepPoolServices *services = pool->services;
     EepPlannedStep *step = &pool->steps[(pool->oldest + --pool->n_in_flight) & 1];
-    EepScope scope = {.op = step->op};
-    EepOp op;
 
     eep_scheduler_discard(pool->engines, &step->plan);
     pool->counts.n_discarded_steps++;
-    if (!must_abort)
-        return;
-    op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id, pool->epoch, 0,
-                              EEP_TIME_NEVER);
-    services->backend->ops->abort(services->backend, &op, &scope);
+    if (must_abort)
+        eep_pool_abort_op(pool, step->op);
 }
 
 /* A step ended without having happened. With it falls the one planned on it; both are planned
@@ -464,6 +463,8 @@ gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, 
         eep_pool_resize_completion(pool, completion);
         return TRUE;
     case EEP_OP_MOVE_KV:
+        eep_pool_migrate_completion(pool, completion);
+        return TRUE;
     case EEP_OP_ABORT:
     case EEP_OP_COUNT:
         return TRUE;
@@ -491,7 +492,10 @@ guint eep_pool_end_requests(EepPool *pool, EepEngine *engine, EepFate fate, EepR
     EepRequest *request;
     guint n = 0;
 
-    while ((request = engine->running.head) != NULL || (request = engine->waiting.head) != NULL) {
+    while ((request = engine->running.head) != NULL || (request = engine->waiting.head) != NULL ||
+           (request = engine->departing.head) != NULL) {
+        if (request->flags & EEP_REQUEST_FLAG_SEATED)
+            eep_pool_migrate_forget(pool, request);
         eep_engine_remove(engine, request);
         request->fate = (guint8)fate;
         request->reason = (guint8)reason;
@@ -516,6 +520,7 @@ void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use)
 
 void eep_pool_finish(EepPool *pool, EepFate fate)
 {
+    eep_resize_finish(pool->resize);
     discard_dropped(pool);
     while (pool->n_in_flight > 0)
         eep_scheduler_discard(pool->engines,
@@ -528,6 +533,7 @@ void eep_pool_finish(EepPool *pool, EepFate fate)
         eep_pool_set_gpu_use(pool, g_ptr_array_index(pool->joining, i), EEP_GPU_PREPARING);
     for (guint i = 0; i < pool->leaving->len; i++)
         eep_pool_set_gpu_use(pool, g_ptr_array_index(pool->leaving, i), EEP_GPU_DRAINING);
+    eep_pool_reserve_finish(pool);
 }
 
 void eep_pool_get_counts(const EepPool *pool, EepPoolCounts *ret_counts)
@@ -548,5 +554,7 @@ gboolean eep_pool_check(const EepPool *pool, GError **error)
             g_prefix_error(error, "pool %s, engine %u: ", pool->name, i);
             return FALSE;
         }
-    return pool->eplb == NULL || eep_placement_check(eep_eplb_placement(pool->eplb), error);
+    if (!eep_pool_migrate_check(pool, error))
+        return FALSE;
+    return pool->eplb == NULL || eep_eplb_check(pool->eplb, error);
 }

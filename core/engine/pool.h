@@ -54,9 +54,11 @@ typedef struct {
     guint64 n_blocks;    /* KV blocks of one engine */
     guint32 hash_tokens; /* prompt tokens that one prefix hash stands for; 0: no hashes */
     gint64 max_model_len;
-    gint64 expert_bytes;     /* of one expert of one layer */
-    gint64 non_expert_bytes; /* per rank */
-    gint64 standby_bytes;    /* per GPU, held twice while a resize prepares */
+    gint64 expert_bytes;       /* of one expert of one layer */
+    gint64 non_expert_bytes;   /* per rank */
+    gint64 standby_bytes;      /* per GPU, held twice while a resize prepares */
+    gint64 kv_bytes_per_token; /* on one rank */
+    gint64 kv_bytes_bounded;   /* of a request on one rank, whatever its length */
     EepTime control_latency;
     EepPredictor *predictor;  /* of this pool; NULL: the deployment's */
     guint max_ranks;          /* cap of the all2all backend on EP ranks; 0: none */
@@ -118,6 +120,10 @@ typedef struct {
     guint64 n_steps, n_dummy_steps, n_waves, n_admitted;
     guint64 n_preemptions, n_recomputed_tokens, n_hit_blocks, n_prompt_blocks;
     guint64 n_reshuffles, n_discarded_steps;
+    guint64 n_migrated;              /* requests moved to another engine with their KV */
+    guint64 n_rerouted;              /* that waited, and wait elsewhere */
+    guint64 n_migrations_recomputed; /* found no room for their KV: preempted (and counted there) */
+    guint64 kv_bytes_moved;          /* all ranks */
 } EepPoolCounts;
 
 void eep_pool_get_counts(const EepPool *pool, EepPoolCounts *ret_counts);

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, GError **error)
+EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, gboolean refits, GError **error)
 {
     const EepPoolOptions *options = &pool->options;
     guint n_launch_ranks = (guint)(options->data_parallel_size * options->tensor_parallel_size);
@@ -35,8 +35,9 @@ EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, GError **error)
     eplb.check_interval = (guint)options->eplb_config.check_interval;
     eplb.senders = (EepSenders)options->eplb_config.senders;
     eplb.staging_experts = (guint)options->eplb_config.staging_experts;
-    if (n_ranks != n_launch_ranks && eplb.enabled) {
-        guint slots = (shape.n_experts + eplb.num_redundant_experts) / n_launch_ranks;
+    if (eplb.enabled && (refits || n_ranks != n_launch_ranks)) {
+        guint slots = refits ? (shape.n_experts - 1) / n_ranks + 1
+                             : (shape.n_experts + eplb.num_redundant_experts) / n_launch_ranks;
 
         eplb.num_redundant_experts = slots * n_ranks - shape.n_experts;
     }
@@ -66,7 +67,21 @@ static const char *trigger_name(const EepPool *pool)
     return eep_eplb_trigger_names[pool->options.eplb_config.trigger];
 }
 
-void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolean for_resize)
+static void clear_aim(EepReshuffleAim *aim)
+{
+    g_clear_pointer(&aim->ranks, g_free);
+    g_clear_pointer(&aim->source, g_free);
+}
+
+void eep_pool_eplb_clear(EepPool *pool)
+{
+    clear_aim(&pool->reshuffle.aim);
+    g_free(pool->reshuffle.load);
+    g_free(pool->reshuffle.is_busy);
+    g_free(pool->reshuffle.windows);
+}
+
+void eep_pool_eplb_start(EepPool *pool, EepReshuffleAim aim)
 {
     EepPoolServices *services = pool->services;
     EepReshuffle *reshuffle = &pool->reshuffle;
@@ -75,6 +90,7 @@ void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolea
     EepOp op;
 
     eep_pool_eplb_drain(pool);
+    clear_aim(&reshuffle->aim);
     eep_eplb_window(pool->eplb, &from, &to);
     if (reads_windows && to > from)
         n_parts = MIN(to - from, (guint64)pool->options.eplb_config.window_parts);
@@ -83,9 +99,8 @@ void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolea
     *reshuffle = (EepReshuffle){
         .state = EEP_RESHUFFLE_READ,
         .op = op.id,
-        .is_sync = is_sync,
-        .for_resize = for_resize,
-        .n_ranks = n_ranks,
+        .aim = aim,
+        .n_missing = eep_eplb_placement(pool->eplb)->n_missing,
         .n_windows = (guint)n_parts,
         .n_steps = to - from,
         .load = reshuffle->load,
@@ -93,8 +108,15 @@ void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolea
         .is_busy = reshuffle->is_busy,
         .stalled_at = EEP_TIME_NEVER,
     };
-    eep_loop_record_action(services->loop, EEP_ACTION_READ_LOAD, to, n_ranks);
+    eep_loop_record_action(services->loop, EEP_ACTION_READ_LOAD, to, aim.n_ranks);
     services->backend->ops->read_load(services->backend, &op, from, to, reshuffle->n_windows);
+}
+
+/* Whether it holds the steps itself, not only while a resize does. */
+static gboolean is_holding(const EepReshuffle *reshuffle)
+{
+    return reshuffle->aim.is_sync && !reshuffle->aim.for_resize &&
+           reshuffle->state != EEP_RESHUFFLE_READ;
 }
 
 void eep_pool_eplb_drain(EepPool *pool)
@@ -104,9 +126,31 @@ void eep_pool_eplb_drain(EepPool *pool)
     if (reshuffle->state == EEP_RESHUFFLE_NONE)
         return;
     eep_eplb_drain(pool->eplb);
-    if (reshuffle->is_sync && !reshuffle->for_resize && reshuffle->state != EEP_RESHUFFLE_READ)
+    if (is_holding(reshuffle))
         resume_forwards(pool);
     reshuffle->state = EEP_RESHUFFLE_NONE;
+}
+
+void eep_pool_eplb_stop(EepPool *pool)
+{
+    const EepReshuffle *reshuffle = &pool->reshuffle;
+
+    if (reshuffle->aim.for_resize) {
+        if (reshuffle->state == EEP_RESHUFFLE_READ || reshuffle->state == EEP_RESHUFFLE_MOVE)
+            eep_pool_abort_op(pool, reshuffle->op);
+        eep_pool_eplb_drain(pool);
+    }
+    eep_eplb_forget_preload(pool->eplb);
+    pool->is_eplb_pinned = FALSE;
+}
+
+/* The placement that serves when all is done. */
+static const EepPlacement *placement_after(const EepPool *pool)
+{
+    const EepPlacement *preloaded = eep_eplb_preloaded(pool->eplb);
+
+    return pool->reshuffle.aim.is_preload && preloaded != NULL ? preloaded
+                                                               : eep_eplb_placement(pool->eplb);
 }
 
 /* The rearrangement is live in every layer (or there was nothing to do). */
@@ -115,19 +159,20 @@ static void end(EepPool *pool)
     EepPoolServices *services = pool->services;
     EepReshuffle *reshuffle = &pool->reshuffle;
     EepTime now = eep_loop_now(services->loop);
-    gboolean was_holding =
-        reshuffle->is_sync && !reshuffle->for_resize && reshuffle->state != EEP_RESHUFFLE_READ;
+    guint64 n_missing = eep_eplb_placement(pool->eplb)->n_missing;
+    gboolean was_holding = is_holding(reshuffle);
     EepRearrangement rearrangement = {
         .pool = pool->id,
-        .for_resize = reshuffle->for_resize,
-        .trigger = reshuffle->for_resize ? "resize" : trigger_name(pool),
+        .for_resize = reshuffle->aim.for_resize,
+        .trigger = reshuffle->aim.for_resize ? "resize" : trigger_name(pool),
         .bytes_moved = reshuffle->bytes,
         .bytes_intra_node = reshuffle->bytes_intra_node,
         .bytes_inter_node = reshuffle->bytes_inter_node,
         .n_experts_moved = reshuffle->n_moved,
+        .n_experts_restored = reshuffle->n_restored,
+        .n_experts_lost = n_missing - MIN(n_missing, reshuffle->n_missing),
         .balancedness_before = reshuffle->before,
-        .balancedness_after =
-            eep_placement_balancedness(eep_eplb_placement(pool->eplb), reshuffle->load),
+        .balancedness_after = eep_placement_balancedness(placement_after(pool), reshuffle->load),
         .worth = reshuffle->worth,
         .stalled = reshuffle->stalled_at != EEP_TIME_NEVER ? now - reshuffle->stalled_at : 0,
     };
@@ -137,8 +182,44 @@ static void end(EepPool *pool)
     services->observer->ops->rearranged(services->observer, now, &rearrangement);
     if (was_holding)
         resume_forwards(pool);
-    if (reshuffle->for_resize)
+    if (reshuffle->aim.for_resize)
         eep_pool_resize_reshuffled(pool, reshuffle->bytes);
+}
+
+/* Whether the ranks that are to go hold nothing any more. */
+static gboolean is_off_leaving(const EepPool *pool)
+{
+    const EepPlacement *placement = eep_eplb_placement(pool->eplb);
+    const guint8 *ranks = pool->reshuffle.aim.ranks;
+    const guint S = placement->slots_per_rank;
+
+    for (guint layer = 0; layer < placement->n_layers && ranks != NULL; layer++)
+        for (guint slot = 0; slot < placement->n_slots; slot++)
+            if (ranks[slot / S] != EEP_EPLB_RANK_HOLDS &&
+                eep_placement_layer(placement, layer)[slot] != EEP_PLACEMENT_EMPTY)
+                return FALSE;
+    return TRUE;
+}
+
+/* What was planned cannot be done, or no further. The present placement stays valid; without a
+ * resize the next rearrangement tries again. A resize is told that its experts are where it wants
+ * them only if they are. */
+static void fail(EepPool *pool, const char *reason)
+{
+    EepReshuffle *reshuffle = &pool->reshuffle;
+    EepObserver *observer = pool->services->observer;
+    const EepFact facts[] = {EEP_FACT_S("reason", reason)};
+    gint64 bytes = reshuffle->bytes;
+
+    observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id,
+                            "reshuffle_failed", facts, G_N_ELEMENTS(facts));
+    eep_pool_eplb_drain(pool);
+    if (!reshuffle->aim.for_resize)
+        return;
+    if (!reshuffle->aim.is_preload && is_off_leaving(pool))
+        eep_pool_resize_reshuffled(pool, bytes);
+    else
+        eep_pool_resize_reshuffle_failed(pool);
 }
 
 /* The look is over and nothing has changed. */
@@ -158,6 +239,14 @@ static void keep(EepPool *pool, const char *reason)
 
 /* -- moves -- */
 
+/* Where what no rank holds comes from. */
+static guint32 copy_outside(const EepPool *pool)
+{
+    return pool->options.fault_tolerance.expert_backup == EEP_BACKUP_HOST_MEMORY
+               ? EEP_TRANSFER_FROM_HOST
+               : EEP_TRANSFER_FROM_DISK;
+}
+
 /* The layer's move, to be released with g_free(transfers). */
 static EepMove make_move(EepPool *pool, guint layer, EepOp op)
 {
@@ -167,8 +256,15 @@ static EepMove make_move(EepPool *pool, guint layer, EepOp op)
 
     for (guint i = 0; i < n; i++)
         wire[i] = (EepTransfer){
-            (guint32)transfers[i].from_rank, (guint32)transfers[i].to_rank, transfers[i].layer,
-            (guint32)transfers[i].expert,    (guint32)transfers[i].to_slot, transfers[i].round};
+            .from_rank = transfers[i].from_rank == EEP_MIGRATION_NO_SENDER
+                             ? copy_outside(pool)
+                             : (guint32)transfers[i].from_rank,
+            .to_rank = (guint32)transfers[i].to_rank,
+            .layer = transfers[i].layer,
+            .expert = (guint32)transfers[i].expert,
+            .to_slot = (guint32)transfers[i].to_slot,
+            .round = transfers[i].round,
+        };
     return (EepMove){.op = op,
                      .layer = layer,
                      .new_version = eep_eplb_placement(pool->eplb)->version[layer] + 1,
@@ -176,7 +272,7 @@ static EepMove make_move(EepPool *pool, guint layer, EepOp op)
                      .transfers = wire,
                      .bytes_each = pool->shape.expert_bytes,
                      .n_copies = eep_eplb_migration(pool->eplb)->max_copied[layer],
-                     .n_ranks = eep_eplb_placement(pool->eplb)->n_ranks,
+                     .n_ranks = eep_eplb_migration(pool->eplb)->n_ranks,
                      .to_pool = pool->id};
 }
 
@@ -189,13 +285,15 @@ static void move_layer(EepPool *pool)
                              eep_operations_begin(services->operations, EEP_OP_MOVE_EXPERTS,
                                                   pool->id, pool->epoch, 0, EEP_TIME_NEVER));
 
-    if (reshuffle->is_sync && layer == 0)
+    if (reshuffle->aim.is_sync && layer == 0)
         move.n_planned_slots =
             (guint64)pool->shape.n_moe_layers * eep_eplb_target(pool->eplb)->n_slots;
     reshuffle->state = EEP_RESHUFFLE_MOVE;
     reshuffle->op = move.op.id;
     reshuffle->n_moved += move.n_transfers;
     reshuffle->bytes += move.n_transfers * pool->shape.expert_bytes;
+    for (guint i = 0; i < move.n_transfers; i++)
+        reshuffle->n_restored += move.transfers[i].from_rank >= EEP_TRANSFER_FROM_HOST;
     eep_loop_record_action(services->loop, EEP_ACTION_MOVE, layer, move.n_transfers);
     services->backend->ops->move(services->backend, &move);
     g_free((gpointer)move.transfers);
@@ -219,7 +317,7 @@ static double moves_cost_s(EepPool *pool)
         links = eep_time_after(links, link);
         g_free((gpointer)move.transfers);
     }
-    if (pool->reshuffle.is_sync)
+    if (pool->reshuffle.aim.is_sync)
         return eep_time_to_seconds(total);
     return eep_link_share_steps_lose_s(pool->options.eplb_config.contention, pool->all2all_share,
                                        eep_time_to_seconds(links));
@@ -278,14 +376,13 @@ static void take_windows(EepPool *pool, const EepLoadReport *report, EepEplbRequ
     }
 }
 
-/* The request's loads. A layer without traffic says nothing of its experts: all alike. Returns how
- * many layers had traffic. */
-static guint take_load(EepPool *pool, GBytes *blob, EepEplbRequest *request)
+/* The request's loads. A layer without traffic says nothing of its experts: all alike; so it is in
+ * all layers without a report. Returns how many layers had traffic. */
+static guint take_load(EepPool *pool, const EepLoadReport *report, EepEplbRequest *request)
 {
     EepReshuffle *reshuffle = &pool->reshuffle;
     const guint n_layers = pool->shape.n_moe_layers, n_experts = pool->shape.n_experts;
     const gsize cells = (gsize)n_layers * n_experts;
-    const EepLoadReport *report = g_bytes_get_data(blob, NULL);
     guint n_busy = 0;
 
     if (reshuffle->load == NULL) {
@@ -293,7 +390,7 @@ static guint take_load(EepPool *pool, GBytes *blob, EepEplbRequest *request)
         reshuffle->is_busy = g_new(gboolean, n_layers);
     }
     memset(reshuffle->load, 0, cells * sizeof *reshuffle->load);
-    for (gsize i = 0; i < reshuffle->n_windows * cells; i++)
+    for (gsize i = 0; i < reshuffle->n_windows * cells && report != NULL; i++)
         reshuffle->load[i % cells] += report->tokens[i];
     for (guint l = 0; l < n_layers; l++) {
         double sum = 0.0;
@@ -306,8 +403,8 @@ static guint take_load(EepPool *pool, GBytes *blob, EepEplbRequest *request)
             reshuffle->load[l * n_experts + e] = reshuffle->n_windows;
     }
     request->load = reshuffle->load;
-    request->load_version = n_busy == n_layers ? report->version : 0;
-    if (eep_eplb_policy(pool->eplb)->reads_windows)
+    request->load_version = n_busy == n_layers && report != NULL ? report->version : 0;
+    if (eep_eplb_policy(pool->eplb)->reads_windows && report != NULL)
         take_windows(pool, report, request);
     return n_busy;
 }
@@ -317,8 +414,8 @@ static gint64 max_moves(const EepPool *pool)
 {
     gint64 bytes = pool->options.eplb_config.max_bytes_moved;
 
-    return bytes > 0 && !pool->reshuffle.for_resize ? bytes / MAX(1, pool->shape.expert_bytes)
-                                                    : EEP_EPLB_MOVES_AUTO;
+    return bytes > 0 && !pool->reshuffle.aim.for_resize ? bytes / MAX(1, pool->shape.expert_bytes)
+                                                        : EEP_EPLB_MOVES_AUTO;
 }
 
 /* Why the trigger wants no plan for this load; NULL: it does. */
@@ -326,7 +423,7 @@ static const char *reason_to_keep(EepPool *pool, guint n_busy)
 {
     EepEplbTrigger *trigger = eep_eplb_trigger(pool->eplb);
 
-    if (pool->reshuffle.for_resize || trigger->kind == EEP_EPLB_TRIGGER_INTERVAL)
+    if (pool->reshuffle.aim.for_resize || trigger->kind == EEP_EPLB_TRIGGER_INTERVAL)
         return NULL;
     if (n_busy == 0)
         return "no_load";
@@ -335,11 +432,50 @@ static const char *reason_to_keep(EepPool *pool, guint n_busy)
     return trigger->n_low > 0 ? "not_yet" : "balanced";
 }
 
-static gboolean on_load(EepPool *pool, GBytes *blob, GError **error)
+static gboolean make_plan(EepPool *pool, const EepEplbRequest *request, GError **error)
+{
+    const EepReshuffleAim *aim = &pool->reshuffle.aim;
+
+    if (aim->is_preload)
+        return eep_eplb_plan_preload(pool->eplb, request->load, aim->source, aim->n_ranks, error);
+    return eep_eplb_plan(pool->eplb, request, error);
+}
+
+static gboolean start_moves(EepPool *pool, GError **error)
 {
     EepReshuffle *reshuffle = &pool->reshuffle;
-    EepEplbRequest request = {.n_ranks = reshuffle->n_ranks, .max_moves = max_moves(pool)};
-    guint n_busy = take_load(pool, blob, &request);
+
+    eep_eplb_start_moves(pool->eplb);
+    if (reshuffle->aim.is_free) {
+        while (eep_eplb_running(pool->eplb))
+            eep_eplb_commit_layer(pool->eplb, eep_eplb_next_layer(pool->eplb));
+        end(pool);
+        return TRUE;
+    }
+    reshuffle->bytes_intra_node =
+        eep_eplb_migration(pool->eplb)->n_intra_node * pool->shape.expert_bytes;
+    reshuffle->bytes_inter_node =
+        eep_eplb_migration(pool->eplb)->n_inter_node * pool->shape.expert_bytes;
+    if (!reshuffle->aim.is_sync || reshuffle->aim.for_resize) {
+        move_layer(pool);
+        return TRUE;
+    }
+    reshuffle->state = EEP_RESHUFFLE_QUIESCE;
+    eep_pool_hold(pool);
+    return pool->n_in_flight > 0 || eep_pool_eplb_quiet(pool, error);
+}
+
+/* The load has been read, or (NULL) cannot be. */
+static gboolean on_load(EepPool *pool, const EepLoadReport *report, GError **error)
+{
+    EepReshuffle *reshuffle = &pool->reshuffle;
+    EepEplbRequest request = {.n_ranks = reshuffle->aim.n_ranks,
+                              .ranks = reshuffle->aim.ranks,
+                              .loses_unheld =
+                                  pool->options.fault_tolerance.expert_backup == EEP_BACKUP_NONE,
+                              .max_moves = max_moves(pool)};
+    guint n_busy = take_load(pool, report, &request);
+    g_autoptr(GError) problem = NULL;
     const char *reason;
 
     reshuffle->before = eep_placement_balancedness(eep_eplb_placement(pool->eplb), reshuffle->load);
@@ -347,33 +483,28 @@ static gboolean on_load(EepPool *pool, GBytes *blob, GError **error)
         keep(pool, reason);
         return TRUE;
     }
-    if (!eep_eplb_plan(pool->eplb, &request, error))
-        return FALSE;
+    if (!make_plan(pool, &request, &problem)) {
+        if (!reshuffle->aim.for_resize) {
+            g_propagate_error(error, g_steal_pointer(&problem));
+            return FALSE;
+        }
+        fail(pool, problem->message);
+        return TRUE;
+    }
     if (!eep_eplb_has_plan(pool->eplb)) {
-        if (reshuffle->for_resize ||
+        if (reshuffle->aim.for_resize ||
             eep_eplb_trigger(pool->eplb)->kind == EEP_EPLB_TRIGGER_INTERVAL)
             end(pool);
         else
             keep(pool, "same_map");
         return TRUE;
     }
-    if (!reshuffle->for_resize && !is_worth_it(pool)) {
+    if (!reshuffle->aim.for_resize && !is_worth_it(pool)) {
         eep_eplb_drop_plan(pool->eplb);
         keep(pool, "not_worth_it");
         return TRUE;
     }
-    eep_eplb_start_moves(pool->eplb);
-    reshuffle->bytes_intra_node =
-        eep_eplb_migration(pool->eplb)->n_intra_node * pool->shape.expert_bytes;
-    reshuffle->bytes_inter_node =
-        eep_eplb_migration(pool->eplb)->n_inter_node * pool->shape.expert_bytes;
-    if (!reshuffle->is_sync || reshuffle->for_resize) {
-        move_layer(pool);
-        return TRUE;
-    }
-    reshuffle->state = EEP_RESHUFFLE_QUIESCE;
-    eep_pool_hold(pool);
-    return pool->n_in_flight > 0 || eep_pool_eplb_quiet(pool, error);
+    return start_moves(pool, error);
 }
 
 gboolean eep_pool_eplb_quiet(EepPool *pool, GError **error)
@@ -395,27 +526,32 @@ static void commit_layer(EepPool *pool)
         end(pool);
 }
 
+/* Whether the layer that has arrived may switch now. While steps go on it does at the end of one,
+ * at most one layer a step. */
+static gboolean may_switch(const EepPool *pool)
+{
+    const EepReshuffleAim *aim = &pool->reshuffle.aim;
+
+    return aim->is_sync || aim->is_preload ||
+           (pool->n_in_flight == 0 && (!pool->is_running || pool->n_holds > 0));
+}
+
 gboolean eep_pool_eplb_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,
                                   GError **error)
 {
     EepReshuffle *reshuffle = &pool->reshuffle;
+    gboolean is_read = completion->kind == EEP_OP_READ_LOAD;
 
     if (reshuffle->state == EEP_RESHUFFLE_NONE || completion->id != reshuffle->op)
         return TRUE;
-    if (completion->done != EEP_DONE_OK ||
-        (completion->kind == EEP_OP_READ_LOAD && !is_report(pool, blob))) {
-        gboolean for_resize = reshuffle->for_resize;
-
-        /* The old placement stays valid; the next rearrangement tries again. */
-        eep_pool_eplb_drain(pool);
-        if (for_resize)
-            eep_pool_resize_reshuffled(pool, reshuffle->bytes);
-        return TRUE;
-    }
-    if (completion->kind == EEP_OP_READ_LOAD)
-        return on_load(pool, blob, error);
-    /* While steps go on, a layer switches at the end of one, at most one layer a step. */
-    if (reshuffle->is_sync || (!pool->is_running && pool->n_in_flight == 0))
+    if (is_read && completion->done == EEP_DONE_OK && is_report(pool, blob))
+        return on_load(pool, g_bytes_get_data(blob, NULL), error);
+    /* Without knowing the load a resize still moves what it must. */
+    if (is_read && reshuffle->aim.for_resize && completion->done <= EEP_DONE_REFUSED)
+        return on_load(pool, NULL, error);
+    if (completion->done != EEP_DONE_OK || is_read)
+        fail(pool, is_read ? "the load cannot be read" : eep_done_names[completion->done]);
+    else if (may_switch(pool))
         commit_layer(pool);
     else
         reshuffle->state = EEP_RESHUFFLE_ARRIVED;
@@ -428,6 +564,13 @@ void eep_pool_eplb_rest(EepPool *pool)
         commit_layer(pool);
 }
 
+/* A resize moves experts, or has moved them to where it needs them. */
+static gboolean is_taken_by_resize(const EepPool *pool)
+{
+    return pool->is_eplb_pinned ||
+           (pool->reshuffle.aim.for_resize && pool->reshuffle.state != EEP_RESHUFFLE_NONE);
+}
+
 gboolean eep_pool_eplb_boundary(EepPool *pool, GError **error)
 {
     if (pool->reshuffle.state == EEP_RESHUFFLE_ARRIVED)
@@ -435,8 +578,9 @@ gboolean eep_pool_eplb_boundary(EepPool *pool, GError **error)
     if (pool->is_eplb_suspended)
         return TRUE;
     eep_eplb_note_step(pool->eplb, pool->history.n_committed - 1);
-    if (eep_eplb_count_step(pool->eplb))
-        eep_pool_eplb_start(pool, eep_eplb_placement(pool->eplb)->n_ranks,
-                            !eep_eplb_options(pool->eplb)->use_async, FALSE);
+    if (eep_eplb_count_step(pool->eplb) && !is_taken_by_resize(pool))
+        eep_pool_eplb_start(pool,
+                            (EepReshuffleAim){.n_ranks = eep_eplb_placement(pool->eplb)->n_ranks,
+                                              .is_sync = !eep_eplb_options(pool->eplb)->use_async});
     return TRUE;
 }

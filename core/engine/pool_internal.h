@@ -1,11 +1,12 @@
-/* The inside of EepPool, for the files that make it up: pool.c (steps), pool_eplb.c, pool_resize.c.
- */
+/* The inside of EepPool, for the files that make it up: pool.c (steps), pool_eplb.c, pool_resize.c
+ * and their neighbours. */
 #ifndef EEP_CORE_ENGINE_POOL_INTERNAL_H
 #define EEP_CORE_ENGINE_POOL_INTERNAL_H
 
 #include "core/engine/pool.h"
 #include "core/engine/router.h"
 #include "core/engine/scheduler.h"
+#include "core/engine/seat.h"
 #include "core/eplb/eplb.h"
 #include "core/resize/resize.h"
 
@@ -29,14 +30,24 @@ typedef enum {
                               boundary */
 } EepReshuffleState;
 
+/* What a rearrangement is for. */
 typedef struct {
-    EepReshuffleState state;
-    EepOpId op;       /* of the load read or of the layer's move */
     gboolean is_sync; /* no step runs while experts move */
     gboolean for_resize;
-    guint n_ranks; /* the target's */
+    gboolean is_free;    /* costs nothing: all layers switch at once */
+    gboolean is_preload; /* into new ranks' slots; no map switches */
+    guint n_ranks;       /* that are to hold experts; of a preload: all of the wider group */
+    guint8 *ranks;       /* nullable, EepEplbRank by serving rank */
+    gint32 *source;      /* of a preload [n_ranks]: the serving rank that each was, or -1 */
+} EepReshuffleAim;
+
+typedef struct {
+    EepReshuffleState state;
+    EepOpId op; /* of the load read or of the layer's move */
+    EepReshuffleAim aim;
+    guint64 n_missing; /* experts without a slot before it */
     gint64 bytes, bytes_intra_node, bytes_inter_node;
-    guint64 n_moved;
+    guint64 n_moved, n_restored;
     guint n_windows;   /* that were asked for */
     guint64 n_steps;   /* of all of them */
     double before;     /* balancedness, by the load it was planned on */
@@ -46,6 +57,44 @@ typedef struct {
     EepEplbWorth worth;
     EepTime stalled_at; /* no step has run for it since; EEP_TIME_NEVER: steps run */
 } EepReshuffle;
+
+/* What eep_pool_migrate() was asked for. */
+typedef struct {
+    EepWorkerId worker;   /* of the leaving engine; 0: even out */
+    EepWorkerId *targets; /* owned */
+    guint n_targets;
+    guint64 n_requests; /* moved so far, and what they had */
+    gint64 bytes;
+    guint64 n_left; /* moves that evening out may still make */
+} EepMigrationJob;
+
+typedef enum {
+    EEP_MIGRATION_IDLE,
+    EEP_MIGRATION_COPYING, /* the batch decodes on */
+    EEP_MIGRATION_STOPPED, /* it stands still */
+} EepMigrationState;
+
+/* Requests that move between engines; see pool_migrate.c. */
+typedef struct {
+    GArray *jobs;     /* EepMigrationJob */
+    GPtrArray *seats; /* EepSeat, of the batch under way */
+    EepMigrationState state;
+    EepOpId op;           /* of the copy; 0: none is under way */
+    gboolean has_arrived; /* the copy has; the next step boundary goes on from there */
+    gboolean must_undo;   /* at the next boundary */
+    gboolean moves_kv;    /* the backend does, and it works */
+    gboolean is_instant;  /* generation instant: copies take no time */
+    gboolean is_kicked;   /* its timer is queued */
+    guint n_failures;     /* copies that failed in a row */
+    gint64 batch_bytes;   /* of the batch: sent, */
+    guint n_taken;        /* requests that decode on, */
+    EepTime stopped_at;   /* when it stopped */
+    /* A job of eep_pool_migrate() is over: eep_pool_resize_migrated() but in tests. */
+    void (*ended)(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
+} EepPoolMigration;
+
+/* Timer of eep_pool_on_timer() that the resize machine never uses. */
+#define EEP_POOL_TIMER_MIGRATE G_MAXUINT64
 
 struct EepPool {
     EepPoolServices *services;
@@ -74,7 +123,6 @@ struct EepPool {
     EepRouter *router;
     gboolean is_stats_queued, is_refusing;
     EepTime last_published;
-    guint n_routable; /* engines that get new requests: the first ones */
     /* experts */
     EepEplb *eplb;
     EepReshuffle reshuffle;
@@ -82,11 +130,16 @@ struct EepPool {
     double all2all_share; /* of the step then */
     EepTime imbalance_at;
     gboolean is_eplb_suspended;
+    gboolean
+        is_eplb_pinned; /* experts stay where a resize puts them until it has ended: no looks */
     /* resize */
     EepResize *resize;
     GPtrArray *joining; /* EepEngine * that do not serve yet */
     GPtrArray *leaving; /* EepEngine * that serve no more, not released yet */
     GArray *timers;     /* of the resize machine */
+    EepPoolMigration migration;
+    GArray *reserve;  /* EepTime: since when each engine of the reserve stands by */
+    guint n_reserved; /* engines that run from the start, serving ones too; 0: no reserve */
     EepPoolCounts counts;
 };
 
@@ -109,7 +162,8 @@ guint eep_pool_end_requests(EepPool *pool, EepEngine *engine, EepFate fate, EepR
 
 /* -- pool_eplb.c -- */
 
-EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, GError **error);
+/* With as many slots a rank as at launch, or, `refits`, as few as hold all experts. */
+EepEplb *eep_pool_make_eplb(const EepPool *pool, guint n_ranks, gboolean refits, GError **error);
 
 /* A step has ended. */
 gboolean eep_pool_eplb_boundary(EepPool *pool, GError **error);
@@ -119,18 +173,97 @@ void eep_pool_eplb_rest(EepPool *pool);
 gboolean eep_pool_eplb_quiet(EepPool *pool, GError **error);
 gboolean eep_pool_eplb_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,
                                   GError **error);
-void eep_pool_eplb_start(EepPool *pool, guint n_ranks, gboolean is_sync, gboolean for_resize);
+/* Takes over the aim's arrays. */
+void eep_pool_eplb_start(EepPool *pool, EepReshuffleAim aim);
 /* Forgets a running rearrangement's layers that have not switched. */
 void eep_pool_eplb_drain(EepPool *pool);
+/* The same for a resize's, and what has been preloaded; its operation ends. */
+void eep_pool_eplb_stop(EepPool *pool);
+void eep_pool_eplb_clear(EepPool *pool);
+
+/* -- pool_migrate.c -- */
+
+void eep_pool_migrate_init(EepPool *pool);
+void eep_pool_migrate_clear(EepPool *pool);
+
+/* As EepResizeHost's migrate() and stop_migration() say. The end is told by migration.ended. */
+gboolean eep_pool_migrate(EepPool *pool, EepWorkerId worker, const EepGroup *target);
+void eep_pool_stop_migration(EepPool *pool);
+
+/* Requests move at step boundaries: while any are to, no step is planned ahead. */
+static inline gboolean eep_pool_is_migrating(const EepPool *pool)
+{
+    return pool->migration.jobs->len > 0 || pool->migration.state != EEP_MIGRATION_IDLE;
+}
+
+/* A step has ended. */
+void eep_pool_migrate_boundary(EepPool *pool);
+void eep_pool_migrate_timer(EepPool *pool);
+void eep_pool_migrate_completion(EepPool *pool, const EepCompletion *completion);
+
+/* The request, which has EEP_REQUEST_FLAG_SEATED, has its end. */
+void eep_pool_migrate_forget(EepPool *pool, const EepRequest *request);
+
+/* The engine is dead, or goes: what it was to send stays there, what it was to receive stays where
+ * it is. To be called before its requests are ended; no step is in flight if it sends or receives.
+ */
+void eep_pool_migrate_lost(EepPool *pool, const EepEngine *engine);
+
+/* Counts against the engines' own. */
+gboolean eep_pool_migrate_check(const EepPool *pool, GError **error);
+
+/* -- pool_migrate_plan.c; no step in flight -- */
+
+/* NULL: there is none. An engine that leaves is found after it has left, too. */
+EepMigrationJob *eep_pool_migrate_find_job(const EepPool *pool, EepWorkerId worker);
+EepEngine *eep_pool_migrate_find_engine(const EepPool *pool, EepWorkerId worker);
+
+/* Whoever waits at a leaving engine waits elsewhere. */
+void eep_pool_migrate_reroute(EepPool *pool);
+
+/* Seats for the next batch; none: nobody is to move, or can. */
+void eep_pool_migrate_plan(EepPool *pool);
+
+/* Nothing moves, and yet the job's engine has requests: there is no room for them anywhere, or
+ * nothing carries their KV. They wait at the least loaded engine, as if they had been preempted. A
+ * prefill that goes on is waited for. */
+void eep_pool_migrate_recompute(EepPool *pool, EepMigrationJob *job);
 
 /* -- pool_resize.c -- */
 
+/* What the resize machine acts through; its `self` is the pool. */
+extern const EepResizeHost eep_pool_resize_host;
+
 gboolean eep_pool_resize_init(EepPool *pool, GError **error);
 void eep_pool_resize_clear(EepPool *pool);
+/* What the machine wants of the steps may have changed with every call into it. */
+void eep_pool_follow_wants(EepPool *pool);
+/* Serving, joining or leaving; NULL: none. */
+EepEngine *eep_pool_find_engine(EepPool *pool, EepWorkerId worker);
+/* The operation ends as soon as it can, and tells. */
+void eep_pool_abort_op(EepPool *pool, EepOpId op);
 /* A step has ended, or the pool has come to rest. */
 void eep_pool_resize_boundary(EepPool *pool);
 void eep_pool_resize_completion(EepPool *pool, const EepCompletion *completion);
 void eep_pool_resize_reshuffled(EepPool *pool, gint64 bytes_moved);
+void eep_pool_resize_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
+void eep_pool_resize_reshuffle_failed(EepPool *pool);
+
+/* -- pool_reserve.c: engines that run from the start and stand by -- */
+
+/* The generation may have none. */
+void eep_pool_reserve_init(EepPool *pool, const EepGeneration *generation);
+void eep_pool_reserve_clear(EepPool *pool);
+/* One of the reserve joins. */
+void eep_pool_reserve_take(EepPool *pool);
+/* An engine was released: it stands by again, or the reserve is smaller by one that died. */
+void eep_pool_reserve_put(EepPool *pool, gboolean is_dead);
+/* The run is over: their account of GPU time ends. */
+void eep_pool_reserve_finish(EepPool *pool);
+
+/* -- pool_leaving.c -- */
+
+void eep_pool_choose_leaving(const EepPool *pool, guint n, EepWorkerId *ret_workers);
 
 G_END_DECLS
 

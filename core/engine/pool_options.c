@@ -1,5 +1,7 @@
 #include "core/engine/pool_options.h"
 
+#include "core/fault.h"
+
 #include <stddef.h>
 
 #define AT(field) offsetof(EepPoolOptions, field)
@@ -14,6 +16,14 @@ static const EepOption options[] = {
     {"data_parallel_size", EEP_OPTION_INT, AT(data_parallel_size), "1", 1, 4096, NULL,
      "--data-parallel-size",
      "engines at the start; the EP group has this many times tensor_parallel_size ranks"},
+    {"pipeline_parallel_size", EEP_OPTION_INT, AT(pipeline_parallel_size), "1", 1, 64, NULL,
+     "--pipeline-parallel-size", "stages of one engine; only 1 is simulated, and elastic"},
+    {"data_parallel_external_lb", EEP_OPTION_BOOL, AT(data_parallel_external_lb), "false",
+     EEP_NO_BOUNDS, NULL, "--data-parallel-external-lb",
+     "an API server for each engine, balanced from outside; not simulated, not elastic in vLLM"},
+    {"data_parallel_hybrid_lb", EEP_OPTION_BOOL, AT(data_parallel_hybrid_lb), "false",
+     EEP_NO_BOUNDS, NULL, "--data-parallel-hybrid-lb",
+     "an API server for each node, balanced from outside; not simulated, not elastic in vLLM"},
     {"enable_expert_parallel", EEP_OPTION_BOOL, AT(enable_expert_parallel), "true", EEP_NO_BOUNDS,
      NULL, "--enable-expert-parallel", "spread whole experts over the ranks"},
     {"enable_elastic_ep", EEP_OPTION_BOOL, AT(enable_elastic_ep), "false", EEP_NO_BOUNDS, NULL,
@@ -84,6 +94,10 @@ static const EepOption options[] = {
      "extra physical experts of a layer, over all ranks, at the first size"},
     {"eplb_config.use_async", EEP_OPTION_BOOL, AT(eplb_config.use_async), "true", EEP_NO_BOUNDS,
      NULL, "--eplb-config.use_async", "move experts layer by layer behind the steps"},
+    {"eplb_config.communicator", EEP_OPTION_WORD, AT(eplb_config.communicator), "nixl",
+     EEP_NO_BOUNDS, "nixl|pynccl|torch_gloo", "--eplb-config.communicator",
+     "what carries experts that move; only nixl moves them behind the steps of an elastic group. "
+     "The price of a move is the same"},
     {"eplb_config.log_balancedness", EEP_OPTION_BOOL, AT(eplb_config.log_balancedness), "false",
      EEP_NO_BOUNDS, NULL, "--eplb-config.log_balancedness",
      "record balancedness in events.jsonl while serving, every 100 ms"},
@@ -127,6 +141,54 @@ static const EepOption options[] = {
      "longest wait for running requests when drain_requests is set"},
     {"resize.drain_requests", EEP_OPTION_BOOL, AT(resize.drain_requests), "false", EEP_NO_BOUNDS,
      NULL, NULL, "wait for running requests before the commit (VLLM_ELASTIC_EP_DRAIN_REQUESTS)"},
+    {"resize.restart.refit", EEP_OPTION_BOOL, AT(resize.refit), "false", EEP_NO_BOUNDS, NULL, NULL,
+     "generation restart: start with the fewest slots that hold all experts at the other size; "
+     "false: as many slots a rank as before"},
+    {"resize.leaving_drain", EEP_OPTION_TIME, AT(resize.leaving_drain), "10s", 0, 1e15, NULL, NULL,
+     "eep and masked: longest wait for the requests of engines that leave, before they are moved "
+     "or aborted"},
+    {"resize.prepare_deadline", EEP_OPTION_TIME, AT(resize.prepare_deadline), "10min", 0, 1e15,
+     NULL, NULL, "generation eep: a preparation that takes longer is undone; 0s: never"},
+    {"resize.commit_deadline", EEP_OPTION_TIME, AT(resize.commit_deadline), "60s", 0, 1e15, NULL,
+     NULL,
+     "generation eep: a resize whose pause, commit or resume takes longer is undone; 0s: never"},
+    {"resize.background", EEP_OPTION_DOUBLE, AT(resize.background), "1", 0, 1, NULL, NULL,
+     "share of what background work takes from the steps beside it; 0: it costs them nothing"},
+    {"resize.reserve", EEP_OPTION_INT, AT(resize.reserve), "0", 0, 4096, NULL, NULL,
+     "generation masked: engines that run from the start, masked or not; 0: as many as there are "
+     "GPUs for"},
+    /* Where the field has a figure it is the default: NIXL EP gives up on a peer after 30 s (nixl
+     * #1520), torch on a collective after 10 min. */
+    {"fault_tolerance.recovery", EEP_OPTION_WORD, AT(fault_tolerance.recovery), "none",
+     EEP_NO_BOUNDS, "none|restart|retry|shrink|replace|mask_only", NULL,
+     "what becomes of a lost engine; eep list recoveries has them"},
+    {"fault_tolerance.detect.process_exit", EEP_OPTION_TIME,
+     AT(fault_tolerance.detect[EEP_DETECT_PROCESS_EXIT]), "500ms", 0, 1e15, NULL, NULL,
+     "until the exit of a process is noticed; 0s: nobody looks"},
+    {"fault_tolerance.detect.heartbeat", EEP_OPTION_TIME,
+     AT(fault_tolerance.detect[EEP_DETECT_HEARTBEAT]), "0s", 0, 1e15, NULL, NULL,
+     "silence after which an engine is lost; 0s: there is no heartbeat, as in vLLM"},
+    {"fault_tolerance.detect.all2all_timeout", EEP_OPTION_TIME,
+     AT(fault_tolerance.detect[EEP_DETECT_ALL2ALL_TIMEOUT]), "30s", 0, 1e15, NULL, NULL,
+     "wait of a step's all-to-all for a rank, with a backend that masks ranks; 0s: it waits on"},
+    {"fault_tolerance.detect.watchdog", EEP_OPTION_TIME,
+     AT(fault_tolerance.detect[EEP_DETECT_WATCHDOG]), "10min", 0, 1e15, NULL, NULL,
+     "wait of a step or collective for a rank; 0s: it waits for ever"},
+    {"fault_tolerance.deadline", EEP_OPTION_TIME, AT(fault_tolerance.deadline), "0s", 0, 1e15, NULL,
+     NULL, "longest recovery before the deployment gives up; 0s: none"},
+    {"fault_tolerance.spares.engines", EEP_OPTION_INT, AT(fault_tolerance.spare_engines), "0", 0,
+     4096, NULL, NULL, "engines that stand by for recovery replace"},
+    {"fault_tolerance.spares.state", EEP_OPTION_WORD, AT(fault_tolerance.spare_state), "warm",
+     EEP_NO_BOUNDS, "warm|cold", NULL,
+     "warm: launched and billed from the start; cold: launched and billed when needed"},
+    {"fault_tolerance.expert_backup", EEP_OPTION_WORD, AT(fault_tolerance.expert_backup), "none",
+     EEP_NO_BOUNDS, "none|host_memory|disk", NULL,
+     "where experts come from that no live rank holds any more"},
+    {"fault_tolerance.in_flight", EEP_OPTION_WORD, AT(fault_tolerance.in_flight), "abort",
+     EEP_NO_BOUNDS, "abort|retry", NULL,
+     "what befalls requests of a dead engine; retry: another engine computes them anew"},
+    {"fault_tolerance.mtbf", EEP_OPTION_TIME, AT(fault_tolerance.mtbf), "0s", 0, 9e18, NULL, NULL,
+     "mean time between failures of one GPU, drawn from an exponential law; 0s: none are drawn"},
 };
 
 const EepOptionTable eep_pool_options = {"deployment", sizeof(EepPoolOptions), options,

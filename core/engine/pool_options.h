@@ -29,11 +29,14 @@ typedef enum {
 typedef enum { EEP_BACKUP_NONE, EEP_BACKUP_HOST_MEMORY, EEP_BACKUP_DISK } EepExpertBackup;
 typedef enum { EEP_IN_FLIGHT_ABORT, EEP_IN_FLIGHT_RETRY } EepInFlight;
 typedef enum { EEP_SPARE_WARM, EEP_SPARE_COLD } EepSpareState;
+typedef enum { EEP_EPLB_NIXL, EEP_EPLB_PYNCCL, EEP_EPLB_TORCH_GLOO } EepEplbCommunicator;
 typedef enum { EEP_ROLE_BOTH, EEP_ROLE_PREFILL, EEP_ROLE_DECODE } EepRole;
 
 typedef struct {
     gint role; /* EepRole */
     gint64 tensor_parallel_size, data_parallel_size;
+    gint64 pipeline_parallel_size; /* 1 after loading, as the two below are FALSE */
+    gboolean data_parallel_external_lb, data_parallel_hybrid_lb;
     gboolean enable_expert_parallel, enable_elastic_ep;
     gint all2all_backend; /* EepAll2allBackend */
     double gpu_memory_utilization;
@@ -57,7 +60,9 @@ typedef struct {
     struct {
         char *policy; /* a name of eplb/policy.h */
         gint64 window_size, step_interval, num_redundant_experts;
-        gboolean use_async, log_balancedness;
+        gboolean use_async; /* after loading: what the communicator allows */
+        gint communicator;  /* EepEplbCommunicator */
+        gboolean log_balancedness;
         gint trigger; /* EepEplbTriggerKind */
         double trigger_threshold;
         gint64 trigger_windows;

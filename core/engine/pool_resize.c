@@ -22,7 +22,7 @@ static EepEngine *find_in(GPtrArray *engines, EepWorkerId worker, guint *ret_ind
     return NULL;
 }
 
-static EepEngine *find_engine(EepPool *pool, EepWorkerId worker)
+EepEngine *eep_pool_find_engine(EepPool *pool, EepWorkerId worker)
 {
     guint unused;
     EepEngine *engine = NULL;
@@ -34,8 +34,7 @@ static EepEngine *find_engine(EepPool *pool, EepWorkerId worker)
     return engine != NULL ? engine : find_in(pool->leaving, worker, &unused);
 }
 
-/* What the machine wants of the steps may have changed with every call into it. */
-static void follow_wants(EepPool *pool)
+void eep_pool_follow_wants(EepPool *pool)
 {
     pool->must_step = eep_resize_wants_steps(pool->resize);
     if (pool->n_in_flight == 0)
@@ -60,26 +59,23 @@ static gboolean host_has_requests(gpointer self, EepWorkerId worker)
 
     for (guint i = 0; i < pool->n_engines; i++)
         if ((worker == 0 || pool->engines[i]->worker == worker) &&
-            eep_engine_has_work(pool->engines[i]))
+            eep_engine_n_requests(pool->engines[i]) > 0)
             return TRUE;
     return FALSE;
 }
 
 static void host_choose_leaving(gpointer self, guint n, EepWorkerId *ret_workers)
 {
-    EepPool *pool = self;
-
-    for (guint i = 0; i < n; i++)
-        ret_workers[i] = pool->engines[pool->n_engines - n + i]->worker;
+    eep_pool_choose_leaving(self, n, ret_workers);
 }
 
 static guint host_free_gpus(gpointer self)
 {
     EepPool *pool = self;
     guint n_used = pool->n_engines + pool->joining->len + pool->leaving->len;
+    guint n_gpus = pool->n_reserved > 0 ? pool->n_reserved : pool->shape.max_engines;
 
-    return (pool->shape.max_engines - MIN(n_used, pool->shape.max_engines)) *
-           (guint)pool->options.tensor_parallel_size;
+    return (n_gpus - MIN(n_used, n_gpus)) * (guint)pool->options.tensor_parallel_size;
 }
 
 static void host_send_note(gpointer self, const EepNote *note, EepTime delay)
@@ -151,9 +147,8 @@ static EepOpId host_start_phase(gpointer self, const EepResizeWork *work)
     return phase.op.id;
 }
 
-static void host_abort_op(gpointer self, EepOpId id)
+void eep_pool_abort_op(EepPool *pool, EepOpId id)
 {
-    EepPool *pool = self;
     EepPoolServices *services = pool->services;
     EepScope scope = {.op = id};
     EepOp op = eep_operations_begin(services->operations, EEP_OP_ABORT, pool->id, pool->epoch, 0,
@@ -162,13 +157,71 @@ static void host_abort_op(gpointer self, EepOpId id)
     services->backend->ops->abort(services->backend, &op, &scope);
 }
 
+static void host_abort_op(gpointer self, EepOpId id)
+{
+    eep_pool_abort_op(self, id);
+}
+
+/* The serving ranks that the members of the group have, -1 for those that have none: data-parallel
+ * ones with a width of 1, EP ranks with that of a member. */
+static gint32 *sources(const EepPool *pool, const EepGroup *group, guint width)
+{
+    gint32 *source = g_new(gint32, MAX(1, group->n_engines * width));
+
+    for (guint rank = 0; rank < group->n_engines; rank++) {
+        const EepEngine *engine = NULL;
+
+        for (guint i = 0; i < pool->n_engines && engine == NULL; i++)
+            if (pool->engines[i]->worker == eep_group_worker(group, rank))
+                engine = pool->engines[i];
+        for (guint k = 0; k < width; k++)
+            source[rank * width + k] = engine == NULL ? -1 : (gint32)(engine->index * width + k);
+    }
+    return source;
+}
+
+/* What becomes of each serving rank when those of the target are to hold the experts. A rank whose
+ * engine has been released is as dead as one that failed. */
+static guint8 *rank_uses(const EepPool *pool, const EepGroup *target, guint *ret_n_hold)
+{
+    guint tp = (guint)pool->options.tensor_parallel_size;
+    guint n_ranks = eep_eplb_placement(pool->eplb)->n_ranks;
+    guint8 *ranks = g_new(guint8, n_ranks);
+
+    memset(ranks, EEP_EPLB_RANK_DEAD, n_ranks);
+    *ret_n_hold = 0;
+    for (guint i = 0; i < pool->n_engines; i++) {
+        const EepEngine *engine = pool->engines[i];
+        EepEplbRank use = EEP_EPLB_RANK_LEAVES;
+
+        if (eep_group_rank(target, engine->worker) != EEP_RANK_NONE)
+            use = EEP_EPLB_RANK_HOLDS;
+        else if (engine->gpu_use == EEP_GPU_DEAD)
+            use = EEP_EPLB_RANK_DEAD;
+        *ret_n_hold += use == EEP_EPLB_RANK_HOLDS ? tp : 0;
+        memset(ranks + engine->index * tp, (gint)use, tp);
+    }
+    return ranks;
+}
+
 static gboolean host_reshuffle(gpointer self, const EepGroup *target, EepReshuffleMode mode)
 {
     EepPool *pool = self;
+    EepReshuffleAim aim = {.is_sync = mode == EEP_RESHUFFLE_SYNC,
+                           .is_free = pool->migration.is_instant,
+                           .for_resize = TRUE};
 
     if (pool->eplb == NULL)
         return TRUE;
-    eep_pool_eplb_start(pool, eep_group_n_ranks(target), mode == EEP_RESHUFFLE_SYNC, TRUE);
+    if (mode == EEP_RESHUFFLE_PRELOAD) {
+        aim.is_preload = TRUE;
+        aim.n_ranks = eep_group_n_ranks(target);
+        aim.source = sources(pool, target, target->tensor_parallel_size);
+    } else {
+        aim.ranks = rank_uses(pool, target, &aim.n_ranks);
+    }
+    pool->is_eplb_pinned = aim.is_preload || aim.n_ranks < eep_eplb_placement(pool->eplb)->n_ranks;
+    eep_pool_eplb_start(pool, aim);
     return FALSE;
 }
 
@@ -177,16 +230,23 @@ static void host_stop_reshuffle(gpointer self)
     EepPool *pool = self;
 
     if (pool->eplb != NULL)
-        eep_pool_eplb_drain(pool);
+        eep_pool_eplb_stop(pool);
 }
 
 static gboolean host_migrate(gpointer self, EepWorkerId worker, const EepGroup *target)
 {
-    return TRUE;
+    return eep_pool_migrate(self, worker, target);
+}
+
+static void on_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes)
+{
+    eep_resize_migrated(pool->resize, worker, n_requests, bytes);
+    eep_pool_follow_wants(pool);
 }
 
 static void host_stop_migration(gpointer self)
 {
+    eep_pool_stop_migration(self);
 }
 
 /* -- engines -- */
@@ -197,12 +257,13 @@ static EepWorkerId host_launch_engine(gpointer self, guint rank)
     EepEngine *engine = eep_pool_make_engine(pool);
 
     engine->index = (guint16)rank;
+    eep_pool_reserve_take(pool);
     g_ptr_array_add(pool->joining, engine);
     return engine->worker;
 }
 
 /* Takes the engine out of whichever list it is in. A serving one leaves only when the whole group
- * stops. */
+ * stops; the others keep their ranks until another group is adopted. */
 static EepEngine *take_engine(EepPool *pool, EepWorkerId worker)
 {
     guint index;
@@ -217,7 +278,6 @@ static EepEngine *take_engine(EepPool *pool, EepWorkerId worker)
             continue;
         engine = pool->engines[i];
         pool->n_engines--;
-        pool->n_routable = MIN(pool->n_routable, pool->n_engines);
         memmove(&pool->engines[i], &pool->engines[i + 1],
                 (pool->n_engines - i) * sizeof *pool->engines);
         break;
@@ -229,39 +289,42 @@ static void host_release_engine(gpointer self, EepWorkerId worker)
 {
     EepPool *pool = self;
     EepEngine *engine = take_engine(pool, worker);
+    gboolean is_dead;
 
     g_return_if_fail(engine != NULL);
+    eep_pool_migrate_lost(pool, engine);
+    is_dead = engine->gpu_use == EEP_GPU_DEAD;
+    eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED,
+                          is_dead ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
     eep_pool_set_gpu_use(pool, engine, EEP_GPU_SERVING);
     pool->counts.n_preemptions += engine->n_preemptions;
     pool->counts.n_recomputed_tokens += engine->n_recomputed_tokens;
     pool->counts.n_hit_blocks += engine->n_hit_blocks;
     pool->counts.n_prompt_blocks += engine->n_prompt_blocks;
     eep_engine_free(engine);
+    eep_pool_reserve_put(pool, is_dead);
 }
 
 static void host_set_pause(gpointer self, EepWorkerId worker, EepPause pause)
 {
-    EepEngine *engine = find_engine(self, worker);
+    EepEngine *engine = eep_pool_find_engine(self, worker);
 
     if (engine != NULL)
         engine->pause = (guint8)pause;
 }
 
-/* Leaving engines are the last ones, so those that get requests are the first ones. */
 static void host_set_routable(gpointer self, EepWorkerId worker, gboolean is_routable)
 {
-    EepPool *pool = self;
+    EepEngine *engine = eep_pool_find_engine(self, worker);
 
-    for (guint i = 0; i < pool->n_engines; i++)
-        if (pool->engines[i]->worker == worker)
-            pool->n_routable =
-                is_routable ? MAX(pool->n_routable, i + 1) : MIN(pool->n_routable, i);
+    if (engine != NULL)
+        engine->is_routable = is_routable;
 }
 
 static guint host_abort_requests(gpointer self, EepWorkerId worker, const char *reason)
 {
     EepPool *pool = self;
-    EepEngine *engine = find_engine(pool, worker);
+    EepEngine *engine = eep_pool_find_engine(pool, worker);
     gboolean is_fault = strcmp(reason, eep_reason_names[EEP_REASON_FAULT]) == 0;
 
     if (engine == NULL)
@@ -272,7 +335,7 @@ static guint host_abort_requests(gpointer self, EepWorkerId worker, const char *
 
 static void host_set_gpu_use(gpointer self, EepWorkerId worker, EepGpuUse use)
 {
-    EepEngine *engine = find_engine(self, worker);
+    EepEngine *engine = eep_pool_find_engine(self, worker);
 
     if (engine != NULL)
         eep_pool_set_gpu_use(self, engine, use);
@@ -298,7 +361,9 @@ static void host_set_eplb_suspended(gpointer self, gboolean is_suspended)
     EepPool *pool = self;
 
     pool->is_eplb_suspended = is_suspended;
-    if (is_suspended && pool->eplb != NULL && !pool->reshuffle.for_resize)
+    if (!is_suspended)
+        pool->is_eplb_pinned = FALSE;
+    else if (pool->eplb != NULL && !pool->reshuffle.aim.for_resize)
         eep_pool_eplb_drain(pool);
 }
 
@@ -315,6 +380,7 @@ static void seat_engine(EepPool *pool, EepEngine **old, guint n_old, EepWorkerId
         g_ptr_array_steal_index(pool->joining, index);
     g_assert(engine != NULL);
     engine->index = (guint16)rank;
+    engine->is_routable = TRUE;
     pool->engines[rank] = engine;
     for (EepRequest *request = engine->running.head; request != NULL; request = request->next)
         request->engine = engine->index;
@@ -322,30 +388,33 @@ static void seat_engine(EepPool *pool, EepEngine **old, guint n_old, EepWorkerId
         request->engine = engine->index;
 }
 
-static void adopt_placement(EepPool *pool, guint n_ranks, EepPlacementChange change)
+/* Everybody has loaded its experts from outside: the initial placement of this size. */
+static void reset_placement(EepPool *pool, guint n_ranks, GError **error)
+{
+    EepEplb *fresh = eep_pool_make_eplb(pool, n_ranks, pool->options.resize.refit, error);
+
+    if (fresh == NULL)
+        return;
+    /* Generations never go back, whoever keeps one. */
+    eep_eplb_placement(fresh)->generation += eep_eplb_placement(pool->eplb)->generation;
+    eep_eplb_free(pool->eplb);
+    pool->eplb = fresh;
+}
+
+static void adopt_placement(EepPool *pool, const gint32 *source, guint n_ranks,
+                            EepPlacementChange change)
 {
     g_autoptr(GError) error = NULL;
-    EepEplb *fresh;
 
     if (pool->eplb == NULL)
         return;
-    switch (change) {
-    case EEP_PLACEMENT_WIDEN:
-        eep_eplb_widen(pool->eplb, n_ranks, &error);
-        break;
-    case EEP_PLACEMENT_SHRINK:
-    case EEP_PLACEMENT_MASK:
-        eep_eplb_shrink(pool->eplb, n_ranks, &error);
-        break;
-    case EEP_PLACEMENT_RESET:
-        fresh = eep_pool_make_eplb(pool, n_ranks, &error);
-        if (fresh != NULL) {
-            eep_eplb_free(pool->eplb);
-            pool->eplb = fresh;
-        }
-        break;
-    }
-    /* The coordinator has checked the size before it began. */
+    eep_pool_eplb_drain(pool);
+    if (change == EEP_PLACEMENT_RESET)
+        reset_placement(pool, n_ranks, &error);
+    else
+        eep_eplb_map_ranks(pool->eplb, source, n_ranks, change == EEP_PLACEMENT_MASK, &error);
+    pool->is_eplb_pinned = FALSE;
+    /* The coordinator has checked the size before it began, and waited for the experts to move. */
     if (error != NULL)
         g_error("pool %s: placement of %u ranks: %s", pool->name, n_ranks, error->message);
 }
@@ -356,6 +425,8 @@ static void host_adopt_group(gpointer self, const EepGroup *group, EepPlacementC
     EepObserver *observer = pool->services->observer;
     guint n_old = pool->n_engines;
     g_autofree EepEngine **old = g_memdup2(pool->engines, n_old * sizeof *pool->engines);
+    g_autofree gint32 *engines = sources(pool, group, 1);
+    g_autofree gint32 *ranks = sources(pool, group, group->tensor_parallel_size);
 
     g_assert(pool->n_in_flight == 0);
     pool->n_engines = group->n_engines;
@@ -365,9 +436,8 @@ static void host_adopt_group(gpointer self, const EepGroup *group, EepPlacementC
         if (old[i] != NULL)
             g_ptr_array_add(pool->leaving, old[i]);
     pool->epoch = group->epoch;
-    pool->n_routable = pool->n_engines;
-    eep_router_resize(pool->router, pool->n_engines);
-    adopt_placement(pool, eep_group_n_ranks(group), change);
+    eep_router_map_engines(pool->router, engines, pool->n_engines);
+    adopt_placement(pool, ranks, eep_group_n_ranks(group), change);
     pool->imbalance = 0.0;
     observer->ops->size_changed(observer, eep_loop_now(pool->services->loop), pool->id,
                                 pool->n_engines);
@@ -418,7 +488,7 @@ static void host_told(gpointer self, const EepResizeRecord *record)
         observer->ops->resize_ended(observer, record);
 }
 
-static const EepResizeHost host = {
+const EepResizeHost eep_pool_resize_host = {
     .size = sizeof(EepResizeHost),
     .now = host_now,
     .is_stepping = host_is_stepping,
@@ -449,7 +519,27 @@ static const EepResizeHost host = {
     .told = host_told,
 };
 
+static void on_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes)
+{
+    eep_resize_migrated(pool->resize, worker, n_requests, bytes);
+    eep_pool_follow_wants(pool);
+}
+
 /* -- what the pool hands in ------------------------------------------------------------------- */
+
+/* Without a way back nobody looks at the clock, as in vLLM. */
+static void set_deadlines(const EepPoolOptions *options, EepResizeParams *params)
+{
+    const EepGeneration *generation = eep_generation_find(params->generation);
+
+    if (generation == NULL || !generation->rolls_back)
+        return;
+    if (options->resize.prepare_deadline > 0)
+        params->deadline[EEP_WAIT_PREPARE] = options->resize.prepare_deadline;
+    if (options->resize.commit_deadline > 0)
+        for (guint i = EEP_WAIT_PAUSE; i <= EEP_WAIT_RESUME; i++)
+            params->deadline[i] = options->resize.commit_deadline;
+}
 
 gboolean eep_pool_resize_init(EepPool *pool, GError **error)
 {
@@ -461,7 +551,8 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
     params.pool = pool->id;
     if (options->resize.generation != NULL)
         params.generation = options->resize.generation;
-    params.max_engines = pool->shape.max_engines;
+    eep_pool_reserve_init(pool, eep_generation_find(params.generation));
+    params.max_engines = pool->n_reserved > 0 ? pool->n_reserved : pool->shape.max_engines;
     params.tensor_parallel_size = (guint)options->tensor_parallel_size;
     params.n_experts = pool->eplb != NULL ? pool->shape.n_experts : 0;
     params.slots_per_rank = pool->eplb != NULL ? eep_eplb_placement(pool->eplb)->slots_per_rank : 0;
@@ -480,11 +571,7 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
     params.drain_timeout = options->resize.drain_timeout;
     params.leaving_drain = options->resize.leaving_drain;
     params.refit = options->resize.refit;
-    if (options->resize.prepare_deadline > 0)
-        params.deadline[EEP_WAIT_PREPARE] = options->resize.prepare_deadline;
-    if (options->resize.commit_deadline > 0)
-        for (guint i = EEP_WAIT_PAUSE; i <= EEP_WAIT_RESUME; i++)
-            params.deadline[i] = options->resize.commit_deadline;
+    set_deadlines(options, &params);
     params.consensus_cadence = EEP_POOL_CHECK_STEPS;
     params.control_latency = pool->shape.control_latency;
     params.non_expert_bytes = pool->shape.non_expert_bytes;
@@ -492,8 +579,10 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
         pool->shape.expert_bytes * params.slots_per_rank * pool->shape.n_moe_layers;
     params.map_bytes_per_slot = 8 * (gint64)pool->shape.n_moe_layers;
     params.peak_extra_bytes = pool->shape.standby_bytes;
+    pool->migration.ended = on_migrated;
     pool->timers = g_array_new(FALSE, FALSE, sizeof(Timer));
-    pool->resize = eep_resize_new(&host, pool, &params, error);
+    pool->migration.ended = on_migrated;
+    pool->resize = eep_resize_new(&eep_pool_resize_host, pool, &params, error);
     if (pool->resize == NULL)
         return FALSE;
     for (guint i = 0; i < pool->n_engines; i++)
@@ -507,12 +596,13 @@ void eep_pool_resize_clear(EepPool *pool)
     g_clear_pointer(&pool->resize, eep_resize_free);
     if (pool->timers != NULL)
         g_array_free(pool->timers, TRUE);
+    eep_pool_reserve_clear(pool);
 }
 
 void eep_pool_scale(EepPool *pool, guint new_data_parallel_size, const char *id, const char *by)
 {
     eep_resize_request(pool->resize, new_data_parallel_size, id, by);
-    follow_wants(pool);
+    eep_pool_follow_wants(pool);
 }
 
 void eep_pool_on_note(EepPool *pool, const EepEvent *event)
@@ -521,17 +611,21 @@ void eep_pool_on_note(EepPool *pool, const EepEvent *event)
 
     eep_note_from_event(event, &note);
     eep_resize_note(pool->resize, &note);
-    follow_wants(pool);
+    eep_pool_follow_wants(pool);
 }
 
 void eep_pool_on_timer(EepPool *pool, guint64 timer)
 {
     EepHandle handle;
 
+    if (timer == EEP_POOL_TIMER_MIGRATE) {
+        eep_pool_migrate_timer(pool);
+        return;
+    }
     if (!take_timer(pool, timer, &handle))
         return;
     eep_resize_timer(pool->resize, timer);
-    follow_wants(pool);
+    eep_pool_follow_wants(pool);
 }
 
 void eep_pool_resize_boundary(EepPool *pool)
@@ -539,19 +633,31 @@ void eep_pool_resize_boundary(EepPool *pool)
     if (G_LIKELY(!eep_resize_wants_boundary(pool->resize)) || pool->n_in_flight > 0)
         return;
     eep_resize_boundary(pool->resize, pool->wave_step);
-    follow_wants(pool);
+    eep_pool_follow_wants(pool);
 }
 
 void eep_pool_resize_completion(EepPool *pool, const EepCompletion *completion)
 {
     eep_resize_op_done(pool->resize, completion);
-    follow_wants(pool);
+    eep_pool_follow_wants(pool);
 }
 
 void eep_pool_resize_reshuffled(EepPool *pool, gint64 bytes_moved)
 {
     eep_resize_reshuffled(pool->resize, bytes_moved);
-    follow_wants(pool);
+    eep_pool_follow_wants(pool);
+}
+
+void eep_pool_resize_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes)
+{
+    eep_resize_migrated(pool->resize, worker, n_requests, bytes);
+    eep_pool_follow_wants(pool);
+}
+
+void eep_pool_resize_reshuffle_failed(EepPool *pool)
+{
+    eep_resize_reshuffle_failed(pool->resize);
+    eep_pool_follow_wants(pool);
 }
 
 void eep_pool_saw_rejected(EepPool *pool)

@@ -16,6 +16,7 @@ const char *const eep_reason_names[EEP_REASON_COUNT] = {
     [EEP_REASON_NEVER_FITS] = "never_fits",
     [EEP_REASON_SCALING_503] = "scaling_503",
     [EEP_REASON_QUEUE_LIMIT] = "queue_limit",
+    [EEP_REASON_UNAVAILABLE] = "unavailable",
     [EEP_REASON_SCALE_DOWN] = "scale_down",
     [EEP_REASON_FAULT] = "fault",
     [EEP_REASON_CLIENT] = "client",

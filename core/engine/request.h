@@ -20,6 +20,7 @@ typedef enum {
     EEP_REQUEST_WAITING, /* in an engine's waiting queue, preempted or not */
     EEP_REQUEST_PREFILL, /* running, its known tokens are not all computed */
     EEP_REQUEST_DECODE,  /* running, one token a step */
+    EEP_REQUEST_MOVING,  /* its KV is on its way to another engine; it gets no token (seat.h) */
     EEP_REQUEST_ENDED,
 } EepRequestState;
 
@@ -39,6 +40,7 @@ typedef enum {
     EEP_REASON_NEVER_FITS,  /* rejected: more KV blocks than an engine has */
     EEP_REASON_SCALING_503, /* rejected: the deployment answered 503 while it was scaling */
     EEP_REASON_QUEUE_LIMIT, /* rejected: every queue was full */
+    EEP_REASON_UNAVAILABLE, /* rejected: the deployment has exited */
     EEP_REASON_SCALE_DOWN,  /* aborted: its engine was removed */
     EEP_REASON_FAULT,       /* aborted: its engine was lost */
     EEP_REASON_CLIENT,      /* aborted by the client */
@@ -68,6 +70,7 @@ struct EepRequest {
     guint8 state;         /* EepRequestState */
     guint8 fate, reason;  /* EepFate, EepReason */
     guint8 request_class; /* of EepSkew; 0 when there is one */
+    guint8 lost_reason;   /* EepReason of the last attempt that was aborted; NONE: none was */
     guint16 n_attempts;
     guint16 pool;
     gint32 priority; /* smaller is more urgent */
@@ -85,7 +88,10 @@ struct EepRequest {
     EepKvRun *runs;        /* cached blocks held, owned */
     guint16 n_hashes, n_runs, n_runs_allocated;
     guint16 flags;
-    guint32 worker; /* EepWorkerId of the engine that served it last */
+    guint16 n_retries;     /* times that the server took it from a lost engine to another */
+    guint16 n_migrated;    /* moves to another engine, with its KV or without */
+    guint32 wasted_tokens; /* delivered by attempts that were aborted */
+    guint32 worker;        /* EepWorkerId of the engine that served it last */
 };
 
 enum {
@@ -93,12 +99,20 @@ enum {
     EEP_REQUEST_FLAG_GROWN = 2,     /* scratch of one pass: it has got its block of this step */
     EEP_REQUEST_FLAG_STARVED = 4,   /* decodes, but a step went by without a token for it */
     EEP_REQUEST_FLAG_PASSED = 8,    /* scratch of one pass: it starves in this step */
+    EEP_REQUEST_FLAG_RETRIED = 16,  /* was admitted by an engine that is lost */
+    EEP_REQUEST_FLAG_SEATED = 32,   /* another engine keeps a seat for it (seat.h) */
 };
 
 /* Tokens known at admission or while waiting: prompt plus generated. */
 static inline guint32 eep_request_known(const EepRequest *request)
 {
     return request->prompt_tokens + request->generated;
+}
+
+/* Whether an engine admitted it before, so that what is computed for it is computed again. */
+static inline gboolean eep_request_was_admitted(const EepRequest *request)
+{
+    return request->n_preemptions > 0 || (request->flags & EEP_REQUEST_FLAG_RETRIED) != 0;
 }
 
 /* Negative when x is more urgent: by (priority, arrival, id), as in vLLM's priority policy. */

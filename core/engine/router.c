@@ -66,14 +66,22 @@ void eep_router_free(EepRouter *router)
     g_free(router);
 }
 
-void eep_router_resize(EepRouter *router, guint n_engines)
+void eep_router_map_engines(EepRouter *router, const gint32 *source, guint n_engines)
 {
-    router->snapshot = g_renew(Counts, router->snapshot, n_engines);
-    router->floor = g_renew(double, router->floor, n_engines);
-    for (guint i = router->n; i < n_engines; i++) {
-        router->snapshot[i] = (Counts){0, 0, 0.0};
-        router->floor[i] = 0.0;
+    Counts *snapshot = g_new0(Counts, n_engines);
+    double *score_floor = g_new0(double, n_engines);
+
+    for (guint i = 0; i < n_engines && source != NULL; i++) {
+        if (source[i] < 0)
+            continue;
+        g_assert((guint)source[i] < router->n);
+        snapshot[i] = router->snapshot[source[i]];
+        score_floor[i] = router->floor[source[i]];
     }
+    g_free(router->snapshot);
+    g_free(router->floor);
+    router->snapshot = snapshot;
+    router->floor = score_floor;
     router->n = n_engines;
 }
 
@@ -90,9 +98,9 @@ void eep_router_publish(EepRouter *router, EepEngine *const *engines, guint n_en
     }
 }
 
-static gboolean is_full(const EepEngine *engine, guint64 queue_limit)
+static gboolean is_closed(const EepEngine *engine, guint64 queue_limit)
 {
-    return queue_limit > 0 && engine->waiting.n >= queue_limit;
+    return !engine->is_routable || (queue_limit > 0 && engine->waiting.n >= queue_limit);
 }
 
 static double score_of(const EepRouter *router, const EepEngine *engine, guint i)
@@ -118,7 +126,7 @@ static guint pick_lowest(const EepRouter *router, EepEngine *const *engines, gui
         for (guint i = turn == 0 ? start : 0; i < end; i++) {
             double score;
 
-            if (router->floor[i] >= best_score || is_full(engines[i], queue_limit))
+            if (router->floor[i] >= best_score || is_closed(engines[i], queue_limit))
                 continue;
             score = score_of(router, engines[i], i);
             if (score < best_score) {
@@ -136,7 +144,7 @@ static guint pick_round_robin(EepRouter *router, EepEngine *const *engines, guin
     for (guint k = 0; k < n; k++) {
         guint i = router->next++ % n;
 
-        if (!is_full(engines[i], queue_limit))
+        if (!is_closed(engines[i], queue_limit))
             return i;
     }
     return EEP_ROUTER_NONE;
@@ -149,9 +157,11 @@ static guint pick_power_of_two(EepRouter *router, EepEngine *const *engines, gui
 
     if (n > 1)
         second = (first + 1 + (guint)eep_rng_below(&router->rng, n - 1)) % n;
-    if (score_of(router, engines[second], second) < score_of(router, engines[first], first))
+    if (!engines[first]->is_routable ||
+        (engines[second]->is_routable &&
+         score_of(router, engines[second], second) < score_of(router, engines[first], first)))
         first = second;
-    if (is_full(engines[first], queue_limit))
+    if (is_closed(engines[first], queue_limit))
         return pick_lowest(router, engines, n, queue_limit, 0);
     return first;
 }
@@ -172,7 +182,7 @@ static guint pick_prefix_affinity(EepRouter *router, EepEngine *const *engines, 
         guint64 n_idle, n_hit;
         double load = engines[i]->waiting.n + engines[i]->running.n;
 
-        if (engines[i]->kv.prefix == NULL || is_full(engines[i], queue_limit) ||
+        if (engines[i]->kv.prefix == NULL || is_closed(engines[i], queue_limit) ||
             (load > load_least + AFFINITY_MAX_MORE && load > load_least * AFFINITY_MAX_FACTOR))
             continue;
         n_hit = eep_prefix_cache_lookup(engines[i]->kv.prefix, request->hashes, request->n_hashes,

@@ -19,15 +19,16 @@ typedef struct EepRouter EepRouter;
 EepRouter *eep_router_new(const EepPoolOptions *options, guint64 seed);
 void eep_router_free(EepRouter *router);
 
-/* The group has n engines now; those at index >= the old number start with empty snapshots. */
-void eep_router_resize(EepRouter *router, guint n_engines);
+/* The group has n engines now: number i was source[i], or is new (-1) and starts with an empty
+ * snapshot. source NULL: all are new. */
+void eep_router_map_engines(EepRouter *router, const gint32 *source, guint n_engines);
 
 /* Takes a new snapshot of all engines. Never needed with staleness 0, which reads the true counts.
  */
 void eep_router_publish(EepRouter *router, EepEngine *const *engines, guint n_engines);
 
-/* The engine's index, EEP_ROUTER_NONE if every one of the first n_engines has `queue_limit` (0:
- * none) waiting. The request counts as waiting there from now on. */
+/* The engine's index, EEP_ROUTER_NONE if none of the n_engines is routable with fewer than
+ * `queue_limit` (0: any number) waiting. The request counts as waiting there from now on. */
 guint eep_router_pick(EepRouter *router, EepEngine *const *engines, guint n_engines,
                       const EepRequest *request, guint64 queue_limit);
 

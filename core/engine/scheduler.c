@@ -273,7 +273,8 @@ static void admit_waiting(EepEngine *engine, EepPlan *plan, guint64 wave_step, g
         return;
     if (engine->prefill_interval > 1 && wave_step % engine->prefill_interval != 0)
         return;
-    while (engine->waiting.head != NULL && budget > 0 && engine->running.n < engine->max_num_seqs) {
+    while (engine->waiting.head != NULL && budget > 0 &&
+           engine->running.n + engine->seats.n < engine->max_num_seqs) {
         if (!admit_head(engine, plan, &budget)) {
             engine->is_blocked = TRUE;
             return;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "core/eplb/preload.h"
+
 #define NEVER G_MAXUINT64
 
 void eep_eplb_options_init(EepEplbOptions *options)
@@ -106,6 +108,12 @@ static EepEplbProblem problem_for(const EepEplb *eplb, guint n_ranks)
                             .max_moves = EEP_EPLB_MOVES_AUTO};
 }
 
+/* Steps between looks, if there are any. */
+static guint64 due_of(const EepEplb *eplb)
+{
+    return eplb->options.enabled && eplb->is_plannable ? eplb->interval : NEVER;
+}
+
 EepEplb *eep_eplb_new(const EepEplbOptions *options, const EepEplbShape *shape, GError **error)
 {
     g_return_val_if_fail(options != NULL && options->policy != NULL && shape != NULL, NULL);
@@ -133,7 +141,8 @@ EepEplb *eep_eplb_new(const EepEplbOptions *options, const EepEplbShape *shape, 
     /* vLLM starts at three quarters, so that the first rearrangement comes early. */
     eplb->interval = interval_of(options);
     eplb->counter = eplb->interval - eplb->interval / 4;
-    eplb->due_at = options->enabled ? eplb->interval : NEVER;
+    eplb->is_plannable = TRUE;
+    eplb->due_at = due_of(eplb);
     if (!eep_eplb_check_ranks(eplb, shape->n_ranks, error))
         return NULL;
     return g_steal_pointer(&eplb);
@@ -146,6 +155,9 @@ void eep_eplb_free(EepEplb *eplb)
     eep_placement_free(eplb->placement);
     eep_placement_free(eplb->target);
     eep_migration_free(eplb->migration);
+    eep_placement_free(eplb->kept);
+    g_free(eplb->source);
+    g_free(eplb->is_lost);
     g_free(eplb);
 }
 
@@ -203,8 +215,8 @@ static void forget_target(EepEplb *eplb)
     g_clear_pointer(&eplb->target, eep_placement_free);
     g_clear_pointer(&eplb->migration, eep_migration_free);
     eplb->next_layer = 0;
-    eplb->is_moving = FALSE;
-    eplb->due_at = eplb->options.enabled ? eplb->interval : NEVER;
+    eplb->is_moving = eplb->is_preload = FALSE;
+    eplb->due_at = due_of(eplb);
 }
 
 static void note_made(EepEplb *eplb, guint64 load_version, guint n_ranks)
@@ -224,28 +236,84 @@ static gboolean made_already(const EepEplb *eplb, const EepEplbRequest *request)
            (!eplb->policy->limits_moves || request->max_moves < 0);
 }
 
-/* The first n_slots columns of every layer. */
-static gint32 *copy_columns(const EepPlacement *placement, guint n_slots)
+/* Ranks that are to hold experts, in order, [request->n_ranks]; NULL with an error when they are
+ * not as many as the request says. */
+static guint *ranks_that_hold(const EepEplb *eplb, const EepEplbRequest *request, GError **error)
 {
-    gint32 *columns = g_new(gint32, (gsize)placement->n_layers * n_slots);
-    for (guint layer = 0; layer < placement->n_layers; layer++)
-        memcpy(columns + (gsize)layer * n_slots, eep_placement_layer(placement, layer),
-               n_slots * sizeof(gint32));
-    return columns;
+    g_autofree guint *ranks = g_new(guint, MAX(request->n_ranks, 1));
+    guint n = 0;
+    for (guint rank = 0; rank < eplb->placement->n_ranks; rank++) {
+        const gboolean holds =
+            request->ranks ? request->ranks[rank] == EEP_EPLB_RANK_HOLDS : rank < request->n_ranks;
+        if (holds && n < request->n_ranks)
+            ranks[n] = rank;
+        n += holds;
+    }
+    if (n == request->n_ranks)
+        return g_steal_pointer(&ranks);
+    g_set_error(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_RANKS,
+                "cannot place experts on %u ranks: the group has %u for them, widen it first",
+                request->n_ranks, n);
+    return NULL;
 }
 
-/* The policy's map in the present numbering: slots of ranks that leave are empty. */
-static EepPlacement *widen_map(const EepPlacement *present, const gint32 *map, guint n_slots)
+/* The slots of these ranks of every layer, [L][n * S]. */
+static gint32 *copy_ranks(const EepPlacement *placement, const guint *ranks, guint n)
 {
-    EepPlacement *target = eep_placement_copy(present);
-    g_autofree gint32 *row = g_new(gint32, present->n_slots);
-    for (guint slot = n_slots; slot < present->n_slots; slot++)
+    const guint S = placement->slots_per_rank;
+    gint32 *map = g_new(gint32, (gsize)placement->n_layers * n * S), *to = map;
+    for (guint layer = 0; layer < placement->n_layers; layer++)
+        for (guint i = 0; i < n; i++, to += S)
+            memcpy(to, eep_placement_layer(placement, layer) + (gsize)ranks[i] * S,
+                   S * sizeof *map);
+    return map;
+}
+
+/* The policy's map of these ranks in the present numbering: the slots of others are empty, and so
+ * are, with `loses_unheld`, those of experts that no rank of `old` holds. */
+static EepPlacement *spread_map(const EepPlacement *old, const gint32 *map, const guint *ranks,
+                                guint n, gboolean loses_unheld)
+{
+    const guint S = old->slots_per_rank, E = old->n_experts;
+    EepPlacement *target = eep_placement_copy(old);
+    g_autofree gint32 *row = g_new(gint32, old->n_slots);
+    for (guint slot = 0; slot < old->n_slots; slot++)
         row[slot] = EEP_PLACEMENT_EMPTY;
-    for (guint layer = 0; layer < present->n_layers; layer++) {
-        memcpy(row, map + (gsize)layer * n_slots, n_slots * sizeof(gint32));
+    for (guint layer = 0; layer < old->n_layers; layer++) {
+        const gint32 *count = old->logcnt + (gsize)layer * E;
+        for (guint i = 0; i < n * S; i++) {
+            const gint32 expert = map[(gsize)layer * n * S + i];
+            const gboolean is_gone = loses_unheld && expert >= 0 && count[expert] == 0;
+            row[ranks[i / S] * S + i % S] = is_gone ? EEP_PLACEMENT_EMPTY : expert;
+        }
         eep_placement_set_layer(target, layer, row);
     }
     return target;
+}
+
+/* What live ranks hold, as a copy; NULL when all do. */
+static EepPlacement *without_dead(const EepPlacement *placement, const guint8 *ranks)
+{
+    g_autofree gint32 *source = g_new(gint32, placement->n_ranks);
+    gboolean any = FALSE;
+    for (guint rank = 0; rank < placement->n_ranks; rank++) {
+        const gboolean is_dead = ranks && ranks[rank] == EEP_EPLB_RANK_DEAD;
+        source[rank] = is_dead ? -1 : (gint32)rank;
+        any |= is_dead;
+    }
+    if (!any)
+        return NULL;
+    EepPlacement *live = eep_placement_copy(placement);
+    eep_placement_map_ranks(live, source, placement->n_ranks);
+    return live;
+}
+
+static EepMigration *migrate(const EepEplb *eplb, const EepPlacement *old)
+{
+    return eep_migration_new(old, eplb->target,
+                             &(EepMigrationOptions){.senders = eplb->options.senders,
+                                                    .ranks_per_node = eplb->shape.ranks_per_node,
+                                                    .staging_rows = eplb->options.staging_experts});
 }
 
 static gboolean refuse_while_running(const EepEplb *eplb, GError **error)
@@ -267,17 +335,12 @@ gboolean eep_eplb_plan(EepEplb *eplb, const EepEplbRequest *request, GError **er
         eplb->counter = 0;
         return TRUE;
     }
-    if (request->n_ranks > eplb->placement->n_ranks) {
-        g_set_error(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_RANKS,
-                    "cannot place experts on %u ranks: the group has %u, widen it first",
-                    request->n_ranks, eplb->placement->n_ranks);
-        return FALSE;
-    }
-    if (!eep_eplb_check_ranks(eplb, request->n_ranks, error))
+    g_autofree guint *ranks = ranks_that_hold(eplb, request, error);
+    if (!ranks || !eep_eplb_check_ranks(eplb, request->n_ranks, error))
         return FALSE;
 
     EepEplbProblem problem = problem_for(eplb, request->n_ranks);
-    g_autofree gint32 *present = copy_columns(eplb->placement, problem.n_replicas);
+    g_autofree gint32 *present = copy_ranks(eplb->placement, ranks, request->n_ranks);
     g_autofree gint32 *map = g_new(gint32, (gsize)problem.n_layers * problem.n_replicas);
     problem.weight = request->load;
     problem.n_windows = request->windows ? request->n_windows : 0;
@@ -287,20 +350,47 @@ gboolean eep_eplb_plan(EepEplb *eplb, const EepEplbRequest *request, GError **er
     if (!eep_eplb_place(eplb->policy, &problem, map, error))
         return FALSE;
 
-    eplb->target = widen_map(eplb->placement, map, problem.n_replicas);
-    eplb->migration =
-        eep_migration_new(eplb->placement, eplb->target,
-                          &(EepMigrationOptions){.senders = eplb->options.senders,
-                                                 .ranks_per_node = eplb->shape.ranks_per_node,
-                                                 .staging_rows = eplb->options.staging_experts});
+    g_autoptr(EepPlacement) live = without_dead(eplb->placement, request->ranks);
+    const EepPlacement *old = live ? live : eplb->placement;
+    eplb->target = spread_map(old, map, ranks, request->n_ranks, request->loses_unheld);
+    eplb->migration = migrate(eplb, old);
     eplb->target_ranks = request->n_ranks;
     eplb->target_load_version = request->load_version;
     eplb->counter = 0;
-    if (eplb->migration->n_changed == 0) {
+    if (!live && eplb->migration->n_changed == 0) {
         note_made(eplb, request->load_version, request->n_ranks);
         forget_target(eplb);
     }
     return TRUE;
+}
+
+gboolean eep_eplb_plan_preload(EepEplb *eplb, const double *load, const gint32 *source,
+                               guint new_ranks, GError **error)
+{
+    g_return_val_if_fail(eplb != NULL && load != NULL && source != NULL, FALSE);
+    if (!refuse_while_running(eplb, error))
+        return FALSE;
+    g_autoptr(EepPlacement) wide = eep_placement_copy(eplb->placement);
+    g_autofree guint8 *is_new = g_new(guint8, new_ranks);
+    eep_eplb_forget_preload(eplb);
+    eep_placement_map_ranks(wide, source, new_ranks);
+    for (guint rank = 0; rank < new_ranks; rank++)
+        is_new[rank] = source[rank] < 0;
+    eplb->target = eep_placement_copy(wide);
+    eep_preload_fill(eplb->target, is_new, load);
+    eplb->migration = migrate(eplb, wide);
+    eplb->source = g_memdup2(source, new_ranks * sizeof *source);
+    eplb->is_preload = TRUE;
+    if (eplb->migration->n_changed == 0)
+        forget_target(eplb);
+    return TRUE;
+}
+
+void eep_eplb_forget_preload(EepEplb *eplb)
+{
+    g_return_if_fail(eplb != NULL && !eplb->is_preload);
+    g_clear_pointer(&eplb->kept, eep_placement_free);
+    g_clear_pointer(&eplb->source, g_free);
 }
 
 void eep_eplb_start_moves(EepEplb *eplb)
@@ -329,14 +419,35 @@ const EepMigration *eep_eplb_migration(const EepEplb *eplb)
     return eplb->migration;
 }
 
+/* From now on the layer's experts without a slot are known to be. */
+static void note_lost(EepEplb *eplb, guint layer)
+{
+    const guint E = eplb->shape.n_experts;
+    if (eplb->placement->n_missing == 0) {
+        g_clear_pointer(&eplb->is_lost, g_free);
+        return;
+    }
+    if (!eplb->is_lost)
+        eplb->is_lost = g_new0(guint8, (gsize)eplb->shape.n_layers * E);
+    for (guint expert = 0; expert < E; expert++)
+        eplb->is_lost[(gsize)layer * E + expert] =
+            eplb->placement->logcnt[(gsize)layer * E + expert] == 0;
+}
+
 void eep_eplb_commit_layer(EepEplb *eplb, guint layer)
 {
     g_return_if_fail(eplb != NULL && eep_eplb_running(eplb) && layer == eplb->next_layer);
-    eep_placement_set_layer(eplb->placement, layer, eep_placement_layer(eplb->target, layer));
+    if (!eplb->is_preload) {
+        eep_placement_set_layer(eplb->placement, layer, eep_placement_layer(eplb->target, layer));
+        note_lost(eplb, layer);
+    }
     eplb->next_layer++;
     if (eplb->next_layer < eplb->shape.n_layers)
         return;
-    note_made(eplb, eplb->target_load_version, eplb->target_ranks);
+    if (eplb->is_preload)
+        eplb->kept = g_steal_pointer(&eplb->target);
+    else
+        note_made(eplb, eplb->target_load_version, eplb->target_ranks);
     forget_target(eplb);
 }
 
@@ -378,31 +489,68 @@ gboolean eep_eplb_check_ranks(const EepEplb *eplb, guint n_ranks, GError **error
     return eep_eplb_place(eplb->policy, &problem, map, error);
 }
 
-gboolean eep_eplb_widen(EepEplb *eplb, guint new_ranks, GError **error)
+/* FALSE with the first expert without a slot in `placement` that is not known as lost. */
+static gboolean check_lost(const EepEplb *eplb, const EepPlacement *placement, GError **error)
 {
-    g_return_val_if_fail(eplb != NULL && new_ranks >= eplb->placement->n_ranks, FALSE);
-    if (!refuse_while_running(eplb, error) || !eep_eplb_check_ranks(eplb, new_ranks, error))
-        return FALSE;
-    eep_placement_resize(eplb->placement, new_ranks);
-    return TRUE;
+    const gsize n = (gsize)placement->n_layers * placement->n_experts;
+    gboolean is_known = eplb->is_lost != NULL;
+    for (gsize i = 0; i < n && is_known; i++)
+        is_known = placement->logcnt[i] > 0 || eplb->is_lost[i];
+    return is_known || eep_placement_check(placement, error);
 }
 
-gboolean eep_eplb_shrink(EepEplb *eplb, guint new_ranks, GError **error)
+gboolean eep_eplb_check(const EepEplb *eplb, GError **error)
 {
-    g_return_val_if_fail(eplb != NULL && new_ranks <= eplb->placement->n_ranks, FALSE);
-    if (!refuse_while_running(eplb, error) || !eep_eplb_check_ranks(eplb, new_ranks, error))
-        return FALSE;
+    g_return_val_if_fail(eplb != NULL, FALSE);
+    return check_lost(eplb, eplb->placement, error);
+}
 
+/* What was preloaded for this very change goes into the new ranks' slots. */
+static void take_preloaded(EepEplb *eplb, const gint32 *source, guint new_ranks)
+{
+    EepPlacement *placement = eplb->placement;
+    const guint S = placement->slots_per_rank;
+    g_autofree gint32 *row = g_new(gint32, placement->n_slots);
+    if (!eplb->kept || eplb->kept->n_ranks != new_ranks ||
+        memcmp(eplb->source, source, new_ranks * sizeof *source) != 0)
+        return;
+    for (guint layer = 0; layer < placement->n_layers; layer++) {
+        const gint32 *present = eep_placement_layer(placement, layer);
+        const gint32 *preloaded = eep_placement_layer(eplb->kept, layer);
+        for (guint slot = 0; slot < placement->n_slots; slot++)
+            row[slot] = source[slot / S] < 0 ? preloaded[slot] : present[slot];
+        eep_placement_set_layer(placement, layer, row);
+    }
+}
+
+gboolean eep_eplb_map_ranks(EepEplb *eplb, const gint32 *source, guint new_ranks, gboolean may_lose,
+                            GError **error)
+{
+    g_return_val_if_fail(eplb != NULL && source != NULL && new_ranks > 0, FALSE);
+    g_autoptr(GError) problem = NULL;
+    if (!refuse_while_running(eplb, error))
+        return FALSE;
+    const gboolean is_plannable = eep_eplb_check_ranks(eplb, new_ranks, &problem);
+    if (!is_plannable && !may_lose) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return FALSE;
+    }
     g_autoptr(EepPlacement) cut = eep_placement_copy(eplb->placement);
-    eep_placement_resize(cut, new_ranks);
-    if (!eep_placement_check(cut, error)) {
+    eep_placement_map_ranks(cut, source, new_ranks);
+    if (!may_lose && !check_lost(eplb, cut, error)) {
         g_prefix_error(error,
                        "cutting the group to %u ranks before their experts moved: ", new_ranks);
         return FALSE;
     }
     const gboolean made =
         new_ranks == eplb->made_for_ranks && eplb->made_generation == eplb->placement->generation;
-    eep_placement_resize(eplb->placement, new_ranks);
+    eep_placement_map_ranks(eplb->placement, source, new_ranks);
+    take_preloaded(eplb, source, new_ranks);
+    eep_eplb_forget_preload(eplb);
+    for (guint layer = 0; layer < eplb->shape.n_layers; layer++)
+        note_lost(eplb, layer);
+    eplb->is_plannable = is_plannable;
+    eplb->due_at = due_of(eplb);
     if (made)
         note_made(eplb, eplb->made_from_load, new_ranks);
     return TRUE;

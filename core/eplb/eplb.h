@@ -16,10 +16,12 @@
  *
  * Looks: with the trigger `interval` every step_interval steps, which is vLLM's cadence; with the
  * others every check_interval. The counter starts at three quarters, so that the first comes early.
- * A resize drains, then: up = widen, plan(new size); down = plan(new size), commit all, shrink; no
- * trigger is asked. While a resize runs vLLM suppresses EPLB: the caller does not count. Owns the
- * placement. One thread, deterministic, no global state. Cadence and recording:
- * vllm/distributed/eplb/eplb_state.py. */
+ * A resize drains, then: up = map ranks, plan(new size); down = plan(those that stay), commit all,
+ * map ranks; no trigger is asked. Or up = plan preload, commit all, map ranks, and the new ranks
+ * hold experts at once. What no live rank holds comes from a copy outside, or is left without a
+ * slot: then the placement serves degraded. While a resize runs vLLM suppresses EPLB: the caller
+ * does not count. Owns the placement. One thread, deterministic, no global state. Cadence and
+ * recording: vllm/distributed/eplb/eplb_state.py. */
 #ifndef EEP_CORE_EPLB_EPLB_H
 #define EEP_CORE_EPLB_EPLB_H
 
@@ -61,14 +63,25 @@ typedef struct {
     guint ranks_per_node; /* GPUs of the EP group on one host, 0 = all on one host */
 } EepEplbShape;
 
+/* What becomes of a rank in a rearrangement. */
+typedef enum {
+    EEP_EPLB_RANK_HOLDS,  /* gets experts */
+    EEP_EPLB_RANK_LEAVES, /* is emptied; sends what it holds */
+    EEP_EPLB_RANK_DEAD,   /* is emptied; sends nothing any more */
+} EepEplbRank;
+
 /* What a placement is asked for. Arrays are borrowed for the call. */
 typedef struct {
     const double *load;    /* [L][E], >= 0 */
     guint n_windows;       /* pieces of time that the load is also known for; 0: the sum alone */
     const double *windows; /* nullable [n_windows][L][E], for policies that read them */
     guint64 load_version;  /* 0, or equal only for loads that are proportional to each other */
-    guint n_ranks;         /* the first ones get the experts: at most the present number; fewer
-                              before ranks leave */
+    guint n_ranks;         /* that get the experts: at most the present number; fewer before ranks
+                              leave */
+    const guint8 *ranks;   /* nullable [present number], EepEplbRank, n_ranks of which hold; NULL:
+                              the first ones */
+    gboolean loses_unheld; /* what no live rank holds is gone; else it comes from outside, by
+                              transfers without a sender */
     gint64 max_moves;      /* EEP_EPLB_MOVES_AUTO, or experts moved at most, for policies that limit
                               moves */
 } EepEplbRequest;
@@ -87,7 +100,12 @@ typedef struct {
     EepPlacement *target;    /* planned or being moved to, in the present numbering; else NULL */
     EepMigration *migration; /* likewise */
     gboolean is_moving;
-    guint next_layer; /* first layer not committed */
+    gboolean is_preload; /* the target is in the numbering of a wider group, and no map switches */
+    EepPlacement *kept;  /* nullable: a preload's target that has arrived */
+    gint32 *source;      /* of the preload, kept or not: eep_eplb_map_ranks()'s */
+    gboolean is_plannable; /* the present ranks can hold all experts */
+    guint8 *is_lost;       /* nullable [L][E], experts that may be without a slot */
+    guint next_layer;      /* first layer not committed */
     guint target_ranks;
     guint64 target_load_version;
     guint64 made_from_load;  /* load version of the present placement, 0 = unknown */
@@ -151,12 +169,29 @@ static inline gboolean eep_eplb_has_plan(const EepEplb *eplb)
 void eep_eplb_start_moves(EepEplb *eplb);
 void eep_eplb_drop_plan(EepEplb *eplb);
 
+/* Plans what ranks that join are to hold (preload.h) in the group that eep_eplb_map_ranks(source,
+ * new_ranks) would make. Its layers are moved and committed as any plan's, but no map switches:
+ * when the last has arrived they are kept aside for that call. Replaces what was kept before. */
+gboolean eep_eplb_plan_preload(EepEplb *eplb, const double *load, const gint32 *source,
+                               guint new_ranks, GError **error);
+
+/* Forgets what has been preloaded. */
+void eep_eplb_forget_preload(EepEplb *eplb);
+
+/* The wider group's placement, as it was when that was planned, with what has been preloaded; NULL:
+ * nothing is kept. */
+static inline const EepPlacement *eep_eplb_preloaded(const EepEplb *eplb)
+{
+    return eplb->kept;
+}
+
 static inline gboolean eep_eplb_running(const EepEplb *eplb)
 {
     return eplb->is_moving;
 }
 
-/* The placement that is planned or being moved to; slots of ranks that leave are empty. */
+/* The placement that is planned or being moved to; slots of ranks that leave are empty. A preload's
+ * is that of the wider group. */
 static inline const EepPlacement *eep_eplb_target(const EepEplb *eplb)
 {
     return eplb->target;
@@ -186,12 +221,15 @@ guint eep_eplb_drain(EepEplb *eplb);
  * policy. */
 gboolean eep_eplb_check_ranks(const EepEplb *eplb, guint n_ranks, GError **error);
 
-/* Group grown to new_ranks: the new ranks' slots are empty. Refused while a rearrangement runs. */
-gboolean eep_eplb_widen(EepEplb *eplb, guint new_ranks, GError **error);
+/* The group has changed: rank r has the slots that rank source[r] had, or where that is -1 those
+ * preloaded for this very change, else empty ones. Refused while a rearrangement runs; and, unless
+ * experts may be lost by it, when eep_eplb_check_ranks() refuses, or an expert would go with the
+ * ranks that go. Where that leaves too few slots for all experts, no look is due any more. */
+gboolean eep_eplb_map_ranks(EepEplb *eplb, const gint32 *source, guint new_ranks, gboolean may_lose,
+                            GError **error);
 
-/* Group cut to its first new_ranks. Refused while a rearrangement runs, when eep_eplb_check_ranks()
- * refuses, and when an expert would be lost because nothing was moved off the leaving ranks. */
-gboolean eep_eplb_shrink(EepEplb *eplb, guint new_ranks, GError **error);
+/* FALSE with the first expert that has no slot although it has not been lost. */
+gboolean eep_eplb_check(const EepEplb *eplb, GError **error);
 
 /* To be asked at a look; starting moves resets it. */
 static inline EepEplbTrigger *eep_eplb_trigger(EepEplb *eplb)
@@ -199,8 +237,7 @@ static inline EepEplbTrigger *eep_eplb_trigger(EepEplb *eplb)
     return &eplb->trigger;
 }
 
-/* Changing it (dead ranks: eep_placement_map_ranks()) is allowed without a plan and
- * while no rearrangement runs. */
+/* Changing it is allowed without a plan and while no rearrangement runs. */
 static inline EepPlacement *eep_eplb_placement(EepEplb *eplb)
 {
     return eplb->placement;

@@ -59,10 +59,12 @@ static void count_layer(EepPlacement *placement, guint layer)
 {
     const gint32 *row = eep_placement_layer(placement, layer);
     gint32 *count = placement->logcnt + (gsize)layer * placement->n_experts;
+    placement->n_missing -= eep_placement_n_missing(placement, layer);
     memset(count, 0, placement->n_experts * sizeof(gint32));
     for (guint slot = 0; slot < placement->n_slots; slot++)
         if (row[slot] >= 0)
             count[row[slot]]++;
+    placement->n_missing += eep_placement_n_missing(placement, layer);
 }
 
 void eep_placement_set_layer(EepPlacement *placement, guint layer, const gint32 *phy2log)
@@ -110,17 +112,6 @@ void eep_placement_map_ranks(EepPlacement *placement, const gint32 *source, guin
     placement->generation++;
 }
 
-void eep_placement_resize(EepPlacement *placement, guint new_ranks)
-{
-    g_return_if_fail(placement != NULL && new_ranks > 0);
-    if (new_ranks == placement->n_ranks)
-        return;
-    g_autofree gint32 *source = g_new(gint32, new_ranks);
-    for (guint rank = 0; rank < new_ranks; rank++)
-        source[rank] = rank < placement->n_ranks ? (gint32)rank : -1;
-    eep_placement_map_ranks(placement, source, new_ranks);
-}
-
 gboolean eep_placement_check(const EepPlacement *placement, GError **error)
 {
     g_return_val_if_fail(placement != NULL, FALSE);
@@ -136,6 +127,36 @@ gboolean eep_placement_check(const EepPlacement *placement, GError **error)
         }
     }
     return TRUE;
+}
+
+guint eep_placement_n_missing(const EepPlacement *placement, guint layer)
+{
+    g_return_val_if_fail(placement != NULL && layer < placement->n_layers, 0);
+    const gint32 *count = placement->logcnt + (gsize)layer * placement->n_experts;
+    guint n = 0;
+    for (guint expert = 0; expert < placement->n_experts; expert++)
+        n += count[expert] == 0;
+    return n;
+}
+
+double eep_placement_missing_share(const EepPlacement *placement, const double *load)
+{
+    g_return_val_if_fail(placement != NULL && load != NULL, 0.0);
+    double shares = 0.0;
+    guint n_loaded = 0;
+    if (placement->n_missing == 0)
+        return 0.0;
+    for (guint layer = 0; layer < placement->n_layers; layer++) {
+        const gsize first = (gsize)layer * placement->n_experts;
+        double total = 0.0, missing = 0.0;
+        for (guint expert = 0; expert < placement->n_experts; expert++) {
+            total += load[first + expert];
+            missing += placement->logcnt[first + expert] == 0 ? load[first + expert] : 0.0;
+        }
+        shares += total > 0.0 ? missing / total : 0.0;
+        n_loaded += total > 0.0;
+    }
+    return n_loaded > 0 ? shares / n_loaded : 0.0;
 }
 
 guint eep_placement_replicas(const EepPlacement *placement, guint layer, guint expert,

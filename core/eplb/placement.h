@@ -29,6 +29,7 @@ struct EepPlacement {
     gint32 *logcnt;       /* [L][E], replicas; 0 = the expert is nowhere */
     guint32 *version;     /* [L], changes whenever the layer's map does; never goes back */
     guint64 generation;   /* changes whenever any layer's version does */
+    guint64 n_missing;    /* (layer, expert) pairs without a slot, over all layers */
 };
 
 /* vLLM's initial map, the same in all layers: slot p < E holds expert p, a redundant one (p - E)
@@ -48,17 +49,21 @@ static inline const gint32 *eep_placement_layer(const EepPlacement *placement, g
  * no version. */
 void eep_placement_set_layer(EepPlacement *placement, guint layer, const gint32 *phy2log);
 
-/* Widens with empty slots or drops the highest ranks. The caller makes sure that the ranks dropped
- * hold no expert's last replica; eep_placement_check() tells afterwards. */
-void eep_placement_resize(EepPlacement *placement, guint new_ranks);
-
 /* Renumbers: new rank r gets the slots of old rank source[r], or empty ones where source[r] is -1.
- * No old rank may be named twice. For ranks that leave from the middle and for ranks that die. */
+ * No old rank may be named twice. For ranks that join, leave and die; the caller makes sure that
+ * those not named hold no expert's last replica. */
 void eep_placement_map_ranks(EepPlacement *placement, const gint32 *source, guint new_ranks);
 
-/* FALSE with the first (layer, expert) that has no slot anywhere; such a map may not serve a
- * forward. */
+/* FALSE with the first (layer, expert) that has no slot anywhere; such a map serves degraded: what
+ * picks that expert is computed without it. */
 gboolean eep_placement_check(const EepPlacement *placement, GError **error);
+
+/* Experts of one layer that have no slot anywhere. */
+guint eep_placement_n_missing(const EepPlacement *placement, guint layer);
+
+/* Share of the picks by loads [L][E] (any unit, >= 0) that go to experts without a slot: the mean
+ * over the layers that have load. 0 when nothing is missing; O(1) then. */
+double eep_placement_missing_share(const EepPlacement *placement, const double *load);
 
 /* The slots of one expert in ascending order. ret_slots has room for logcnt[layer][expert]; returns
  * how many. */

@@ -102,6 +102,8 @@ typedef struct {
 
 /* As from_rank: no rank holds it, it is loaded from the receiver's disk. */
 #define EEP_TRANSFER_FROM_DISK G_MAXUINT32
+/* Likewise, from the memory of the receiver's host. */
+#define EEP_TRANSFER_FROM_HOST (G_MAXUINT32 - 1)
 
 typedef struct {
     EepOp op;
@@ -111,6 +113,7 @@ typedef struct {
     guint n_transfers;
     const EepTransfer *transfers;
     gint64 bytes_each;
+    const gint64 *bytes;     /* nullable [n_transfers]: instead of bytes_each */
     guint n_copies;          /* experts that the busiest rank copies within its memory */
     guint64 n_planned_slots; /* slots (of all layers) whose placement is computed while serving
                                 waits for this move; 0: nobody waits for that */

@@ -3,9 +3,13 @@
 #include <string.h>
 
 const char *const eep_outcome_names[EEP_OUTCOME_COUNT] = {
-    [EEP_OUTCOME_NONE] = "none",       [EEP_OUTCOME_COMPLETE] = "complete",
-    [EEP_OUTCOME_REFUSED] = "refused", [EEP_OUTCOME_ROLLED_BACK] = "rolled_back",
-    [EEP_OUTCOME_FAILED] = "failed",   [EEP_OUTCOME_NOOP] = "noop",
+    [EEP_OUTCOME_NONE] = "none",
+    [EEP_OUTCOME_COMPLETE] = "complete",
+    [EEP_OUTCOME_REFUSED] = "refused",
+    [EEP_OUTCOME_ROLLED_BACK] = "rolled_back",
+    [EEP_OUTCOME_FAILED] = "failed",
+    [EEP_OUTCOME_NOOP] = "noop",
+    [EEP_OUTCOME_UNFINISHED] = "unfinished",
 };
 
 void eep_resize_record_init(EepResizeRecord *record, EepPoolId pool, const char *id, const char *by,

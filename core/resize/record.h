@@ -18,7 +18,8 @@ typedef enum {
     EEP_OUTCOME_REFUSED,     /* against a rule of its generation; nothing was begun */
     EEP_OUTCOME_ROLLED_BACK, /* back at the old size, nothing lost */
     EEP_OUTCOME_FAILED,
-    EEP_OUTCOME_NOOP, /* the size was the size already */
+    EEP_OUTCOME_NOOP,       /* the size was the size already */
+    EEP_OUTCOME_UNFINISHED, /* the run ended before it did */
     EEP_OUTCOME_COUNT,
 } EepOutcome;
 

@@ -592,6 +592,12 @@ void eep_resize_timer(EepResize *resize, guint64 timer)
     eep_resize_run(resize, FALSE);
 }
 
+void eep_resize_finish(EepResize *resize)
+{
+    if (eep_resize_is_running(resize))
+        eep_resize_tell_end(resize, EEP_OUTCOME_UNFINISHED, "the run ended before the resize did");
+}
+
 void eep_resize_saw_rejected(EepResize *resize)
 {
     eep_resize_record_saw_rejected(&resize->record, eep_resize_now(resize));

@@ -150,6 +150,9 @@ void eep_resize_recover(EepResize *resize, EepRecovery recovery, const char *id)
 void eep_resize_saw_rejected(EepResize *resize);
 void eep_resize_saw_success(EepResize *resize);
 
+/* The run is over: a resize that still runs is told as unfinished. Nothing may follow. */
+void eep_resize_finish(EepResize *resize);
+
 /* -- questions, cheap enough for every step -- */
 
 /* What the inline questions read; kept up to date by the machine. */

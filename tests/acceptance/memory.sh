@@ -51,7 +51,7 @@ to() { echo "events=[{at: 10s, scale_elastic_ep: {new_data_parallel_size: $1}}]"
 refused '40 ranks are too many for nixl_ep' check "$keys/resize.yaml" "${wide[@]}" --set "$(to 40)"
 refused 'minimum is ceil(256 * 16 / (256 + 0)) = 16' check "$keys/resize.yaml" --set "$(to 8)"
 refused 'need 32 GPUs, 3 nodes x 8 GPUs are 24' check "$keys/resize.yaml" --set "$(to 32)"
-refused 'do not fit one NVLink domain' check "$keys/resize.yaml" --set deployment.all2all_backend=flashinfer_nvlink_one_sided
+refused 'do not fit one NVLink domain' check "$keys/resize.yaml" --set deployment.resize.generation=restart --set deployment.all2all_backend=flashinfer_nvlink_one_sided
 refused 'enable_dbo does not work with enable_elastic_ep' check "$keys/resize.yaml" \
     --set deployment.all2all_backend=deepep_low_latency --set deployment.enable_dbo=true
 finish

@@ -64,7 +64,7 @@ holds 'begins after the first' "$(resize second accepted_s) > 15"
 runs "$keys/busy.yaml" --set deployment.resize.on_busy=refuse
 is 'refused' "$(resize second outcome)" '"refused"'
 is 'size of the first' "$(tail -n 1 run/timeline.csv | cut -d, -f7)" 24
-refused 'not yet: no generation of this version can be cancelled' check "$keys/busy.yaml" --set deployment.resize.on_busy=supersede
+refused 'generation g2.1 has no way back' check "$keys/busy.yaml" --set deployment.resize.on_busy=supersede
 
 # Every submission counts, however often a client tries: 300 of each that was refused for good.
 runs "$keys/resize.yaml" --set deployment.resize.generation=restart --set traffic.retry.attempts=300 --set traffic.retry.backoff=0ns

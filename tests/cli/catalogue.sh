@@ -4,7 +4,7 @@
 
 names_of() { sed 's/ .*//' "$scratch/out"; }
 
-for thing in models hardware generations policies all2all-backends scenarios; do
+for thing in models hardware generations recoveries policies all2all-backends scenarios; do
     eep list $thing
     exits 0
     err_is_empty
@@ -38,8 +38,13 @@ for name in a100-sxm h100-sxm h800-sxm h200-sxm h20-sxm b200-sxm gb200 mi300x co
     out_has "$name "
 done
 eep list generations
-out_has 'restart '
-out_has 'g2.1 '
+for name in restart m1 g1 g2 g2.1 g3 masked eep; do
+    out_has "$name "
+done
+eep list recoveries
+for name in none restart retry shrink replace mask_only; do
+    out_has "$name "
+done
 eep list policies
 out_has 'vllm '
 out_has 'router  '
@@ -67,6 +72,28 @@ out_has 'derived'
 eep show generations g2.1
 out_has 'growing'
 out_has 'shrinking'
+eep show generation g1
+out_has 'stop, barrier'
+out_has '503 from the request to the resume'
+out_has 'the 503 is cleared'
+eep show generation g2
+out_has '503 from the drain to the resume'
+out_has 'a 503 stays'
+eep show generation masked
+out_has 'backends          deepep_low_latency, nixl_ep'
+out_has 'mask_only upstream (SGLang)'
+eep show generation eep --json
+out_has '"is_design_study": true,'
+out_has '"rolls_back": true,'
+out_has '"retry": "hypothetical"'
+eep show recovery retry
+out_has 'g2.1      upstream (vllm #44428), but not together with elastic EP'
+eep show recovery none
+out_lacks 'commit'
+for name in restart m1 g1 g2 g2.1 g3 masked eep; do
+    eep show generation $name
+    awk 'length > 100' "$scratch/out" | grep -q . && fail "$name: a line of more than 100 columns"
+done
 eep show scenarios quickstart
 out_is <"$root/scenarios/quickstart.yaml"
 

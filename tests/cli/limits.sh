@@ -78,8 +78,8 @@ both_refuse 'hash_ids has 65536 ids: at most 65535 ids' --set 'traffic={trace: {
 both_refuse '/dev/zero: cannot open: Not a regular file' --set 'traffic={trace: {path: /dev/zero}}'
 refused '/dev/zero: is no file: a journal' run quickstart "${plain[@]}" --set "$few" --out run --replay /dev/zero
 
-# Neither generation can do it: said before the run.
-both_refuse 'not yet: no generation of this version can be cancelled' --set "$few" \
+# Said before the run.
+both_refuse 'generation g2.1 has no way back' --set "$few" \
     --set deployment.resize.on_busy=supersede
 
 both_refuse '"0s" is too small: at least 1ns' --set "$few" --set deployment.resize.drain_timeout=0s

@@ -81,6 +81,35 @@ grep -q 'n = 600' runs/full/plots/latency_cdf.svg || fail "not all completed req
 grep -q "it's full | SIMULATED" runs/full/plots/latency.svg || fail "the title is not the run's"
 grep -q 'DP size, decode' runs/full/plots/deployment.svg || fail "a pool is missing"
 
+# A picture of each resize that began: who did what when, and what forwards stood still for.
+run_folder resized '{"id": "it'"'"'s `big`", "from": 16, "to": 24, "generation": "eep", "outcome": "complete",
+    "at_s": 10, "accepted_s": 10, "prepare_s": 5, "commit_s": 2, "settle_s": 1, "total_s": 8, "phases": [
+    {"name": "launch", "who": "new", "start_s": 10, "end_s": 15, "blocks": false},
+    {"name": "switch", "who": "all", "start_s": 15, "end_s": 17, "blocks": true},
+    {"name": "destroy", "who": "removing", "start_s": 17, "end_s": null, "blocks": false},
+    {"name": "never", "who": "new", "start_s": null, "end_s": null, "blocks": false}]},
+    {"at_s": 20, "accepted_s": null, "outcome": "refused", "phases": []},
+    {"from": 24, "to": 16, "generation": "g2", "outcome": "failed", "at_s": 30, "accepted_s": 30, "prepare_s": null,
+    "commit_s": null, "total_s": null, "phases": [{"name": "pause", "who": "existing", "start_s": 30, "end_s": 30, "blocks": true}]}'
+echo '0,main,1,1.000,0,,0' >>resized/timeline.csv
+eep plot resized
+pictures_of resized
+for n in 1 3; do
+    out_has "resized/plots/resize_$n.png"
+    [ -s resized/plots/resize_$n.png ] || fail "resize_$n.png is empty"
+done
+[ -e resized/plots/resize_2.svg ] && fail "a picture of a resize that was refused"
+svg=resized/plots/resize_1.svg
+for text in "resize 1, it's \`big\`: 16 -> 24, eep (design study), complete" 'new: launch' 'all: switch' \
+    'removing: destroy' 'forwards stand still' '5.0 s' '>commit<' '>serving<'; do
+    grep -qF -- "$text" $svg || fail "$svg lacks $text"
+done
+grep -q 'new: never' $svg && fail "a phase that did not begin is drawn"
+grep -q '>commit<' resized/plots/resize_3.svg && fail "a commit that did not come is drawn"
+eep plot runs/latest
+out_has 'runs/latest/plots/deployment.png'
+out_lacks 'resize_'
+
 # Only rejections, one request, one interval: nothing that gnuplot could stumble over.
 run_folder rejected
 echo '0,1000000000,,1000000000,rejected,,,' >>rejected/requests.csv

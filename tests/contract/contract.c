@@ -105,6 +105,7 @@ static void start_phase(World *world)
 static void move(World *world, gboolean is_kv)
 {
     EepTransfer transfers[] = {{.from_rank = 0, .to_rank = 1}, {.from_rank = 1, .to_rank = 0}};
+    const gint64 bytes[] = {1 << 20, 3 << 20};
     EepMove expert_move = {
         .op =
             new_op(world, is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS, world->subject->n_workers),
@@ -112,7 +113,8 @@ static void move(World *world, gboolean is_kv)
         .new_version = 1,
         .n_transfers = G_N_ELEMENTS(transfers),
         .transfers = transfers,
-        .bytes_each = 1 << 20,
+        .bytes_each = is_kv ? 0 : 1 << 20,
+        .bytes = is_kv ? bytes : NULL,
         .n_ranks = world->subject->n_workers,
         .to_pool = world->subject->pool,
     };

@@ -36,6 +36,8 @@ static void tell_request(EepObserver *observer, guint id)
         request.fate = EEP_FATE_ABORTED;
         request.reason = EEP_REASON_SCALE_DOWN;
         request.generated = 4;
+        request.n_migrated = 2;
+        request.n_retries = 1;
         request.finish = request.first_token + 90 * MS;
     }
     observer->ops->request_ended(observer, &request, request.finish);
@@ -169,13 +171,20 @@ EepMetrics *sample_run_metrics(gboolean with_incident)
     EepMetrics *metrics = eep_metrics_new(&slo, &measure);
     EepIncident incident = {.id = "death",
                             .fault = "fail",
+                            .detected_by = "process_exit",
+                            .recovery_by = "shrink",
                             .outcome = "recovered",
                             .at = 90 * S,
                             .detection = 500 * MS,
                             .recovery = 12 * S,
                             .degraded = EEP_TIME_NEVER,
+                            .n_engines = 1,
                             .n_lost = 2,
-                            .experts_missing_s = 0.0};
+                            .n_retried = 3,
+                            .n_migrated = 4,
+                            .n_lost_kv_tokens = 5500,
+                            .degraded_tokens = 640,
+                            .experts_missing_s = 2.5};
 
     sample_run_tell(eep_metrics_observer(metrics));
     if (with_incident)
@@ -186,6 +195,7 @@ EepMetrics *sample_run_metrics(gboolean with_incident)
 
 EepRunFacts sample_run_facts(const char *const *expect)
 {
+    static const EepTwinFigures twin[] = {{4321, 9500 * MS}};
     static const EepRunBasis basis[] = {
         {"all2all model, EP 8..32", "measured", "table"},
         {"start-up of an engine", "assumed", "no published figure"},
@@ -214,6 +224,7 @@ EepRunFacts sample_run_facts(const char *const *expect)
         .n_basis = G_N_ELEMENTS(basis),
         .notes = notes,
         .expect = expect,
+        .twin = twin,
         .wallclock = {.started_unix_s = 1700000000,
                       .wall_s = 0.41,
                       .host = "node17",

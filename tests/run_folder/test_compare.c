@@ -22,17 +22,32 @@ static void enter(void)
 {
     home = g_dir_make_tmp("eep-compare-XXXXXX", NULL);
     ck_assert(home != NULL && g_chdir(home) == 0);
-    put("base", "{\"eep\": 1, \"seed\": 7, \"sha256\": {\"traffic\": \"aa\"}, \"slo_attainment\": "
-                "0.5, \"eplb\": {\"stalled_s\": 0.5}, \"gpu_hours\": 10, \"completed\": 87103, "
-                "\"p99_ttft_ms\": null, "
-                "\"median_ttft_ms\": 200, \"model\": \"m\", \"rejected\": {\"total\": 0}, "
-                "\"resizes\": [{\"stall_s\": 4, \"downtime_s\": 5, \"total_s\": null}]}");
+    put("base",
+        "{\"eep\": 1, \"seed\": 7, \"sha256\": {\"traffic\": \"aa\"}, \"slo_attainment\": "
+        "0.5, \"eplb\": {\"stalled_s\": 0.5}, \"gpu_hours\": 10, \"completed\": 87103, "
+        "\"p99_ttft_ms\": null, "
+        "\"median_ttft_ms\": 200, \"model\": \"m\", \"rejected\": {\"total\": 0}, "
+        "\"resizes\": [{\"id\": \"grow\", \"generation\": \"g2.1\", \"outcome\": \"complete\", "
+        "\"stall_s\": 4, \"downtime_s\": 5, \"total_s\": null, \"migrated\": 0}], "
+        "\"incidents\": [{\"id\": \"mtbf\", \"fault\": \"fail\", \"outcome\": \"recovered\", "
+        "\"recovery_by\": \"shrink\", \"recovery_s\": 10, \"lost\": 4}, "
+        "{\"id\": \"mtbf\", \"fault\": \"fail\", \"outcome\": \"recovered\", "
+        "\"recovery_by\": \"shrink\", \"recovery_s\": 20, \"lost\": 0}]}");
     put("better", "{\"eep\": 1, \"seed\": 7, \"sha256\": {\"traffic\": \"aa\"}, "
                   "\"slo_attainment\": 0.75, \"eplb\": {\"stalled_s\": 0}, \"gpu_hours\": 8, "
                   "\"completed\": 87103, "
                   "\"p99_ttft_ms\": 4, \"median_ttft_ms\": 150, \"model\": \"n\", "
                   "\"rejected\": {\"total\": 3}, "
-                  "\"resizes\": [{\"stall_s\": 1, \"downtime_s\": 1}, {\"stall_s\": 1.5}]}");
+                  "\"migrated\": 12, "
+                  "\"resizes\": [{\"id\": \"\", \"from\": 4, \"to\": 8, \"at_s\": 70, "
+                  "\"generation\": \"eep\", \"design_study\": true, \"outcome\": \"rolled_back\", "
+                  "\"stall_s\": 1, \"downtime_s\": 1}, "
+                  "{\"id\": \"grow\", \"generation\": \"eep\", \"design_study\": true, "
+                  "\"outcome\": \"complete\", \"stall_s\": 1.5, \"migrated\": 12, "
+                  "\"dip_tokens\": 30}], "
+                  "\"incidents\": [{\"id\": \"mtbf\", \"fault\": \"fail\", "
+                  "\"outcome\": \"degraded\", \"recovery_by\": \"mask_only\", "
+                  "\"recovery_s\": 2.5, \"lost\": 4}]}");
     put("seed", "{\"eep\": 1, \"seed\": 8, \"sha256\": {\"traffic\": \"aa\"}}");
     put("traffic", "{\"eep\": 1, \"seed\": 7, \"sha256\": {\"traffic\": \"bb\"}}");
     put("broken", "{\"eep\": 1, ");
@@ -94,6 +109,42 @@ START_TEST(table)
 }
 END_TEST
 
+/* By id, wherever they stand in their lists; one that a run does not have is "-". */
+START_TEST(events)
+{
+    g_autoptr(EepCompareRuns) compare = eep_compare_runs_open(both, 2, FALSE, NULL);
+    g_auto(EepText) text = {0};
+    static const char expected[] =
+        "resize grow                     g2.1         eep\n"
+        "  outcome                   complete    complete\n"
+        "  stall s                       4.00        1.50       -2.50 (-62.5 %)\n"
+        "  downtime s                    5.00           -                     -\n"
+        "  migrated                         0          12                   +12\n"
+        "  dip tokens                       -          30                     -\n"
+        "  eep is a DESIGN STUDY: nobody has measured it\n"
+        "resize 4->8 01:10                  -         eep\n"
+        "  outcome                          - rolled_back\n"
+        "  stall s                          -        1.00                     -\n"
+        "  downtime s                       -        1.00                     -\n"
+        "  eep is a DESIGN STUDY: nobody has measured it\n"
+        "fault mtbf                    shrink   mask_only\n"
+        "  outcome                  recovered    degraded\n"
+        "  recovery s                    10.0        2.50       -7.50 (-75.0 %)\n"
+        "  lost                             4           4                     =\n"
+        "fault mtbf (2)                shrink           -\n"
+        "  outcome                  recovered           -\n"
+        "  recovery s                    20.0           -                     -\n";
+
+    eep_compare_runs_add_table(compare, &text);
+    const char *begin = strstr(eep_text_string(&text), "resize grow");
+    ck_assert(begin != NULL);
+    ck_assert_str_eq(begin, expected);
+    ck_assert(strstr(eep_text_string(&text),
+                     "\nmigrated                           -          12") != NULL);
+    ck_assert(strstr(eep_text_string(&text), "\nlost by faults") == NULL);
+}
+END_TEST
+
 START_TEST(json)
 {
     g_autoptr(EepCompareRuns) compare = eep_compare_runs_open(both, 2, FALSE, NULL);
@@ -117,6 +168,20 @@ START_TEST(json)
         ck_assert_double_eq(json_number_value(json_array_get(percent, 1)), -20.0);
     }
     ck_assert(found);
+    json_t *resizes = json_object_get(root, "resizes");
+    json_t *incidents = json_object_get(root, "incidents");
+    json_t *grow = json_array_get(resizes, 0), *second = json_array_get(incidents, 1);
+    ck_assert_uint_eq(json_array_size(resizes), 2);
+    ck_assert_str_eq(json_string_value(json_object_get(grow, "id")), "grow");
+    json_t *generations = json_object_get(grow, "generation");
+    ck_assert_str_eq(json_string_value(json_array_get(generations, 0)), "g2.1");
+    ck_assert_str_eq(json_string_value(json_array_get(generations, 1)), "eep");
+    json_t *stall = json_array_get(json_object_get(grow, "figures"), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(stall, "key")), "stall_s");
+    ck_assert_double_eq(json_number_value(json_array_get(json_object_get(stall, "delta"), 1)),
+                        -2.5);
+    ck_assert_str_eq(json_string_value(json_object_get(second, "id")), "mtbf (2)");
+    ck_assert(json_is_null(json_array_get(json_object_get(second, "outcome"), 1)));
     json_decref(root);
 }
 END_TEST
@@ -153,6 +218,7 @@ int main(void)
     TCase *tcase = tcase_create("compare");
     tcase_add_checked_fixture(tcase, enter, leave);
     tcase_add_test(tcase, table);
+    tcase_add_test(tcase, events);
     tcase_add_test(tcase, json);
     tcase_add_test(tcase, refused);
     suite_add_tcase(suite, tcase);

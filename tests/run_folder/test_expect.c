@@ -10,7 +10,8 @@ static const char summary[] =
     " \"slo\": {\"target\": 0.99},"
     " \"resizes\": [{\"id\": \"\", \"outcome\": \"failed\", \"total_s\": 4.5},"
     "               {\"id\": \"grow\", \"outcome\": \"rolled_back\", \"total_s\": null}],"
-    " \"incidents\": []}";
+    " \"incidents\": [{\"id\": \"death\", \"recovery_s\": 12.5, \"recovery_by\": \"shrink\","
+    "                  \"detected_by\": null, \"lost\": 2}]}";
 
 typedef struct {
     const char *expression, *value;
@@ -52,6 +53,11 @@ static const Case judged[] = {
     {"resizes.shrink.outcome != complete", "-", FALSE},
     {"resizes.7.outcome == null", "-", TRUE},
     {"incidents.x.lost == 0", "-", FALSE},
+    {"incidents.death.lost <= 2", "2", TRUE},
+    {"incidents.death.recovery_s < 12", "12.5", FALSE},
+    {"incidents.death.recovery_by == shrink", "shrink", TRUE},
+    {"incidents.death.recovery_by != shrink", "shrink", FALSE},
+    {"incidents.death.detected_by == watchdog", "-", FALSE},
 };
 
 START_TEST(judges)
@@ -128,8 +134,17 @@ START_TEST(checks_beforehand)
     const char *const right[] = {"slo_attainment >= 0.99",
                                  "gpu_hours <= 12",
                                  "lost_requests == 0",
+                                 "degraded_tokens == 0",
+                                 "migrated >= 1",
+                                 "retried < 5",
                                  "incidents.death.recovery_s < 40",
+                                 "incidents.death.recovery_by == shrink",
+                                 "incidents.death.detected_by != watchdog",
+                                 "incidents.death.lost_kv_tokens == 0",
+                                 "incidents.death.outcome == recovered",
                                  "resizes.grow.outcome == rolled_back",
+                                 "resizes.grow.dip_tokens < 1000",
+                                 "resizes.grow.recover_s != null",
                                  "rejected.too_long == 0",
                                  "rejected == 0",
                                  "gpu_hours_by_use.dead < 1",

@@ -9,6 +9,7 @@
 
 #include "cli/output_file.h"
 #include "cli/run_folder.h"
+#include "cli/run_trace.h"
 #include "tests/run_folder/sample_run.h"
 #include "tests/run_folder/schema_check.h"
 
@@ -274,12 +275,13 @@ START_TEST(tables)
     ck_assert(g_str_has_prefix(
         requests, "id,arrival_ns,first_token_ns,finish_ns,prompt_tokens,output_tokens,engine,pool,"
                   "attempts,preemptions,fate,reason,cached_tokens,ttft_ms,tpot_ms,e2el_ms,"
-                  "max_itl_ms\n"));
+                  "max_itl_ms,migrations,retries\n"));
     check_line(requests, "7,3500000000,3770000000,4370000000,1000,11,7,main,1,0,completed,,0,"
-                         "270.000000,60.000000,870.000000,60.000000");
-    check_line(requests, "95,47500000000,,50500000000,1000,0,,main,3,0,rejected,scaling_503,0,,,,");
+                         "270.000000,60.000000,870.000000,60.000000,0,0");
+    check_line(requests,
+               "95,47500000000,,50500000000,1000,0,,main,3,0,rejected,scaling_503,0,,,,,0,0");
     check_line(requests, "96,48000000000,48260000000,48350000000,1000,4,0,main,1,0,aborted,"
-                         "scale_down,64,260.000000,,,30.000000");
+                         "scale_down,64,260.000000,,,30.000000,2,1");
 
     g_autofree char *timeline = read_file("out", "timeline.csv");
     ck_assert(g_str_has_prefix(timeline, "time_s,pool,arrivals,completed,"));
@@ -357,6 +359,76 @@ static guint count_trace(json_t *events, const char *phase, const char *name)
     return n;
 }
 
+/* Spans of one track either nest or do not touch: what overlaps otherwise is drawn wrong. */
+static void check_nesting(json_t *events)
+{
+    gsize i, k;
+    json_t *x, *y;
+
+    json_array_foreach(events, i, x)
+    {
+        if (strcmp(json_string_value(json_object_get(x, "ph")), "X") != 0)
+            continue;
+        double x_begin = json_number_value(json_object_get(x, "ts"));
+        double x_end = x_begin + json_number_value(json_object_get(x, "dur"));
+        json_array_foreach(events, k, y)
+        {
+            double y_begin = json_number_value(json_object_get(y, "ts"));
+            double y_end = y_begin + json_number_value(json_object_get(y, "dur"));
+            gboolean same = json_equal(json_object_get(x, "tid"), json_object_get(y, "tid")) &&
+                            json_equal(json_object_get(x, "pid"), json_object_get(y, "pid"));
+            if (same && strcmp(json_string_value(json_object_get(y, "ph")), "X") == 0)
+                ck_assert(!(x_begin < y_begin && y_begin < x_end && x_end < y_end));
+        }
+    }
+}
+
+/* Background phases of one role overlap, and so do faults. */
+START_TEST(overlapping_spans)
+{
+    const EepSloOptions slo = {0};
+    const EepMeasureOptions measure = {.bucket = EEP_NS_PER_S};
+    const EepMetricsEnd end = {60 * EEP_NS_PER_S, 60 * EEP_NS_PER_S, 0};
+    g_autoptr(EepMetrics) metrics = eep_metrics_new(&slo, &measure);
+    EepObserver *observer = eep_metrics_observer(metrics);
+    EepResizeRecord record;
+    g_auto(EepText) text = {0};
+
+    eep_resize_record_init(&record, 0, "", "scenario", 0);
+    record.generation = "eep";
+    record.accepted = 0;
+    record.n_phases = 24;
+    for (guint i = 0; i < record.n_phases; i++)
+        record.phases[i] = (EepResizePhase){"part", "new", i % 12 * EEP_NS_PER_S,
+                                            (i % 12 + 8 + i / 12) * EEP_NS_PER_S, FALSE};
+    observer->ops->resize_ended(observer, &record);
+    for (guint i = 0; i < 3; i++) {
+        const EepIncident incident = {.fault = "hang",
+                                      .outcome = "recovered",
+                                      .at = i * EEP_NS_PER_S,
+                                      .detection = EEP_NS_PER_S,
+                                      .recovery = 5 * EEP_NS_PER_S};
+        eep_metrics_add_incident(metrics, &incident);
+    }
+    eep_metrics_finish(metrics, &end);
+    eep_run_trace_begin(&text);
+    eep_run_trace_end(&text, metrics, sample_run_pools, 1);
+    json_t *root = json_loads(eep_text_string(&text), JSON_REJECT_DUPLICATES, NULL);
+    json_t *events = json_object_get(root, "traceEvents");
+    ck_assert_uint_eq(count_trace(events, "X", "part"), 24);
+    ck_assert_uint_eq(count_trace(events, "X", "undetected"), 3);
+    check_nesting(events);
+    const char *const names[] = {"faults", "faults 3", "new", "new 2"};
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *named = g_strdup_printf("\"name\":\"thread_name\",\"ts\":0.000,\"args\":"
+                                                 "{\"name\":\"%s\"}",
+                                                 names[i]);
+        ck_assert_msg(strstr(eep_text_string(&text), named) != NULL, "%s", named);
+    }
+    json_decref(root);
+}
+END_TEST
+
 START_TEST(trace)
 {
     for (guint with_steps = 0; with_steps < 2; with_steps++) {
@@ -368,6 +440,8 @@ START_TEST(trace)
         ck_assert_uint_eq(count_trace(events, "X", "resize 16->20"), 1);
         ck_assert_uint_eq(count_trace(events, "X", "pause"), 1);
         ck_assert_uint_eq(count_trace(events, "X", "fail"), 1);
+        ck_assert_uint_eq(count_trace(events, "X", "undetected"), 1);
+        check_nesting(events);
         ck_assert_uint_eq(count_trace(events, "C", "engines"), 2);
         ck_assert_uint_eq(count_trace(events, "C", "requests"), 123);
         ck_assert_uint_eq(count_trace(events, "M", "process_name"), 1);
@@ -396,6 +470,7 @@ int main(void)
     tcase_add_test(tcase, tables);
     tcase_add_test(tcase, schemas);
     tcase_add_test(tcase, trace);
+    tcase_add_test(tcase, overlapping_spans);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -124,15 +124,65 @@ START_TEST(crowded_screen)
     facts.n_basis = G_N_ELEMENTS(basis);
     facts.pools = pools;
     facts.n_pools = 2;
+    facts.twin = NULL;
     g_autofree char *screen = draw(metrics, &facts, &place);
     check_form(screen);
     ck_assert(strstr(screen, "SIMULATED\n") != NULL);
     ck_assert(strstr(screen, "12 more in summary.json") != NULL);
     ck_assert(strstr(screen, "16 more in summary.json") != NULL);
     ck_assert(strstr(screen, "na?vely") != NULL);
+    ck_assert(strstr(screen, "generation eep is a DESIGN STUDY: nobody has measured it") != NULL);
+    ck_assert(strstr(screen, "\nfaults    X-") == NULL); /* all of them were over at once */
+    ck_assert(strstr(screen, "\nfaults    X") != NULL);
     ck_assert(strstr(screen, " more\n") != NULL);
     ck_assert(strstr(screen, "\nDP pre 16 ") != NULL);
     ck_assert(strstr(screen, "\nDP dec 17 ") != NULL);
+}
+END_TEST
+
+/* A recovery is a resize with a name of its own; a fault that nobody noticed never ends. */
+START_TEST(recoveries)
+{
+    static const EepTwinFigures twin[] = {{12345678, EEP_TIME_NEVER}, {0, 0}};
+    const EepSloOptions slo = {0};
+    const EepMeasureOptions measure = {.bucket = EEP_NS_PER_S};
+    const EepMetricsEnd end = {60 * EEP_NS_PER_S, 60 * EEP_NS_PER_S, 0};
+    const EepSummaryScreenPlace place = {"out", FALSE, 0};
+    const EepIncident incident = {.fault = "slow",
+                                  .outcome = "unrecovered",
+                                  .at = 30 * EEP_NS_PER_S,
+                                  .detection = EEP_TIME_NEVER,
+                                  .recovery = EEP_TIME_NEVER,
+                                  .degraded = EEP_TIME_NEVER};
+    static const char *const generations[] = {"mask_only", "g2.1"};
+    g_autoptr(EepMetrics) metrics = eep_metrics_new(&slo, &measure);
+    EepObserver *observer = eep_metrics_observer(metrics);
+    EepRunFacts facts = sample_run_facts(NULL);
+
+    for (guint i = 0; i < G_N_ELEMENTS(generations); i++) {
+        EepResizeRecord record;
+        eep_resize_record_init(&record, 0, "", "scenario", 10 * EEP_NS_PER_S);
+        record.from = 16;
+        record.to = 15;
+        record.generation = generations[i];
+        record.accepted = 10 * EEP_NS_PER_S;
+        record.outcome = EEP_OUTCOME_COMPLETE;
+        observer->ops->resize_ended(observer, &record);
+    }
+    eep_metrics_add_incident(metrics, &incident);
+    eep_metrics_finish(metrics, &end);
+    facts.twin = twin;
+    g_autofree char *screen = draw(metrics, &facts, &place);
+    check_form(screen);
+    ck_assert(strstr(screen, "\n 1 16->15    00:10  mask_only      -") != NULL);
+    ck_assert(strstr(screen, "\n 2 16->15    00:10  scenario       -") != NULL);
+    ck_assert(strstr(screen, "\n 1 beside its twin: 12.3 M output tokens behind at most, backlog "
+                             "never back\n") != NULL);
+    ck_assert(strstr(screen, "\n 2 beside its twin: 0 output tokens") != NULL);
+    ck_assert(strstr(screen, "\n 1 slow      00:30         -         -         -       0       0  "
+                             "     0  unrecovered\n   slow\n") != NULL);
+    ck_assert(strstr(screen, "X-----------------------------") != NULL);
+    ck_assert(strstr(screen, "DESIGN STUDY") == NULL);
 }
 END_TEST
 
@@ -182,6 +232,7 @@ int main(void)
     tcase_add_test(tcase, sample_screen);
     tcase_add_test(tcase, empty_screen);
     tcase_add_test(tcase, crowded_screen);
+    tcase_add_test(tcase, recoveries);
     tcase_add_test(tcase, figures);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

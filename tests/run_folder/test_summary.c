@@ -47,7 +47,7 @@ static const struct {
     {"unfinished", 0},
     {"outside_window.completed", 20},
     {"attempts", 222}, /* the rejected one tried three times */
-    {"retried", 1},
+    {"retried", 2},    /* by its client, by the server */
     {"preempted", 1},
     {"preemptions", 2},
     {"good", 204},
@@ -89,8 +89,19 @@ static const struct {
     {"resizes.0.client_downtime_s", 4.5},
     {"resizes.0.max_itl_ms", 4200},
     {"resizes.0.phases.3.start_s", 41.6},
+    {"resizes.0.dip_tokens", 4321},
+    {"resizes.0.recover_s", 9.5},
+    {"degraded_tokens", 640},
+    {"incidents.0.at_s", 90},
+    {"incidents.0.detection_s", 0.5},
     {"incidents.0.recovery_s", 12},
+    {"incidents.0.engines", 1},
     {"incidents.0.lost", 2},
+    {"incidents.0.retried", 3},
+    {"incidents.0.migrated", 4},
+    {"incidents.0.lost_kv_tokens", 5500},
+    {"incidents.0.degraded_tokens", 640},
+    {"incidents.0.experts_missing_s", 2.5},
 };
 
 START_TEST(sample_figures)
@@ -106,10 +117,50 @@ START_TEST(sample_figures)
             "%s is %.17g, not %.17g", figures[i].key, get(root, figures[i].key), figures[i].value);
     json_t *resize = json_array_get(json_object_get(root, "resizes"), 0);
     ck_assert_str_eq(json_string_value(json_object_get(resize, "outcome")), "complete");
-    ck_assert(json_is_null(json_object_get(resize, "dip_tokens")));
+    ck_assert(json_is_false(json_object_get(resize, "design_study")));
     json_t *incident = json_array_get(json_object_get(root, "incidents"), 0);
     ck_assert(json_is_null(json_object_get(incident, "degraded_s")));
+    ck_assert_str_eq(json_string_value(json_object_get(incident, "detected_by")), "process_exit");
+    ck_assert_str_eq(json_string_value(json_object_get(incident, "recovery_by")), "shrink");
     json_decref(root);
+}
+END_TEST
+
+/* Figures of a twin are null without one, of a resize that never began, and of a backlog that never
+ * went back. */
+START_TEST(twin_figures)
+{
+    static const EepTwinFigures lasting[] = {{7, EEP_TIME_NEVER}, {0, 0}};
+    EepRunFacts facts = sample_run_facts(NULL);
+    const EepSloOptions slo = {0};
+    const EepMeasureOptions measure = {.bucket = EEP_NS_PER_S};
+    const EepMetricsEnd end = {1, 1, 0};
+    g_autoptr(EepMetrics) metrics = eep_metrics_new(&slo, &measure);
+    EepObserver *observer = eep_metrics_observer(metrics);
+    EepResizeRecord record;
+
+    eep_resize_record_init(&record, 0, "slow", "scenario", 0);
+    record.generation = "eep";
+    record.accepted = 0;
+    observer->ops->resize_ended(observer, &record);
+    eep_resize_record_init(&record, 0, "refused", "scenario", 0);
+    record.generation = "g2.1";
+    record.outcome = EEP_OUTCOME_REFUSED;
+    observer->ops->resize_ended(observer, &record);
+    eep_metrics_finish(metrics, &end);
+    for (guint with_twin = 0; with_twin < 2; with_twin++) {
+        facts.twin = with_twin ? lasting : NULL;
+        json_t *root = write_summary(metrics, &facts);
+        json_t *resizes = json_object_get(root, "resizes");
+        json_t *slow = json_array_get(resizes, 0), *refused = json_array_get(resizes, 1);
+        json_t *dip = json_object_get(slow, "dip_tokens");
+        ck_assert(with_twin ? json_integer_value(dip) == 7 : json_is_null(dip));
+        ck_assert(json_is_null(json_object_get(slow, "recover_s")));
+        ck_assert(json_is_true(json_object_get(slow, "design_study")));
+        ck_assert(json_is_null(json_object_get(refused, "dip_tokens")));
+        ck_assert(json_is_null(json_object_get(refused, "recover_s")));
+        json_decref(root);
+    }
 }
 END_TEST
 
@@ -179,6 +230,7 @@ int main(void)
     TCase *tcase = tcase_create("summary");
     tcase_add_test(tcase, sample_figures);
     tcase_add_test(tcase, keeps_to_its_schema);
+    tcase_add_test(tcase, twin_figures);
     tcase_add_test(tcase, empty_run);
     tcase_add_test(tcase, says_nothing_of_the_host);
     suite_add_tcase(suite, tcase);

@@ -1,6 +1,8 @@
 /* Every scenario that comes with the program loads, and its effective form loads again. */
 #include "tests/scenarios/scenario_kit.h"
 
+#include "core/resize/generation.h"
+
 static char **list_files(void)
 {
     GPtrArray *names = g_ptr_array_new();
@@ -64,6 +66,51 @@ START_TEST(the_resize_pair_has_the_same_traffic)
 }
 END_TEST
 
+/* The target beside the checkout has every key of recovery; the bundled one is it with less load.
+ */
+START_TEST(the_rank_failure_of_the_interface_loads)
+{
+    static const char *const path = "../shared/scenarios/rank-failure.yaml";
+    GError *error = NULL;
+    if (!g_file_test(path, G_FILE_TEST_EXISTS))
+        return;
+    g_autoptr(EepScenario) target = eep_scenario_load(path, kit_folders, NULL, -1, &error);
+    ck_assert_msg(target != NULL, "%s", error != NULL ? error->message : "");
+    g_autoptr(EepScenario) bundled =
+        eep_scenario_load("scenarios/rank-failure.yaml", kit_folders, NULL, -1, &error);
+    ck_assert_msg(bundled != NULL, "%s", error != NULL ? error->message : "");
+    ck_assert_mem_eq(&target->pools[0].options.fault_tolerance,
+                     &bundled->pools[0].options.fault_tolerance,
+                     sizeof bundled->pools[0].options.fault_tolerance);
+    ck_assert_uint_eq(target->n_events, bundled->n_events);
+    for (guint i = 0; i < target->n_events; i++) {
+        ck_assert_int_eq(target->events[i].kind, bundled->events[i].kind);
+        ck_assert_int_eq(target->events[i].earliest, bundled->events[i].earliest);
+    }
+    for (guint i = 0; target->expect[i] != NULL; i++)
+        ck_assert_str_eq(target->expect[i], bundled->expect[i]);
+}
+END_TEST
+
+/* Every generation can do the small and the large case, with the backend that all of them allow. */
+START_TEST(every_generation_can_do_both_cases)
+{
+    static const char *const names[] = {"resize-v2-lite", "resize-v3-gb200"};
+    guint n;
+    const EepGeneration *generations = eep_generation_all(&n);
+    for (guint i = 0; i < G_N_ELEMENTS(names) * n; i++) {
+        g_autofree char *path = g_strconcat("scenarios/", names[i / n], ".yaml", NULL);
+        g_autofree char *set =
+            g_strconcat("deployment.resize.generation=", generations[i % n].name, NULL);
+        const char *const sets[] = {set, NULL};
+        GError *error = NULL;
+        g_autoptr(EepScenario) scenario = eep_scenario_load(path, kit_folders, sets, -1, &error);
+        ck_assert_msg(scenario != NULL, "%s", error != NULL ? error->message : "");
+        ck_assert_int_eq(scenario->pools[0].memory.slots_per_rank, 16);
+    }
+}
+END_TEST
+
 START_TEST(traces_are_found_where_set_says)
 {
     static const char *const sets[] = {
@@ -85,6 +132,8 @@ int main(void)
     tcase_add_test(tcase, all_load_and_round_trip);
     tcase_add_test(tcase, quickstart_can_reach_16_engines_and_come_back);
     tcase_add_test(tcase, the_resize_pair_has_the_same_traffic);
+    tcase_add_test(tcase, the_rank_failure_of_the_interface_loads);
+    tcase_add_test(tcase, every_generation_can_do_both_cases);
     tcase_add_test(tcase, traces_are_found_where_set_says);
     return kit_run(tcase);
 }

@@ -150,7 +150,7 @@ static const struct {
      "    data_parallel_size: {engines: 8}\n"
      "                        ^"},
     {"data_parallel_size: 8", "data_paralel_size: 8",
-     "kit.yaml:6:3: unknown key \"data_paralel_size\" in deployment: one of 27 keys, eep explain "
+     "kit.yaml:6:3: unknown key \"data_paralel_size\" in deployment: one of 31 keys, eep explain "
      "deployment lists them; try data_parallel_size\n"
      "    data_paralel_size: 8\n"
      "    ^"},
@@ -191,7 +191,7 @@ static const struct {
     {"enable_eplb: true",
      "enable_eplb: true\n"
      "  num_redundant_experts: 32",
-     "kit.yaml:9:3: unknown key \"num_redundant_experts\" in deployment: one of 27 keys, eep "
+     "kit.yaml:9:3: unknown key \"num_redundant_experts\" in deployment: one of 31 keys, eep "
      "explain deployment lists them; try eplb_config.num_redundant_experts\n"
      "    num_redundant_experts: 32\n"
      "    ^"},
@@ -218,24 +218,6 @@ static const struct {
      "                          ^"},
     {"enable_eplb: true",
      "enable_eplb: true\n"
-     "  resize: {generation: g3}",
-     "kit.yaml:9:24: not yet: \"g3\" is not supported by this version: g2.1, restart; try g2.1\n"
-     "    resize: {generation: g3}\n"
-     "                         ^"},
-    {"enable_eplb: true",
-     "enable_eplb: true\n"
-     "  resize: {generation: g2}",
-     "kit.yaml:9:24: not yet: \"g2\" is not supported by this version: g2.1, restart; try g2.1\n"
-     "    resize: {generation: g2}\n"
-     "                         ^"},
-    {"enable_eplb: true",
-     "enable_eplb: true\n"
-     "  resize: {on_busy: supersede}",
-     "kit.yaml:9:21: not yet: no generation of this version can be cancelled: queue or refuse\n"
-     "    resize: {on_busy: supersede}\n"
-     "                      ^"},
-    {"enable_eplb: true",
-     "enable_eplb: true\n"
      "  resize: {drain_timeout: 0s}",
      "kit.yaml:9:27: \"0s\" is too small: at least 1ns\n"
      "    resize: {drain_timeout: 0s}\n"
@@ -246,12 +228,6 @@ static const struct {
      "kit.yaml:9:9: not yet: pools of one role are not supported by this version: both\n"
      "    role: prefill\n"
      "          ^"},
-    {"enable_eplb: true",
-     "enable_eplb: true\n"
-     "  fault_tolerance: {deadline: 60s}",
-     "kit.yaml:9:3: not yet: \"fault_tolerance\" is not supported by this version: leave it out\n"
-     "    fault_tolerance: {deadline: 60s}\n"
-     "    ^"},
     {"enable_eplb: true",
      "enable_eplb: true\n"
      "  tensor_parallel_size: 3",
@@ -277,10 +253,11 @@ static const struct {
      "    all2all_backend: nixl\n"
      "                     ^"},
     {"nixl_ep", "flashinfer_nvlink_one_sided",
-     "kit.yaml:18:69: 16 ranks do not fit one NVLink domain, which flashinfer_nvlink_one_sided "
-     "needs: at most 8 on h200-sxm; try nixl_ep\n"
-     "    - {id: grow, at: 2min, scale_elastic_ep: {new_data_parallel_size: 16}}\n"
-     "                                                                      ^"},
+     "kit.yaml:9:20: flashinfer_nvlink_one_sided cannot change its ranks while it serves, and "
+     "generation g2.1 does that: allgather_reducescatter, deepep_high_throughput, "
+     "deepep_low_latency, nixl_ep or naive\n"
+     "    all2all_backend: flashinfer_nvlink_one_sided\n"
+     "                     ^"},
     {"rate: 10/s", "rate: 10",
      "kit.yaml:12:11: \"10\" has no unit: /s, /min or /h; try 10/s\n"
      "      rate: 10\n"
@@ -349,12 +326,8 @@ static const struct {
      "kit.yaml:16:37: \"99\" is too large: at most 1\n"
      "  slo: {ttft: 2s, tpot: 50ms, target: 99}\n"
      "                                      ^"},
-    {"at: 2min", "at: 2min, fail: {rank: 3}",
-     "kit.yaml:18:26: not yet: \"fail\" is not supported by this version: leave it out\n"
-     "    - {id: grow, at: 2min, fail: {rank: 3}, scale_elastic_ep: {new_data_parallel_size: 16}}\n"
-     "                           ^"},
     {"at: 2min, ", "",
-     "kit.yaml:18:5: the event has no time: at: TIME\n"
+     "kit.yaml:18:5: the event has no time: at: TIME, or during: {resize: ID, phase: NAME}\n"
      "    - {id: grow, scale_elastic_ep: {new_data_parallel_size: 16}}\n"
      "      ^"},
     {"{new_data_parallel_size: 16}", "{new_data_parallel_size: 7}",

@@ -53,11 +53,22 @@ static EepTime predict_phase(EepPredictor *self, const EepPhase *phase, EepTime 
     return time;
 }
 
+static EepTime move_time(const DeskCosts *costs, const EepMove *move)
+{
+    EepTime time = costs->move;
+
+    for (guint i = 0; i < move->n_transfers && move->bytes != NULL; i++)
+        time += costs->per_kv_byte * move->bytes[i];
+    return time;
+}
+
 static EepTime predict_move(EepPredictor *self, const EepMove *move, EepTime *ret_link)
 {
+    EepTime time = move_time(((Predictor *)self)->costs, move);
+
     if (ret_link != NULL)
-        *ret_link = ((Predictor *)self)->costs->move;
-    return ((Predictor *)self)->costs->move;
+        *ret_link = time;
+    return time;
 }
 
 /* As long as the tokens of the busiest rank take, layer by layer. */
@@ -205,7 +216,7 @@ static void desk_move(EepBackend *backend, const EepMove *move)
 
     forget_ended(self);
     complete(self, &move->op, move->is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS, 0,
-             eep_loop_now(backend->loop) + self->costs->move, NULL);
+             eep_loop_now(backend->loop) + move_time(self->costs, move), NULL);
 }
 
 static const double *step_load(const DeskCosts *costs, guint64 step)

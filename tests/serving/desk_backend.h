@@ -17,7 +17,8 @@ typedef struct {
     EepTime all2all;                             /* of `step` */
     EepTime per_expert_token; /* predicted for the busiest rank of a layer; steps do not feel it */
     EepTime phase[EEP_PHASE_COUNT];
-    EepTime move; /* of one layer */
+    EepTime move; /* of one layer, or of a copy of KV, to which comes: */
+    EepTime per_kv_byte;
     gboolean idle_steps_are_free;
     guint n_cells;            /* MoE layers * experts; 0: loads are refused */
     const double *load;       /* [n_cells] tokens of each step, dummy ones too; borrowed */

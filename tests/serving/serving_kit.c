@@ -40,8 +40,11 @@ static void on_end(EepObserver *self, const EepRequest *request, EepTime now)
                           .reason = (EepReason)request->reason,
                           .attempts = request->n_attempts,
                           .preemptions = request->n_preemptions,
+                          .migrations = request->n_migrated,
                           .worker = request->worker,
+                          .retries = request->n_retries,
                           .generated = request->generated,
+                          .wasted_tokens = request->wasted_tokens,
                           .cached_tokens = request->cached_tokens,
                           .arrival = request->arrival,
                           .queued = request->queued,
@@ -101,6 +104,15 @@ static void on_kept(EepObserver *self, EepTime now, const EepEplbKept *eplb_kept
     KitKept kept = {now, *eplb_kept};
 
     g_array_append_val(kit_of(self)->run->kept, kept);
+}
+
+static void on_decision(EepObserver *self, EepTime now, EepPoolId pool, const char *what,
+                        const EepFact *facts, guint n_facts)
+{
+    const KitConfig *config = kit_of(self)->config;
+
+    if (config->decision != NULL)
+        config->decision(config->self, now, what, facts, n_facts);
 }
 
 /* -- driving -- */
@@ -188,6 +200,7 @@ static void set_observers(Kit *kit)
     kit->ops.resize_ended = on_resize;
     kit->ops.rearranged = on_rearranged;
     kit->ops.kept = on_kept;
+    kit->ops.decision = on_decision;
     kit->base.ops = &kit->ops;
 }
 
@@ -329,16 +342,24 @@ void kit_assert_conserved(const KitRun *run, const EepArrival *requests, const c
 {
     guint64 n_gaps = 0;
     EepTime gap_sum = 0, max_gap = 0;
+    gboolean has_wasted = FALSE;
 
     for (guint i = 0; i < run->n_submitted; i++) {
         const KitResult *result = &run->results[i];
 
         assert_result(result, &requests[i], i, context);
+        has_wasted |= result->wasted_tokens > 0;
         if (result->generated == 0)
             continue;
         n_gaps += result->generated - 1;
         gap_sum += result->last_token - result->first_token;
         max_gap = MAX(max_gap, result->max_gap);
+    }
+    /* Gaps of attempts that were aborted are in no request's result. */
+    if (has_wasted) {
+        ck_assert_msg(n_gaps <= run->n_gaps && gap_sum <= run->gap_sum && max_gap <= run->max_gap,
+                      "%s: fewer or shorter gaps than between the tokens", context);
+        return;
     }
     ck_assert_msg(n_gaps == run->n_gaps,
                   "%s: %" G_GUINT64_FORMAT " gaps, %" G_GUINT64_FORMAT " by the tokens", context,

@@ -19,9 +19,9 @@ typedef struct {
     guint n_ends; /* 1, or the pool is wrong */
     EepFate fate;
     EepReason reason;
-    guint attempts, preemptions;
+    guint attempts, preemptions, migrations, retries;
     EepWorkerId worker; /* of the engine that had it last; 0: none ever */
-    guint32 generated, cached_tokens;
+    guint32 generated, cached_tokens, wasted_tokens;
     EepTime arrival, queued, first_token, last_token, finish, max_gap;
 } KitResult;
 
@@ -74,6 +74,9 @@ typedef struct {
     void (*ended)(gpointer self, const EepRequest *request);
     /* After every event; nullable. */
     void (*watch)(gpointer self, EepPool *pool, EepTime now);
+    /* As an observer's; nullable. */
+    void (*decision)(gpointer self, EepTime now, const char *what, const EepFact *facts,
+                     guint n_facts);
     gpointer self;
 } KitConfig;
 

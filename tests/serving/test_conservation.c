@@ -114,9 +114,10 @@ static void draw_events(EepRng *rng, Scenario *scenario)
     }
     config->deployment.n_events = (guint)between(rng, 1, MAX_EVENTS);
     for (guint i = 0; i < config->deployment.n_events; i++)
-        scenario->events[i] = (EepOperatorEvent){.at = between(rng, 0, 1200),
-                                              .new_data_parallel_size = (guint)between(rng, 1, 7),
-                                              .id = "drawn"};
+        scenario->events[i] =
+            (EepOperatorEvent){.at = between(rng, 0, 1200),
+                               .new_data_parallel_size = (guint)between(rng, 1, 7),
+                               .id = "drawn"};
     config->deployment.events = scenario->events;
 }
 

@@ -316,7 +316,9 @@ START_TEST(retries_reach_the_resized_pool)
         guint n = 1;
 
         if (at < record->commit || at >= record->serving) {
-            ck_assert_uint_eq(result->attempts, 1);
+            /* Who was served when it began was aborted, and asks again too. */
+            ck_assert(result->attempts == 1 || at < record->commit);
+            ck_assert_int_eq(result->fate, EEP_FATE_COMPLETED);
             continue;
         }
         /* Backoff 20, 40, 80, ... until an attempt falls behind the commit. */
@@ -332,6 +334,46 @@ START_TEST(retries_reach_the_resized_pool)
     ck_assert_uint_gt(n_retried, 10);
     ck_assert_uint_eq(kit_count(run, EEP_FATE_REJECTED, EEP_REASON_SCALING_503), 0);
     kit_assert_conserved(run, requests, "retries");
+}
+END_TEST
+
+/* Who is aborted on a leaving engine asks again after the backoff, for everything: what was
+ * delivered is wasted, and the TTFT is that of the attempt that succeeded. */
+START_TEST(aborted_requests_are_retried)
+{
+    guint n_aborted = 0, n_wasted = 0;
+
+    event.new_data_parallel_size = 3;
+    config.deployment.retry_attempts = (guint)_i;
+    config.deployment.retry_backoff = 7;
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, MAX_ARRIVE);
+    const EepResizeRecord *record = kit_nth(run->resizes, EepResizeRecord, 0);
+
+    for (guint i = 0; i < MAX_ARRIVE; i++) {
+        const KitResult *result = &run->results[i];
+
+        if (requests[i].arrival < record->commit && result->attempts > 1) {
+            n_aborted++;
+            n_wasted += result->wasted_tokens > 0;
+            if (result->fate == EEP_FATE_COMPLETED) {
+                ck_assert_int_ge(result->queued, record->serving);
+                ck_assert_int_gt(result->first_token, result->queued);
+                ck_assert_uint_eq(result->generated, 20);
+            } else {
+                /* Its second attempt got 503: it was admitted once, so it is not rejected. */
+                ck_assert_str_eq(eep_reason_names[result->reason], "scale_down");
+                ck_assert_int_eq(result->fate, EEP_FATE_ABORTED);
+                ck_assert_uint_eq(result->attempts, 2);
+            }
+        }
+    }
+    ck_assert_uint_eq(n_aborted, record->n_aborted);
+    ck_assert_uint_gt(n_wasted, 0);
+    if (_i == 20)
+        ck_assert_uint_eq(kit_count(run, EEP_FATE_COMPLETED, EEP_REASON_NONE), MAX_ARRIVE);
+    else
+        ck_assert_uint_gt(kit_count(run, EEP_FATE_ABORTED, EEP_REASON_SCALE_DOWN), 0);
+    kit_assert_conserved(run, requests, "retries of aborted requests");
 }
 END_TEST
 
@@ -355,8 +397,9 @@ END_TEST
 /* Up and down again, the second asked for while the first runs: it waits for its turn. */
 START_TEST(one_after_the_other)
 {
-    static const EepOperatorEvent events[] = {{.at = 1003, .new_data_parallel_size = 6, .id = "up"},
-                                           {.at = 1100, .new_data_parallel_size = 3, .id = "down"}};
+    static const EepOperatorEvent events[] = {
+        {.at = 1003, .new_data_parallel_size = 6, .id = "up"},
+        {.at = 1100, .new_data_parallel_size = 3, .id = "down"}};
 
     config.deployment.n_events = 2;
     config.deployment.events = events;
@@ -386,6 +429,8 @@ int main(void)
     tcase_add_test(tcase, draining_aborts_nobody);
     tcase_add_loop_test(tcase, restarting, 0, 3);
     tcase_add_test(tcase, retries_reach_the_resized_pool);
+    tcase_add_loop_test(tcase, aborted_requests_are_retried, 20, 21);
+    tcase_add_loop_test(tcase, aborted_requests_are_retried, 2, 3);
     tcase_add_loop_test(tcase, impossible_sizes_are_refused, 0, 3);
     tcase_add_test(tcase, one_after_the_other);
     return kit_main("pool resize", tcase);

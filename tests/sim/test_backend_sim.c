@@ -517,6 +517,46 @@ START_TEST(test_moves_and_steps_share_the_links)
 }
 END_TEST
 
+/* A copy of KV takes links from steps as experts do, and waits for moves before it. */
+START_TEST(test_kv_shares_the_links)
+{
+    const gint64 bytes[] = {44040192, 88080384};
+    const EepTransfer transfers[] = {{.from_rank = 0, .to_rank = 1},
+                                     {.from_rank = 0, .to_rank = 2}};
+    options.eplb_config.contention = 0.5;
+    World world;
+    world_init(&world, FALSE);
+    g_autoptr(EepPlacement) placement = eep_placement_new(58, 256, N, 72);
+    world.plan.placement = placement;
+    EepStepCost cost;
+    world.predictor->ops->step(world.predictor, &world.plan, &cost);
+    EepMove move = {.op = {.id = 2, .pool = 1, .epoch = 1},
+                    .is_kv = TRUE,
+                    .n_transfers = 2,
+                    .transfers = transfers,
+                    .bytes = bytes,
+                    .n_ranks = N,
+                    .to_pool = 1};
+    const double a = cost.all2all_s / eep_time_to_seconds(cost.step);
+    const EepTime alone = world.predictor->ops->move(world.predictor, &move, NULL);
+    submit(&world, 1, 0);
+    world.backend->ops->move(world.backend, &move);
+    move.op.id = 3;
+    world.backend->ops->move(world.backend, &move);
+    run(&world);
+    ck_assert_uint_eq(world.ended->len, 3);
+    for (guint i = 0; i < 3; i++) {
+        const Ended *ended = nth(&world, i);
+        const EepOpId id = ended->completion.id;
+        const EepTime expected = id == 1 ? cost.step + (EepTime)(2 * a * (double)alone)
+                                         : (EepTime)((1 + a) * (double)alone) * (EepTime)(id - 1);
+        ck_assert_int_eq(ended->completion.kind, id == 1 ? EEP_OP_STEP : EEP_OP_MOVE_KV);
+        ck_assert_int_le(ABS(ended->at - expected), 4);
+    }
+    world_clear(&world);
+}
+END_TEST
+
 START_TEST(test_a_single_rank_has_no_all_to_all)
 {
     options.eplb_config.contention = 0.5;
@@ -556,6 +596,7 @@ int main(void)
     tcase_add_test(tcase, test_abort_of_a_worker);
     tcase_add_test(tcase, test_moves_take_turns);
     tcase_add_test(tcase, test_moves_and_steps_share_the_links);
+    tcase_add_test(tcase, test_kv_shares_the_links);
     tcase_add_test(tcase, test_a_single_rank_has_no_all_to_all);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -420,6 +420,27 @@ START_TEST(test_moves)
 }
 END_TEST
 
+/* Requests have KV of different lengths: a port carries the sum of its own. */
+START_TEST(test_kv_moves)
+{
+    const EepTransfer transfers[] = {{.from_rank = 0, .to_rank = 1},
+                                     {.from_rank = 0, .to_rank = 2},
+                                     {.from_rank = 3, .to_rank = 1},
+                                     {.from_rank = 3, .to_rank = 9}};
+    const gint64 bytes[] = {300000000, 500000000, 600000000, 70000000};
+    EepMove move = {
+        .is_kv = TRUE, .n_transfers = 3, .transfers = transfers, .bytes = bytes, .n_ranks = 16};
+    EepTime link, whole = eep_move_cost(&context, &move, &link);
+    /* Rank 1 receives 900 MB, rank 0 sends 800 MB. */
+    ck_assert_int_eq(whole, eep_time_from_seconds(900e6 / (450e9 * 0.7) + 4 * US));
+    ck_assert_int_eq(link, whole); /* nothing of an exchange of experts */
+    move.n_transfers = 4;          /* 70 MB over the NIC take longer than 600 MB over NVLink */
+    ck_assert_int_eq(
+        eep_move_cost(&context, &move, NULL),
+        eep_time_from_seconds(MAX(900e6 / (450e9 * 0.7), 70e6 / (50e9 * 0.9)) + 10 * US));
+}
+END_TEST
+
 /* Seconds of a move of 1 GB experts, and of them those on links. */
 static void assert_move(const EepMove *move, double link_s, double rest_s)
 {
@@ -465,6 +486,14 @@ START_TEST(test_rounds_and_the_rest_of_a_move)
     move.transfers = lost;
     move.n_transfers = 3;
     assert_move(&move, 0.0, 0.009 + 2 * 0.1);
+    /* What the hosts keep comes over each rank's own link. */
+    const EepTransfer backed[] = {{.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 8},
+                                  {.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 9},
+                                  {.from_rank = EEP_TRANSFER_FROM_HOST, .to_rank = 9}};
+    move.transfers = backed;
+    hardware.pcie_bytes_per_s = hardware.disk_bytes_per_s * 4.0;
+    assert_move(&move, 0.0, 0.009 + 2 * 0.1 / 4.0);
+    move.transfers = lost;
     move.n_planned_slots = 1000;
     hardware.constant_step = 1;
     assert_move(&move, 0.0, 0.0);
@@ -498,6 +527,7 @@ int main(void)
     tcase_add_test(tcase, test_graph_modes);
     tcase_add_test(tcase, test_micro_batch_rules);
     tcase_add_test(tcase, test_moves);
+    tcase_add_test(tcase, test_kv_moves);
     tcase_add_test(tcase, test_rounds_and_the_rest_of_a_move);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/eplb/replica_choice.h"
 #include "core/inclusion.h"
 #include "core/rng.h"
 #include "core/skew.h"
@@ -62,6 +63,15 @@ static void world_clear(World *world)
 static const struct {
     guint tokens, n_steps;
 } batches[] = {{1, 400}, {4, 200}, {16, 60}, {64, 16}, {100, 10}, {512, 4}};
+
+/* The first ranks stay, new ones come behind them. */
+static void resize(EepPlacement *placement, guint n_ranks)
+{
+    gint32 source[32];
+    for (guint rank = 0; rank < n_ranks; rank++)
+        source[rank] = rank < placement->n_ranks ? (gint32)rank : -1;
+    eep_placement_map_ranks(placement, source, n_ranks);
+}
 
 START_TEST(test_modes_agree)
 {
@@ -310,10 +320,42 @@ START_TEST(test_empty_ranks)
     world_init(&world, &skew, 2, 16, 16);
     double narrow = eep_expert_load_seconds(world.load, 4096);
     double balanced = eep_expert_load_imbalance(world.load, 4096);
-    eep_placement_resize(world.placement, 24);
+    resize(world.placement, 24);
     ck_assert(eep_expert_load_update(world.load, world.placement, 24));
     ck_assert_double_eq_tol(eep_expert_load_seconds(world.load, 4096) / narrow, 1.0, 1e-9);
     ck_assert_double_eq_tol(eep_expert_load_imbalance(world.load, 4096) / balanced, 1.5, 1e-9);
+    world_clear(&world);
+}
+END_TEST
+
+/* A rank's experts are nowhere: what picks them is computed by nobody, and both modes agree on what
+ * is left, whatever chooses the replicas. */
+START_TEST(test_missing_experts)
+{
+    const EepSkewOptions skew = {EEP_SKEW_ZIPF, 0.8, EEP_SKEW_LAYERS_INDEPENDENT};
+    const EepExpertDispatch dispatch = {.choice = _i};
+    World world;
+    gint32 survivors[15];
+    double drawn = 0.0, imbalance = 0.0;
+    world_init(&world, &skew, 4, 16, 17);
+    for (gint rank = 0; rank < 15; rank++)
+        survivors[rank] = rank < 5 ? rank : rank + 1;
+    eep_placement_map_ranks(world.placement, survivors, 15);
+    ck_assert_uint_eq(world.placement->n_missing, 4 * 17);
+    eep_expert_load_forget_placement(world.load);
+    eep_expert_load_set_dispatch(world.load, &dispatch);
+    eep_expert_sample_set_dispatch(world.sample, &dispatch);
+    eep_expert_load_update(world.load, world.placement, 15);
+    for (guint r = 0; r < 15; r++)
+        world.tokens[r] = 64;
+    for (guint step = 0; step < 100; step++) {
+        EepSampledStep sampled;
+        eep_expert_sample_step(world.sample, world.placement, step, world.tokens, 15, &sampled);
+        drawn += sampled.seconds / 100;
+        imbalance += sampled.imbalance / 100;
+    }
+    ck_assert_double_eq_tol(eep_expert_load_seconds(world.load, 15 * 64) / drawn, 1.0, 0.02);
+    ck_assert_double_eq_tol(eep_expert_load_imbalance(world.load, 15 * 64) / imbalance, 1.0, 0.02);
     world_clear(&world);
 }
 END_TEST
@@ -382,6 +424,7 @@ int main(int argc, char **argv)
         tcase_add_test(tcase, test_update_equals_fresh_build);
         tcase_add_test(tcase, test_equal_layers_part);
         tcase_add_test(tcase, test_empty_ranks);
+        tcase_add_loop_test(tcase, test_missing_experts, 0, EEP_REPLICA_COUNT);
         tcase_add_test(tcase, test_second_replica_idles_at_one_token_a_rank);
         tcase_add_test(tcase, test_load_counts);
     }

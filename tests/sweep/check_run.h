@@ -4,9 +4,9 @@
 #ifndef EEP_TESTS_SWEEP_CHECK_RUN_H
 #define EEP_TESTS_SWEEP_CHECK_RUN_H
 
-#include <glib.h>
+#include "tests/sweep/draw.h"
 
 /* NULL, or what is wrong; freed by the caller. */
-char *check_run(const char *folder, gboolean is_cut, guint n_events);
+char *check_run(const char *folder, const Drawn *drawn);
 
 #endif

@@ -19,8 +19,9 @@ static const Model models[] = {
 };
 
 typedef struct {
-    guint engines, tp, slots, min_engines, max_engines;
-    gboolean is_elastic;
+    guint engines, tp, slots, min_engines, max_engines, n_spares;
+    gboolean is_elastic, has_eplb, can_mask;
+    const char *generation, *backend, *recovery;
 } Shape;
 
 static guint draw(EepRng *rng, guint low, guint high)
@@ -45,9 +46,38 @@ static const char *truth(EepRng *rng)
     return chance(rng, 50) ? "true" : "false";
 }
 
+/* A generation that the pool's backend allows, and a recovery that its options allow. */
+static void draw_resizing(EepRng *rng, Shape *shape)
+{
+    static const char *const generations[] = {"g2.1", "restart", "m1",     "g1", "g2",
+                                              "g3",   "eep",     "masked", NULL};
+    static const char *const recoveries[] = {"none",      "restart", "shrink", "replace",
+                                             "mask_only", "retry",   NULL};
+
+    do
+        shape->generation = shape->is_elastic ? pick(rng, generations) : "restart";
+    while (strcmp(shape->generation, "masked") == 0 && !shape->can_mask);
+    do
+        shape->recovery = pick(rng, recoveries);
+    while ((strchr("sm", shape->recovery[0]) != NULL && !shape->has_eplb) ||
+           (strcmp(shape->recovery, "replace") == 0 && !shape->is_elastic) ||
+           (strcmp(shape->recovery, "shrink") == 0 && !shape->is_elastic) ||
+           ((strcmp(shape->recovery, "mask_only") == 0 || strcmp(shape->recovery, "retry") == 0) &&
+            !shape->can_mask));
+    shape->n_spares = strcmp(shape->recovery, "replace") == 0 ? draw(rng, 1, 2) : 0;
+}
+
 /* Engines and slots of a pool: sizes that hold the model, with all the slots in use. */
 static Shape draw_shape(EepRng *rng, const Model *model)
 {
+    static const char *const backends[] = {"allgather_reducescatter",
+                                           "allgather_reducescatter",
+                                           "deepep_high_throughput",
+                                           "deepep_low_latency",
+                                           "nixl_ep",
+                                           "nixl_ep",
+                                           "naive",
+                                           NULL};
     Shape shape = {.tp = 1u << draw(rng, 0, 2)};
     guint ranks;
 
@@ -62,6 +92,12 @@ static Shape draw_shape(EepRng *rng, const Model *model)
     shape.min_engines = (model->n_experts + shape.slots * shape.tp - 1) / (shape.slots * shape.tp);
     shape.max_engines = shape.engines + draw(rng, 0, 8);
     shape.max_engines = MIN(shape.max_engines, 32 / shape.tp);
+    shape.backend = pick(rng, backends);
+    shape.can_mask =
+        strcmp(shape.backend, "nixl_ep") == 0 || strcmp(shape.backend, "deepep_low_latency") == 0;
+    /* Without redundant experts and resizes a pool may do without EPLB. */
+    shape.has_eplb = shape.is_elastic || shape.slots * ranks > model->n_experts || chance(rng, 60);
+    draw_resizing(rng, &shape);
     return shape;
 }
 
@@ -100,7 +136,7 @@ static void add_eplb(GString *text, EepRng *rng, const Model *model, const Shape
     gboolean has_waterfill = model->has_shared && chance(rng, 30);
     const char *policy = pick(rng, policies);
 
-    if (redundant == 0 && !shape->is_elastic && chance(rng, 40)) {
+    if (!shape->has_eplb) {
         if (has_waterfill)
             g_string_append(text, "  eplb_config: {waterfill: true}\n");
         return;
@@ -111,31 +147,65 @@ static void add_eplb(GString *text, EepRng *rng, const Model *model, const Shape
                            " step_interval: %u, use_async: %s, waterfill: %s",
                            policy, redundant, draw(rng, 1, 300), draw(rng, 20, 600), truth(rng),
                            has_waterfill ? "true" : "false");
+    if (shape->is_elastic && chance(rng, 15))
+        g_string_append(text, ", communicator: pynccl");
     add_eplb_details(text, rng, policy);
+    g_string_append(text, "}\n");
+}
+
+/* More keys on the line of resize, and its end. */
+static void add_resize_details(GString *text, EepRng *rng, const Shape *shape)
+{
+    if (chance(rng, 30))
+        g_string_append_printf(text, ", restart: {refit: %s}", truth(rng));
+    if (chance(rng, 40))
+        g_string_append_printf(text, ", leaving_drain: %ums", draw(rng, 0, 20000));
+    if (chance(rng, 25))
+        g_string_append_printf(text, ", prepare_deadline: %ums", draw(rng, 0, 60000));
+    if (chance(rng, 25))
+        g_string_append_printf(text, ", commit_deadline: %ums", draw(rng, 0, 20000));
+    if (chance(rng, 40))
+        g_string_append_printf(text, ", background: 0.%u", draw(rng, 0, 9));
+    if (chance(rng, 40))
+        g_string_append_printf(text, ", reserve: %u", chance(rng, 50) ? 0 : shape->max_engines);
+    g_string_append(text, "}\n");
+}
+
+/* The watchdog always looks, so that whatever is lost is missed. */
+static void add_recovery(GString *text, EepRng *rng, const Shape *shape)
+{
+    static const char *const backups[] = {"none", "host_memory", "disk", NULL};
+
+    g_string_append_printf(text,
+                           "  fault_tolerance: {recovery: %s, spares: {engines: %u, state: %s}",
+                           shape->recovery, shape->n_spares, chance(rng, 50) ? "warm" : "cold");
+    g_string_append_printf(
+        text,
+        ", expert_backup: %s, in_flight: %s, deadline: %us, detect: {process_exit: %ums, "
+        "heartbeat: %ums, all2all_timeout: %ums, watchdog: %us}",
+        pick(rng, backups), chance(rng, 50) ? "abort" : "retry",
+        chance(rng, 60) ? 0 : draw(rng, 1, 60), draw(rng, 0, 3000), draw(rng, 0, 5000),
+        draw(rng, 0, 8000), draw(rng, 1, 60));
+    if (chance(rng, 10))
+        g_string_append_printf(text, ", mtbf: %umin", draw(rng, 1, 60));
     g_string_append(text, "}\n");
 }
 
 static void add_pool(GString *text, EepRng *rng, const Model *model, const Shape *shape,
                      gboolean is_constant)
 {
-    static const char *const backends[] = {"allgather_reducescatter",
-                                           "allgather_reducescatter",
-                                           "deepep_high_throughput",
-                                           "deepep_low_latency",
-                                           "nixl_ep",
-                                           "naive",
-                                           NULL};
-    static const char *const generations[] = {"g2.1", "restart", NULL};
     static const char *const routers[] = {"waiting4_running", "in_flight_kv",    "round_robin",
                                           "power_of_two",     "prefix_affinity", NULL};
-    static const char *const busy[] = {"queue", "refuse", NULL};
+    static const char *const sources[] = {"peer", "peer", "disk", "page_cache", NULL};
+    static const char *const busy[] = {"queue", "refuse", "supersede", NULL};
+    gboolean rolls_back = strcmp(shape->generation, "eep") == 0;
 
     g_string_append_printf(text,
                            "  tensor_parallel_size: %u\n  data_parallel_size: %u\n"
                            "  enable_expert_parallel: true\n  enable_elastic_ep: %s\n"
                            "  all2all_backend: %s\n",
                            shape->tp, shape->engines, shape->is_elastic ? "true" : "false",
-                           pick(rng, backends));
+                           shape->backend);
     g_string_append_printf(text,
                            "  max_num_seqs: %u\n  max_num_batched_tokens: %u\n"
                            "  enable_prefix_caching: %s\n  async_scheduling: %s\n"
@@ -159,9 +229,11 @@ static void add_pool(GString *text, EepRng *rng, const Model *model, const Shape
     g_string_append_printf(
         text,
         "  resize: {generation: %s, weights_from: %s, on_busy: %s, drain_requests: %s, "
-        "drain_timeout: %us}\n",
-        shape->is_elastic ? pick(rng, generations) : "restart", chance(rng, 70) ? "peer" : "disk",
-        pick(rng, busy), chance(rng, 25) ? "true" : "false", draw(rng, 1, 30));
+        "drain_timeout: %us",
+        shape->generation, pick(rng, sources), busy[draw(rng, 0, rolls_back ? 2 : 1)],
+        chance(rng, 25) ? "true" : "false", draw(rng, 1, 30));
+    add_resize_details(text, rng, shape);
+    add_recovery(text, rng, shape);
     add_eplb(text, rng, model, shape);
 }
 
@@ -212,12 +284,79 @@ static void add_traffic(GString *text, EepRng *rng, guint seconds)
                                draw(rng, 1, 6), draw(rng, 0, 3000), draw(rng, 0, 9));
 }
 
-static guint add_events(GString *text, EepRng *rng, const Shape *shapes, const char *const *pools,
-                        guint n_pools, guint seconds)
+/* Whom a fault names: somebody there is at some size. */
+static void add_target(GString *text, EepRng *rng, const Shape *shape)
 {
-    guint n = chance(rng, 25) ? 0 : draw(rng, 1, 4);
+    switch (draw(rng, 0, 9)) {
+    case 0:
+        g_string_append(text, "node: 0");
+        break;
+    case 1:
+    case 2:
+    case 3:
+        g_string_append_printf(text, "rank: %u", draw(rng, 0, shape->engines * shape->tp - 1));
+        break;
+    default:
+        g_string_append_printf(text, "engine: %u", draw(rng, 0, shape->engines - 1));
+    }
+}
 
-    if (n > 0)
+static void add_fault(GString *text, EepRng *rng, const Shape *shape)
+{
+    static const char *const phases[] = {
+        "launch",        "standby_groups", "weights_from_peer", "kv_sync", "switch", "warm_up",
+        "graph_capture", "weights_tree",   "destroy",           "mask",    NULL};
+
+    switch (draw(rng, 0, 5)) {
+    case 0:
+        g_string_append(text, "fail: {");
+        add_target(text, rng, shape);
+        break;
+    case 1:
+        g_string_append(text, "hang: {");
+        add_target(text, rng, shape);
+        if (chance(rng, 60))
+            g_string_append_printf(text, ", duration: %ums", draw(rng, 1, 20000));
+        break;
+    case 2:
+        g_string_append(text, "slow: {");
+        add_target(text, rng, shape);
+        g_string_append_printf(text, ", factor: %u.5, duration: %ums", draw(rng, 1, 4),
+                               draw(rng, 0, 20000));
+        break;
+    case 3:
+        g_string_append_printf(text, "link: {node: 0, bandwidth_factor: 0.%02u, duration: %ums",
+                               draw(rng, 1, 99), draw(rng, 0, 20000));
+        break;
+    default:
+        g_string_append_printf(text, "phase_%s: {phase: %s, nth: %u",
+                               chance(rng, 50) ? "fail" : "hang", pick(rng, phases),
+                               draw(rng, 0, 3));
+    }
+    g_string_append_c(text, '}');
+}
+
+/* When: at a time, or during a resize before it in the list, of the same pool. */
+static void add_time(GString *text, EepRng *rng, guint seconds, gint resize)
+{
+    static const char *const spans[] = {"prepare", "commit", "settle", NULL};
+
+    if (resize < 0 || chance(rng, 40))
+        g_string_append_printf(text, "at: %ums", draw(rng, 0, seconds * 1300));
+    else
+        g_string_append_printf(text, "during: {resize: e%d, phase: %s, after: %ums}", resize,
+                               pick(rng, spans), chance(rng, 30) ? 0 : draw(rng, 1, 5000));
+}
+
+/* Resizes have ids e0, e1, ...; then come the faults and cancels. */
+static void add_events(GString *text, EepRng *rng, const Shape *shapes, const char *const *pools,
+                       guint n_pools, guint seconds, Drawn *drawn)
+{
+    guint n = chance(rng, 25) ? 0 : draw(rng, 1, 4),
+          n_faults = chance(rng, 60) ? 0 : draw(rng, 1, 3);
+    gint last[2] = {-1, -1};
+
+    if (n + n_faults > 0)
         g_string_append(text, "events:\n");
     for (guint i = 0; i < n; i++) {
         guint pool = draw(rng, 0, n_pools - 1);
@@ -228,8 +367,23 @@ static guint add_events(GString *text, EepRng *rng, const Shape *shapes, const c
                                "{new_data_parallel_size: %u}}\n",
                                i, draw(rng, 0, seconds * 1300), pools[pool],
                                draw(rng, shape->min_engines, shape->max_engines));
+        last[pool] = (gint)i;
     }
-    return n;
+    for (guint i = 0; i < n_faults; i++) {
+        guint pool = draw(rng, 0, n_pools - 1);
+        const Shape *shape = &shapes[pool];
+
+        g_string_append_printf(text, "  - {id: f%u, pool: %s, ", i, pools[pool]);
+        add_time(text, rng, seconds, last[pool]);
+        g_string_append(text, ", ");
+        if (last[pool] >= 0 && strcmp(shape->generation, "eep") == 0 && chance(rng, 30))
+            g_string_append_printf(text, "cancel: {resize: e%d}", last[pool]);
+        else
+            add_fault(text, rng, shape);
+        g_string_append(text, "}\n");
+    }
+    drawn->n_resizes = n;
+    drawn->has_faults = n_faults > 0 || strstr(text->str, "mtbf: ") != NULL;
 }
 
 static void add_drift(GString *text, EepRng *rng, guint classes, guint seconds)
@@ -298,7 +452,7 @@ Drawn draw_scenario(guint64 seed)
     guint n_pools = chance(&rng, 20) ? 2 : 1, n_gpus = 0, seconds = draw(&rng, 2, 60);
     for (guint i = 0; i < n_pools; i++) {
         shapes[i] = draw_shape(&rng, model);
-        n_gpus += (shapes[i].max_engines * shapes[i].tp + 7) / 8 * 8;
+        n_gpus += ((shapes[i].max_engines + shapes[i].n_spares) * shapes[i].tp + 7) / 8 * 8;
     }
     g_string_append_printf(text, "eep: 1\nname: sweep-%" G_GUINT64_FORMAT "\nseed: %u\nmodel: %s\n",
                            seed, draw(&rng, 0, 1000000), model->name);
@@ -324,7 +478,7 @@ Drawn draw_scenario(guint64 seed)
         add_skew(text, &rng, seconds);
     g_string_append_printf(text, "slo: {ttft: %ums, tpot: %ums, target: 0.9}\n",
                            draw(&rng, 100, 5000), draw(&rng, 5, 200));
-    drawn.n_events = add_events(text, &rng, shapes, names, n_pools, seconds);
+    add_events(text, &rng, shapes, names, n_pools, seconds, &drawn);
     g_string_append_printf(text, "measure: {warmup: %ums, bucket: %ums}\n",
                            draw(&rng, 0, seconds * 500), draw(&rng, 100, 5000));
     drawn.is_cut = chance(&rng, 25);

@@ -84,7 +84,7 @@ static gboolean try_seed(const char *self, const char *program, const char *fold
         g_file_get_contents(log, &said, NULL, NULL);
         what = g_strdup_printf("exit status %d: %s", status, said != NULL ? g_strchomp(said) : "");
     } else {
-        what = check_run(out, drawn.is_cut, drawn.n_events);
+        what = check_run(out, &drawn);
     }
     if (what != NULL) {
         complain(self, program, seed, scenario, what);

@@ -24,6 +24,12 @@ static void on_end(EepObserver *self, const EepRequest *request, EepTime now)
     LOG(":end %d@%d ", (int)request->id, (int)now);
 }
 
+static void on_attempt(EepObserver *self, const EepRequest *request, EepTime now)
+{
+    ck_assert_ptr_eq(request, &a_request);
+    LOG(":attempt@%d ", (int)now);
+}
+
 static void on_gaps(EepObserver *self, EepPoolId pool, EepTime gap, guint64 n)
 {
     LOG(":gaps %d %d %d ", (int)pool, (int)gap, (int)n);
@@ -67,6 +73,14 @@ static void on_resize(EepObserver *self, const EepResizeRecord *record)
     LOG(":resize %u>%u ", record->from, record->to);
 }
 
+static const EepIncident an_incident = {.fault = "fail", .n_lost = 3};
+
+static void on_incident(EepObserver *self, const EepIncident *incident)
+{
+    ck_assert_ptr_eq(incident, &an_incident);
+    LOG(":incident %s ", incident->fault);
+}
+
 static const EepRearrangement a_rearrangement = {.pool = 1, .bytes_moved = 1000};
 static const EepEplbKept a_kept = {.pool = 2, .reason = "balanced"};
 
@@ -85,12 +99,14 @@ static void on_kept(EepObserver *self, EepTime now, const EepEplbKept *kept)
 static const EepObserverOps recorder_ops = {.size = sizeof(EepObserverOps),
                                             .name = "recorder",
                                             .request_ended = on_end,
+                                            .attempt_ended = on_attempt,
                                             .gaps = on_gaps,
                                             .step = on_step,
                                             .decision = on_decision,
                                             .size_changed = on_size,
                                             .gpu_time = on_gpu,
                                             .resize_ended = on_resize,
+                                            .incident_ended = on_incident,
                                             .rearranged = on_rearranged,
                                             .kept = on_kept};
 
@@ -101,12 +117,14 @@ static void call_everything(EepObserver *observer)
                              EEP_FACT_T("t", 99)};
 
     observer->ops->request_ended(observer, &a_request, 3);
+    observer->ops->attempt_ended(observer, &a_request, 4);
     observer->ops->gaps(observer, 1, 20, 4);
     observer->ops->step(observer, &step);
     observer->ops->decision(observer, 7, 2, "what", facts, G_N_ELEMENTS(facts));
     observer->ops->size_changed(observer, 8, 1, 16);
     observer->ops->gpu_time(observer, 1, EEP_GPU_STALLED, 10, 12, 8);
     observer->ops->resize_ended(observer, &a_record);
+    observer->ops->incident_ended(observer, &an_incident);
     observer->ops->rearranged(observer, 9, &a_rearrangement);
     observer->ops->kept(observer, 11, &a_kept);
 }
@@ -121,10 +139,12 @@ START_TEST(a_fan_passes_everything_on)
     eep_observer_fan_add(fan, &a.base);
     eep_observer_fan_add(fan, &b.base);
     call_everything(fan);
-    ck_assert_str_eq(log->str, "a:end 17@3 b:end 17@3 a:gaps 1 20 4 b:gaps 1 20 4 a:step 8 "
-                               "b:step 8 a:what@7 2 b:what@7 2 a:size 8 1 16 b:size 8 1 16 "
-                               "a:gpu 1 2 10-12 8 b:gpu 1 2 10-12 8 a:resize 4>6 b:resize 4>6 "
-                               "a:moved 9 b:moved 9 a:kept 11 b:kept 11 ");
+    ck_assert_str_eq(log->str,
+                     "a:end 17@3 b:end 17@3 a:attempt@4 b:attempt@4 "
+                     "a:gaps 1 20 4 b:gaps 1 20 4 a:step 8 b:step 8 a:what@7 2 b:what@7 2 a:size 8 "
+                     "1 16 b:size 8 1 16 "
+                     "a:gpu 1 2 10-12 8 b:gpu 1 2 10-12 8 a:resize 4>6 b:resize 4>6 "
+                     "a:incident fail b:incident fail a:moved 9 b:moved 9 a:kept 11 b:kept 11 ");
     eep_observer_fan_free(fan);
 }
 END_TEST

@@ -13,6 +13,15 @@ static void assert_row(const EepPlacement *placement, guint layer, const gint32 
                       row[slot], expected[slot]);
 }
 
+/* The first ranks stay, new ones come behind them. */
+static void resize(EepPlacement *placement, guint n_ranks)
+{
+    gint32 source[32];
+    for (guint rank = 0; rank < n_ranks; rank++)
+        source[rank] = rank < placement->n_ranks ? (gint32)rank : -1;
+    eep_placement_map_ranks(placement, source, n_ranks);
+}
+
 START_TEST(initial_map_repeats_from_the_first_expert)
 {
     g_autoptr(EepPlacement) placement = eep_placement_new(2, 6, 4, 2);
@@ -63,7 +72,7 @@ START_TEST(widen_two_to_three_ranks_appends_empty_slots)
 {
     g_autoptr(EepPlacement) placement = eep_placement_new(2, 4, 2, 2);
     const guint32 version = placement->version[0];
-    eep_placement_resize(placement, 3);
+    resize(placement, 3);
     const gint32 row[] = {0, 1, 2, 3, -1, -1};
     ck_assert_uint_eq(placement->n_ranks, 3);
     ck_assert_uint_eq(placement->n_slots, 6);
@@ -78,13 +87,13 @@ END_TEST
 START_TEST(shrink_drops_the_tail_and_check_names_what_is_gone)
 {
     g_autoptr(EepPlacement) placement = eep_placement_new(2, 4, 3, 2);
-    eep_placement_resize(placement, 2);
+    resize(placement, 2);
     const gint32 row[] = {0, 1, 2, 3};
     assert_row(placement, 1, row);
     ck_assert_int_eq(placement->logcnt[0], 1);
     ck_assert(eep_placement_check(placement, NULL));
 
-    eep_placement_resize(placement, 1);
+    resize(placement, 1);
     g_autoptr(GError) error = NULL;
     ck_assert(!eep_placement_check(placement, &error));
     ck_assert(g_error_matches(error, EEP_EPLB_ERROR, EEP_EPLB_ERROR_EXPERT_LOST));
@@ -159,8 +168,32 @@ START_TEST(empty_ranks_count_in_the_mean)
 {
     g_autoptr(EepPlacement) placement = eep_placement_new(1, 2, 2, 1);
     const double load[] = {3, 3};
-    eep_placement_resize(placement, 3);
+    resize(placement, 3);
     ck_assert_double_eq(eep_placement_balancedness(placement, load), 2.0 / 3.0);
+}
+END_TEST
+
+/* Of 4 + 5 + 0 and 1 + 2 + 3 the experts 2, and 0 and 2, have no slot: 0 of 9 and 4 of 6. A layer
+ * without load says nothing. */
+START_TEST(missing_experts_are_counted_and_weighed)
+{
+    g_autoptr(EepPlacement) placement = eep_placement_new(3, 3, 3, 1);
+    const gint32 rows[][3] = {{0, 1, -1}, {1, 1, -1}, {1, -1, 0}};
+    const double load[] = {4, 5, 0, 1, 2, 3, 0, 0, 0};
+    ck_assert_double_eq(eep_placement_missing_share(placement, load), 0.0);
+    for (guint layer = 0; layer < 3; layer++)
+        eep_placement_set_layer(placement, layer, rows[layer]);
+    ck_assert_uint_eq(eep_placement_n_missing(placement, 0), 1);
+    ck_assert_uint_eq(eep_placement_n_missing(placement, 1), 2);
+    ck_assert_uint_eq(placement->n_missing, 4);
+    ck_assert_double_eq(eep_placement_missing_share(placement, load), (0.0 + 4.0 / 6.0) / 2.0);
+    /* Rank 1 goes, and with it expert 1, everywhere but in layer 1; then all is back. */
+    eep_placement_map_ranks(placement, (const gint32[]){0, 2}, 2);
+    ck_assert_uint_eq(placement->n_missing, 2 + 2 + 1);
+    eep_placement_map_ranks(placement, (const gint32[]){0, 1, -1}, 3);
+    for (guint layer = 0; layer < 3; layer++)
+        eep_placement_set_layer(placement, layer, (const gint32[]){0, 1, 2});
+    ck_assert_uint_eq(placement->n_missing, 0);
 }
 END_TEST
 
@@ -179,6 +212,7 @@ int main(void)
     tcase_add_test(tcase, balancedness_is_mean_over_max_of_layer_sums);
     tcase_add_test(tcase, balancedness_without_load);
     tcase_add_test(tcase, empty_ranks_count_in_the_mean);
+    tcase_add_test(tcase, missing_experts_are_counted_and_weighed);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

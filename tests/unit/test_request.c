@@ -71,7 +71,7 @@ START_TEST(names)
 {
     static const char *const fates[] = {"none", "completed", "rejected", "aborted", "unfinished"};
     static const char *const reasons[] = {
-        "",           "too_long", "never_fits", "scaling_503", "queue_limit",
+        "",           "too_long", "never_fits", "scaling_503", "queue_limit", "unavailable",
         "scale_down", "fault",    "client",     "timeout"};
 
     ck_assert_uint_eq(G_N_ELEMENTS(fates), EEP_FATE_COUNT);

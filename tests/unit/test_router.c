@@ -37,7 +37,7 @@ static EepRouter *router_of(EepRouterPolicy policy, guint64 seed)
 
     options.router.policy = policy;
     router = eep_router_new(&options, seed);
-    eep_router_resize(router, N);
+    eep_router_map_engines(router, NULL, N);
     return router;
 }
 
@@ -163,15 +163,60 @@ START_TEST(a_wider_group_attracts_requests)
 
     options.router.staleness = 100;
     router = router_of(EEP_ROUTER_WAITING4_RUNNING, 1);
-    eep_router_resize(router, 2);
+    eep_router_map_engines(router, NULL, 2);
     load(0, 1, 1, 0);
     load(1, 1, 0, 0);
     eep_router_publish(router, engines, 2);
-    eep_router_resize(router, N);
+    eep_router_map_engines(router, (const gint32[]){0, 1, -1, -1}, N);
     load(2, 9, 9, 0); /* true, but not published */
     ck_assert_uint_eq(pick(router), 2);
     ck_assert_uint_eq(pick(router), 3);
     ck_assert_uint_eq(pick(router), 1); /* 5, 4, 4, 4 */
+    eep_router_free(router);
+}
+END_TEST
+
+/* Snapshots follow their engines to other indices. */
+START_TEST(snapshots_follow_their_engines)
+{
+    EepRouter *router;
+
+    options.router.staleness = 100;
+    router = router_of(EEP_ROUTER_WAITING4_RUNNING, 1);
+    load(0, 0, 7, 0);
+    load(1, 0, 9, 0);
+    load(2, 0, 8, 0);
+    load(3, 0, 6, 0);
+    eep_router_publish(router, engines, N);
+    /* Number 1 leaves: 7, 8, 6, and then 7, 8, 10. */
+    eep_router_map_engines(router, (const gint32[]){0, 2, 3}, 3);
+    ck_assert_uint_eq(eep_router_pick(router, engines, 3, &request, 0), 2);
+    ck_assert_uint_eq(eep_router_pick(router, engines, 3, &request, 0), 0);
+    ck_assert_uint_eq(eep_router_pick(router, engines, 3, &request, 0), 1);
+    eep_router_free(router);
+}
+END_TEST
+
+/* Engines in the middle that are about to leave get nothing, whatever the policy. */
+START_TEST(only_routable_engines)
+{
+    static const EepRouterPolicy policies[] = {EEP_ROUTER_WAITING4_RUNNING, EEP_ROUTER_IN_FLIGHT_KV,
+                                               EEP_ROUTER_ROUND_ROBIN, EEP_ROUTER_POWER_OF_TWO,
+                                               EEP_ROUTER_PREFIX_AFFINITY};
+    EepRouter *router = router_of(policies[_i], 1);
+    guint n[N] = {0};
+
+    load(0, 0, 2, 0);
+    load(3, 0, 2, 0); /* the idle ones are those that leave */
+    engines[1]->is_routable = engines[2]->is_routable = FALSE;
+    for (guint i = 0; i < 20; i++)
+        n[pick(router)]++;
+    ck_assert_uint_eq(n[0] + n[3], 20);
+    ck_assert_uint_eq(n[1] + n[2], 0);
+    engines[0]->is_routable = engines[3]->is_routable = FALSE;
+    ck_assert_uint_eq(pick(router), EEP_ROUTER_NONE);
+    engines[2]->is_routable = TRUE;
+    ck_assert_uint_eq(pick(router), 2);
     eep_router_free(router);
 }
 END_TEST
@@ -293,6 +338,8 @@ int main(void)
     tcase_add_test(tcase, round_robin);
     tcase_add_test(tcase, stale_counts_and_local_increments);
     tcase_add_test(tcase, a_wider_group_attracts_requests);
+    tcase_add_test(tcase, snapshots_follow_their_engines);
+    tcase_add_loop_test(tcase, only_routable_engines, 0, 5);
     tcase_add_loop_test(tcase, full_queues, 0, 5);
     tcase_add_test(tcase, power_of_two);
     tcase_add_test(tcase, prefix_affinity);

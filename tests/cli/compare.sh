@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# compare, and --twin, as a user types them.
+. "$(dirname "$0")/kit.sh"
+
+small=(--set deployment.data_parallel_size=16 --set traffic.synthetic.duration=100s --quiet)
+eep run resize-g2.1 "${small[@]}" --out a
+exits 0
+eep run resize-g2.1 "${small[@]}" --set deployment.resize.generation=restart --out b
+exits 0
+eep run resize-g2.1 "${small[@]}" --seed 9 --out seed
+exits 0
+eep run resize-g2.1 "${small[@]}" --set traffic.synthetic.rate=13/s --out rate
+exits 0
+
+eep compare a b
+exits 0
+out_has 'resize grow                     g2.1     restart'
+out_lacks 'NOT THE SAME'
+eep compare a b --json
+exits 0
+out_is_json
+
+# Refused with what differs, unless forced.
+refused "a and seed cannot be compared: their seeds differ" compare a seed
+refused "a and rate cannot be compared: their traffic differs" compare a rate
+eep compare a rate --force
+exits 0
+out_has 'NOT THE SAME TRAFFIC OR SEED'
+eep compare a seed --force --json
+exits 0
+out_is_json
+grep -q '"same_traffic": false' "$scratch/out" || fail "same_traffic is not false"
+refused 'nowhere: is no run folder' compare a nowhere
+finish

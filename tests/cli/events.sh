@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# What eep check says of events: sizes, GPUs with spares and reserve counted, whom a fault names, what it waits for.
+. "$(dirname "$0")/kit.sh"
+
+eep check rank-failure
+exits 0
+err_is_empty
+out_has '5.00 min  main: fail rank 11, of 16  death'
+out_has '9.00 min  main: slow rank 3 x 2 for 60.0 s, of 16'
+out_has '11.0 min  main: DP 16 -> 20, 21 of 24 GPUs with 1 spare  grow'
+out_has 'commit of grow + 200 ms  main: fail engine 2, of 20  death2'
+out_has 'Elastic   DP 11..23: ceil(256 * 16 / (256 + 128)) = 11, at most 23 by GPUs'
+out_has 'Note      recovery replace (eep): hypothetical'
+
+eep check rank-failure --json
+exits 0
+out_is_json
+out_has '"kind": "scale_elastic_ep",'
+out_has '"gpus": 21'
+out_has '"what": "fail engine 2, of 20"'
+out_has '"after_s": 0.200000000'
+out_has '"recovery replace (eep): hypothetical"'
+
+eep check rank-failure --set 'events[0]={at: 1s, hang: {engine: 18, duration: 2s}}'
+exits 0
+out_has 'hang engine 18 for 2.00 s: nobody unless the size has changed, DP 16 has 16'
+eep check rank-failure --set 'events[0]={at: 1s, phase_fail: {phase: switch, nth: 0}}' \
+    --set 'events[1]={at: 2s, phase_hang: {phase: kv_sync, nth: 2}}' \
+    --set 'events[3]={during: {resize: grow, phase: preload}, cancel: {resize: grow}}'
+exits 0
+out_has 'main: phase_fail, every switch'
+out_has 'main: phase_hang, kv_sync number 2 from then on'
+out_has 'preload of grow  main: cancel grow'
+
+# A reserve is taken from the start, and no resize goes beyond it.
+eep check resize-v2-lite --set deployment.resize.generation=masked --set deployment.resize.reserve=8
+exits 0
+out_has 'DP 4 -> 5, 8 of 8 GPUs  up1'
+refused 'generation masked runs the engines of its reserve and no more: at most 6' check resize-v2-lite \
+    --set deployment.resize.generation=masked --set deployment.resize.reserve=6
+refused 'need 25 GPUs (5 of them spare)' check rank-failure --set deployment.fault_tolerance.spares.engines=5
+
+# What a restart with other slots can reach.
+few='events=[{at: 1min, scale_elastic_ep: {new_data_parallel_size: 3}}]'
+refused 'minimum is ceil(64 * 4 / (64 + 0)) = 4' check resize-v2-lite --set "$few"
+eep check resize-v2-lite --set "$few" --set 'deployment.resize={generation: restart, restart: {refit: true}}'
+exits 0
+out_has 'DP 4 -> 3, 3 of 8 GPUs'
+finish
