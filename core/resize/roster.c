@@ -113,6 +113,11 @@ void eep_roster_clear(EepResize *resize)
         *eep_control_heard(control, slot) = 0;
     }
     memset(control->rows, 0, sizeof control->rows);
+    /* Where nobody is left who could have ended a wait. */
+    eep_resize_disarm(resize, EEP_RESIZE_TIMER_BARRIER);
+    eep_resize_disarm(resize, EEP_RESIZE_TIMER_LEAVING);
+    if (control->blocked_by & EEP_BLOCK_LOSS)
+        eep_resize_unblock(resize, ~(guint)EEP_BLOCK_LOSS);
     eep_group_set(eep_control_target(control), 0, 0, NULL);
     control->coordinator.from = control->coordinator.to = 0;
     control->coordinator.is_up = FALSE;
