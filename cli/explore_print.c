@@ -187,6 +187,7 @@ static void add_world(EepJson *json, const EepExploreJob *job)
     eep_json_add_uint(json, "to", job->setting.target);
     eep_json_add_uint(json, "faults", job->setting.n_faults);
     eep_json_add_bool(json, "drain_requests", job->setting.params.drain_requests);
+    eep_json_add_bool(json, "supersede", job->setting.params.on_busy == EEP_ON_BUSY_SUPERSEDE);
     eep_json_add_uint(json, "states", result->n_states);
     eep_json_add_uint(json, "transitions", result->n_transitions);
     eep_json_add_uint(json, "depth", result->depth);

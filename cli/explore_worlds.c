@@ -18,7 +18,7 @@ static guint faults_of(const EepExploreBound *bound, guint largest)
 }
 
 static void add_job(GArray *jobs, const EepExploreBound *bound, const EepGeneration *generation,
-                    guint from, guint to, gboolean drains)
+                    guint from, guint to, gboolean drains, EepOnBusy on_busy)
 {
     guint largest = MAX(from, to);
     EepExploreJob job = {.plant = bound->plant};
@@ -29,6 +29,7 @@ static void add_job(GArray *jobs, const EepExploreBound *bound, const EepGenerat
     job.setting.recovery = bound->recovery;
     job.setting.is_reduced = bound->is_reduced;
     job.setting.params.drain_requests = drains;
+    job.setting.params.on_busy = on_busy;
     g_array_append_val(jobs, job);
 }
 
@@ -48,9 +49,11 @@ static void add_generation(GArray *jobs, const EepExploreBound *bound,
             if (from == to)
                 continue;
             if (!only_drains)
-                add_job(jobs, bound, generation, from, to, FALSE);
+                add_job(jobs, bound, generation, from, to, FALSE, EEP_ON_BUSY_QUEUE);
+            if (!only_drains && bound->plant == NULL && generation->rolls_back)
+                add_job(jobs, bound, generation, from, to, FALSE, EEP_ON_BUSY_SUPERSEDE);
             if (only_drains || (bound->plant == NULL && may_drain(generation)))
-                add_job(jobs, bound, generation, from, to, TRUE);
+                add_job(jobs, bound, generation, from, to, TRUE, EEP_ON_BUSY_QUEUE);
         }
 }
 
@@ -223,10 +226,11 @@ void eep_explore_job_write(const EepExploreJob *job, GString *text)
 
     g_string_append_printf(text,
                            "@generation %s\n@engines %u\n@target %u\n@most %u\n@faults %u\n"
-                           "@recovery %s\n@drain %d\n",
+                           "@recovery %s\n@drain %d\n@supersede %d\n",
                            setting->params.generation, setting->n_engines, setting->target,
                            setting->max_engines, setting->n_faults,
-                           eep_recovery_names[setting->recovery], setting->params.drain_requests);
+                           eep_recovery_names[setting->recovery], setting->params.drain_requests,
+                           setting->params.on_busy == EEP_ON_BUSY_SUPERSEDE);
     if (job->plant != NULL)
         g_string_append_printf(text, "@plant %s\n", job->plant->name);
     for (guint i = 0; i < job->result.path->len; i++)
@@ -235,13 +239,14 @@ void eep_explore_job_write(const EepExploreJob *job, GString *text)
 
 typedef struct {
     const char *generation, *plant;
-    guint numbers[5]; /* engines, target, most, faults, drain */
+    guint numbers[6]; /* engines, target, most, faults, drain, supersede */
     EepRecovery recovery;
 } Head;
 
 static gboolean read_head(const char *line, Head *head)
 {
-    static const char *const numbers[] = {"@engines ", "@target ", "@most ", "@faults ", "@drain "};
+    static const char *const numbers[] = {"@engines ", "@target ", "@most ",
+                                          "@faults ",  "@drain ",  "@supersede "};
 
     if (g_str_has_prefix(line, "@generation "))
         head->generation = line + strlen("@generation ");
@@ -313,6 +318,8 @@ gboolean eep_explore_job_read(const char *text, EepExploreJob *ret_job, GPtrArra
                              head.numbers[0], head.numbers[1], head.numbers[2], head.numbers[3]);
     ret_job->setting.recovery = head.recovery;
     ret_job->setting.params.drain_requests = head.numbers[4] != 0;
+    if (head.numbers[5] != 0)
+        ret_job->setting.params.on_busy = EEP_ON_BUSY_SUPERSEDE;
     *ret_path = path;
     return TRUE;
 }

@@ -159,9 +159,6 @@ void eep_explore_check(EepExploreRig *rig)
     Census census;
 
     count(rig, &census);
-    /* Nobody is left who could do anything right or wrong. */
-    if (census.n_lost == census.n_members)
-        return;
     if (!eep_resize_check(rig->resize, &error)) {
         eep_explore_violate(rig, "%s", error->message);
         return;

@@ -4,7 +4,7 @@
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cli/kit.sh"
 
-what_is_reached() { grep -E '"(from|to|faults|drain_requests|rests|rests_hash|name|source|is_exhausted)":' "$scratch/out"; }
+what_is_reached() { grep -E '"(from|to|faults|drain_requests|supersede|rests|rests_hash|name|source|is_exhausted)":' "$scratch/out"; }
 n_states() { awk '/"states":/ { gsub(/[^0-9]/, ""); sum += $0 } END { print sum }' "$scratch/out"; }
 
 for recovery in shrink restart none; do
