@@ -90,6 +90,16 @@ static void put_coordinator(Words *words, const EepExploreRig *rig)
     put(words, G_MAXUINT64);
 }
 
+/* The same in all states, unless some were lost or answered twice. */
+static guint8 n_requests(const EepExploreWorld *world)
+{
+    guint n = world->n_finished + world->n_aborted + world->n_died;
+
+    for (guint i = 0; i < EEP_EXPLORE_MAX_LINES; i++)
+        n += world->lines[i].n_requests;
+    return (guint8)n;
+}
+
 static void put_world(Words *words, const EepExploreWorld *world)
 {
     put(words, world->is_stepping | world->is_blocked << 1 | world->is_refusing << 2 |
@@ -97,7 +107,7 @@ static void put_world(Words *words, const EepExploreWorld *world)
                    world->has_spread << 5 | world->is_open << 6 | (world->n_aborted > 0) << 7 |
                    (guint64)world->reshuffle_mode << 8 | (guint64)world->faults_left << 16 |
                    (guint64)world->is_asked << 24 | (guint64)world->outcome << 32 |
-                   (guint64)world->degraded << 40);
+                   (guint64)world->degraded << 40 | (guint64)n_requests(world) << 48);
 }
 
 /* -- operations, in an order that is not that of their ids -- */

@@ -59,8 +59,6 @@ static void apply(gpointer data)
     Search *search = data;
 
     eep_explore_apply(search->rig, search->event);
-    if (search->rig->violation[0] == '\0')
-        eep_explore_check(search->rig);
 }
 
 static void step(Search *search, EepExploreEvent event)
@@ -188,19 +186,23 @@ static gboolean rest(Search *search)
 static gboolean follow(Search *search, EepExploreEvent event, guint choice)
 {
     guint64 bytes;
-    guint before;
+    guint before = 0;
 
     eep_explore_rig_load(search->rig, search->state);
     search->path[search->depth] = (guint8)choice;
     step(search, event);
+    if (search->rig->violation[0] == '\0' &&
+        !eep_explore_table_mark(&search->table,
+                                eep_explore_hash(search->rig, search->rig->setting->is_reduced),
+                                EEP_EXPLORE_VISITED, &before))
+        return out_of_memory(search);
+    /* States of one name are alike: one is checked for all. */
+    if (search->rig->violation[0] == '\0' && !(before & EEP_EXPLORE_VISITED))
+        eep_explore_check(search->rig);
     if (search->rig->violation[0] != '\0') {
         report(search, search->depth + 1, search->rig->violation);
         return FALSE;
     }
-    if (!eep_explore_table_mark(&search->table,
-                                eep_explore_hash(search->rig, search->rig->setting->is_reduced),
-                                EEP_EXPLORE_VISITED, &before))
-        return out_of_memory(search);
     if (before & EEP_EXPLORE_VISITED)
         return TRUE;
     eep_explore_rig_save(search->rig, search->successor);
