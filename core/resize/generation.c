@@ -355,6 +355,7 @@ static const EepGeneration generations[] = {
      .help = "all that can be is done beside serving; rolls back; moves requests (design study)",
      .source = "docs/resize.md",
      .pauses = TRUE,
+     .agrees_each_step = TRUE,
      .needs_elastic = TRUE,
      .refuses = EEP_REFUSES_NEVER,
      .rolls_back = TRUE,

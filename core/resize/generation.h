@@ -106,10 +106,12 @@ typedef enum {
 
 typedef struct {
     const char *name, *help;
-    const char *source;     /* where it is described */
-    gboolean pauses;        /* engines stand still by consensus before the commit; else they stop */
-    gboolean replaces_all;  /* no engine stays: the old ones leave, all of the target are new */
-    gboolean needs_elastic; /* enable_elastic_ep, an elastic all2all backend and no DBO */
+    const char *source; /* where it is described */
+    gboolean pauses;    /* engines stand still by consensus before the commit; else they stop */
+    gboolean agrees_each_step; /* the wish to pause rides on the all-reduce that every step has
+                                  anyway; else it takes one of its own, every 32nd step */
+    gboolean replaces_all;     /* no engine stays: the old ones leave, all of the target are new */
+    gboolean needs_elastic;    /* enable_elastic_ep, an elastic all2all backend and no DBO */
     EepBackendNeeds needs;
     gboolean drains_all; /* waits for all requests before the commit, asked to or not */
     EepRefuses refuses;

@@ -507,9 +507,12 @@ gboolean eep_resize_op_done(EepResize *resize, const EepCompletion *completion)
 
 void eep_resize_boundary(EepResize *resize, guint64 step_counter)
 {
+    guint cadence =
+        eep_resize_scheme(resize)->agrees_each_step ? 1 : resize->params.consensus_cadence;
+
     /* The check is the end of the step; notes are read after it, so that a pause first seen now
      * counts at the next check. */
-    if (step_counter > 0 && step_counter % resize->params.consensus_cadence == 0)
+    if (step_counter > 0 && step_counter % cadence == 0)
         eep_participants_check_pause(resize);
     eep_resize_run(resize, TRUE);
 }
