@@ -519,12 +519,6 @@ const EepResizeHost eep_pool_resize_host = {
     .told = host_told,
 };
 
-static void on_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes)
-{
-    eep_resize_migrated(pool->resize, worker, n_requests, bytes);
-    eep_pool_follow_wants(pool);
-}
-
 /* -- what the pool hands in ------------------------------------------------------------------- */
 
 /* Without a way back nobody looks at the clock, as in vLLM. */
@@ -581,7 +575,6 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
     params.peak_extra_bytes = pool->shape.standby_bytes;
     pool->migration.ended = on_migrated;
     pool->timers = g_array_new(FALSE, FALSE, sizeof(Timer));
-    pool->migration.ended = on_migrated;
     pool->resize = eep_resize_new(&eep_pool_resize_host, pool, &params, error);
     if (pool->resize == NULL)
         return FALSE;
