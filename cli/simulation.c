@@ -199,6 +199,8 @@ EepSimulation *eep_simulation_new(const EepScenario *scenario, const EepSkewReco
     simulation->loop = eep_loop_new(simulation->clock, eep_deployment_handle,
                                     simulation->deployment, NULL, NULL, journal);
     eep_deployment_attach(simulation->deployment, simulation->loop);
+    eep_deployment_set_injector(simulation->deployment,
+                                eep_sim_backend_injector(simulation->backend));
     if (!add_pools(simulation, error) ||
         !eep_deployment_start(simulation->deployment, &workload, error)) {
         eep_simulation_free(simulation);
