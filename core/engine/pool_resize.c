@@ -242,12 +242,6 @@ static gboolean host_migrate(gpointer self, EepWorkerId worker, const EepGroup *
     return eep_pool_migrate(self, worker, target);
 }
 
-static void on_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes)
-{
-    eep_resize_migrated(pool->resize, worker, n_requests, bytes);
-    eep_pool_follow_wants(pool);
-}
-
 static void host_stop_migration(gpointer self)
 {
     eep_pool_stop_migration(self);
@@ -579,7 +573,6 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
         pool->shape.expert_bytes * params.slots_per_rank * pool->shape.n_moe_layers;
     params.map_bytes_per_slot = 8 * (gint64)pool->shape.n_moe_layers;
     params.peak_extra_bytes = pool->shape.standby_bytes;
-    pool->migration.ended = on_migrated;
     pool->timers = g_array_new(FALSE, FALSE, sizeof(Timer));
     pool->resize = eep_resize_new(&eep_pool_resize_host, pool, &params, error);
     if (pool->resize == NULL)

@@ -616,6 +616,7 @@ static void watch_recovery(gpointer self, EepPool *pool, EepTime now)
 
     if (seen.stage == 0 && now >= 1000 && pool->n_in_flight == 0) {
         begin(pool, now);
+        pool->engines[1]->is_dead = pool->engines[1]->is_lost = TRUE;
         eep_pool_set_gpu_use(pool, pool->engines[1], EEP_GPU_DEAD);
         eep_resize_worker_stopped(pool->resize, 2);
         eep_resize_worker_lost(pool->resize, 2);
