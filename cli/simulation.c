@@ -201,8 +201,6 @@ EepSimulation *eep_simulation_new(const EepScenario *scenario, const EepSkewReco
     eep_deployment_set_injector(simulation->deployment,
                                 eep_sim_backend_injector(simulation->backend));
     eep_deployment_attach(simulation->deployment, simulation->loop);
-    eep_deployment_set_injector(simulation->deployment,
-                                eep_sim_backend_injector(simulation->backend));
     if (!add_pools(simulation, error) ||
         !eep_deployment_start(simulation->deployment, &workload, error)) {
         eep_simulation_free(simulation);
