@@ -280,8 +280,8 @@ const char *eep_catalogue_recovery_help(EepRecovery recovery)
 {
     switch (recovery) {
     case EEP_RECOVERY_NONE:
-        return "forwards hang until the loss is detected, then all requests abort and the "
-               "deployment exits";
+        return "forwards hang until the watchdog, then all requests abort and the deployment "
+               "exits";
     case EEP_RECOVERY_REPLACE:
         return "survivors take over the lost experts, then a spare joins";
     default:

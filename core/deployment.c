@@ -289,7 +289,7 @@ static void on_operator(EepDeployment *deployment, const EepEvent *event)
     EepPool *pool = pool_of(deployment, what->pool);
 
     if (what->kind == EEP_OPERATOR_CANCEL)
-        eep_pool_cancel(pool);
+        eep_pool_cancel(pool, what->cancels);
     else
         eep_pool_scale(pool, what->new_data_parallel_size, what->id, "scenario");
 }

@@ -51,8 +51,8 @@ typedef struct {
     const char *during_phase;  /* this span or phase of it begins, for the first time */
     EepTime after;
     guint new_data_parallel_size; /* SCALE */
-    const char *cancels;          /* CANCEL: id of a scale event; nothing if another one runs */
-    EepFault fault;               /* FAULT */
+    const char *cancels; /* CANCEL: id of a scale event, nothing if another runs; NULL: any */
+    EepFault fault;      /* FAULT */
 } EepOperatorEvent;
 
 typedef struct {

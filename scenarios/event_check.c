@@ -416,23 +416,28 @@ static gboolean check_index(const EepScenario *scenario, guint index, GError **e
                 "there never is a %s %u: 0 to %" D, who, fault.index, counts[fault.target] - 1);
 }
 
-/* A rank that is lost and never missed would stop the run for good. */
+/* A rank that is lost and never missed would stop the run for good. Without a recovery nobody looks
+ * but the watchdog of the collectives. */
 static gboolean check_detection(const EepScenario *scenario, guint index, GError **error)
 {
     const EepEventOptions *event = &scenario->events[index];
     const EepPoolOptions *options = &pool_of(scenario, event)->options;
     const EepTime *detect = options->fault_tolerance.detect;
+    gboolean looks = options->fault_tolerance.recovery != EEP_RECOVERY_NONE;
     gboolean dies = event->kind == EEP_EVENT_FAIL;
     gboolean masks = eep_backend_traits(options->all2all_backend)->can_mask;
 
-    if (!dies && !(event->kind == EEP_EVENT_HANG && event->hang.duration == 0))
+    if (!dies && event->kind != EEP_EVENT_HANG)
         return TRUE;
-    if ((dies && detect[EEP_DETECT_PROCESS_EXIT] > 0) || detect[EEP_DETECT_HEARTBEAT] > 0 ||
-        (masks && detect[EEP_DETECT_ALL2ALL_TIMEOUT] > 0) || detect[EEP_DETECT_WATCHDOG] > 0)
+    if (detect[EEP_DETECT_WATCHDOG] > 0 ||
+        (looks &&
+         ((dies && detect[EEP_DETECT_PROCESS_EXIT] > 0) || detect[EEP_DETECT_HEARTBEAT] > 0 ||
+          (masks && detect[EEP_DETECT_ALL2ALL_TIMEOUT] > 0))))
         return TRUE;
     return fail(scenario, event_node(scenario, index, eep_event_kinds[event->kind].key), error,
-                "nobody would ever find out, and the run would never end: one of "
-                "fault_tolerance.detect above 0s; try fault_tolerance.detect.watchdog: 10min");
+                "nobody would ever find out, and the run would never end: %s above 0s; try "
+                "fault_tolerance.detect.watchdog: 10min",
+                looks ? "one of fault_tolerance.detect" : "without a recovery the watchdog");
 }
 
 static gboolean check_fault(EepScenario *scenario, guint index, GError **error)

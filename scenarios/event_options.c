@@ -36,13 +36,11 @@ static const EepOption options[] = {
     INDEX("fail.rank", fail.rank, "the EP rank whose engine dies, whoever holds it then"),
     INDEX("fail.engine", fail.engine, "the engine (data-parallel rank) that dies"),
     INDEX("fail.node", fail.node, "the node all of whose engines are meant"),
-    INDEX("hang.rank", hang.who.rank,
+    INDEX("hang.rank", hang.rank,
           "the EP rank whose engine answers nothing any more, whoever holds it then"),
-    INDEX("hang.engine", hang.who.engine,
+    INDEX("hang.engine", hang.engine,
           "the engine (data-parallel rank) that answers nothing any more"),
-    INDEX("hang.node", hang.who.node, "the node all of whose engines are meant"),
-    {"hang.duration", EEP_OPTION_TIME, AT(hang.duration), "0s", 0, LONGEST, NULL, NULL,
-     "how long; 0s: for good"},
+    INDEX("hang.node", hang.node, "the node all of whose engines are meant"),
     INDEX("slow.rank", slow.who.rank, "the EP rank whose engine is slow, whoever holds it then"),
     INDEX("slow.engine", slow.who.engine, "the engine (data-parallel rank) that is slow"),
     INDEX("slow.node", slow.who.node, "the node all of whose engines are meant"),
@@ -72,7 +70,7 @@ const EepEventKindName eep_event_kinds[EEP_EVENT_KIND_COUNT] = {
     [EEP_EVENT_SCALE_ELASTIC_EP] = {"scale_elastic_ep", "{new_data_parallel_size: N}"},
     [EEP_EVENT_CANCEL] = {"cancel", "{resize: ID}"},
     [EEP_EVENT_FAIL] = {"fail", "{rank: N}"},
-    [EEP_EVENT_HANG] = {"hang", "{rank: N, duration: TIME}"},
+    [EEP_EVENT_HANG] = {"hang", "{rank: N}"},
     [EEP_EVENT_SLOW] = {"slow", "{rank: N, factor: 2, duration: TIME}"},
     [EEP_EVENT_LINK] = {"link", "{node: N, bandwidth_factor: 0.5, duration: TIME}"},
     [EEP_EVENT_PHASE_FAIL] = {"phase_fail", "{phase: NAME, nth: 1}"},
@@ -120,8 +118,7 @@ EepFault eep_event_fault(const EepEventOptions *event)
         fault.index = index_of(&event->fail, event->target);
         break;
     case EEP_EVENT_HANG:
-        fault.index = index_of(&event->hang.who, event->target);
-        fault.duration = length_of(event->hang.duration);
+        fault.index = index_of(&event->hang, event->target);
         break;
     case EEP_EVENT_SLOW:
         fault.index = index_of(&event->slow.who, event->target);

@@ -43,15 +43,11 @@ typedef struct {
     struct {
         char *resize; /* nullable */
     } cancel;
-    EepEventTarget fail;
-    struct {
-        EepEventTarget who;
-        EepTime duration; /* 0: for good, as in the two below */
-    } hang;
+    EepEventTarget fail, hang;
     struct {
         EepEventTarget who;
         double factor;
-        EepTime duration;
+        EepTime duration; /* 0: for good, as in the one below */
     } slow;
     struct {
         gint64 node;

@@ -115,8 +115,9 @@ void eep_pool_saw_success(EepPool *pool);
 /* Asks for a new size. What comes of it reaches the observer as a resize record. */
 void eep_pool_scale(EepPool *pool, guint new_data_parallel_size, const char *id, const char *by);
 
-/* Takes the resize that runs back to the old size, where its generation can; told as a decision. */
-void eep_pool_cancel(EepPool *pool);
+/* Takes the resize that runs back to the old size, where its generation can; told as a decision.
+ * With an `id`, nullable, that one alone. */
+void eep_pool_cancel(EepPool *pool, const char *id);
 
 /* -- faults (pool_fault.h has what they do) -- */
 

@@ -183,7 +183,9 @@ static const EepOption options[] = {
      "warm: launched and billed from the start; cold: launched and billed when needed"},
     {"fault_tolerance.expert_backup", EEP_OPTION_WORD, AT(fault_tolerance.expert_backup), "none",
      EEP_NO_BOUNDS, "none|host_memory|disk", NULL,
-     "where experts come from that no live rank holds any more"},
+     "where experts come from that no live rank holds any more; none: nowhere, and their tokens "
+     "are "
+     "computed without them"},
     {"fault_tolerance.in_flight", EEP_OPTION_WORD, AT(fault_tolerance.in_flight), "abort",
      EEP_NO_BOUNDS, "abort|retry", NULL,
      "what befalls requests of a dead engine; retry: another engine computes them anew"},

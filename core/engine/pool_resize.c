@@ -601,10 +601,12 @@ void eep_pool_scale(EepPool *pool, guint new_data_parallel_size, const char *id,
     eep_pool_follow_wants(pool);
 }
 
-void eep_pool_cancel(EepPool *pool)
+void eep_pool_cancel(EepPool *pool, const char *id)
 {
     EepObserver *observer = pool->services->observer;
-    gboolean is_cancelled = !pool->has_exited && eep_resize_cancel(pool->resize);
+    const EepResizeRecord *record = eep_resize_record(pool->resize);
+    gboolean is_meant = id == NULL || (record != NULL && strcmp(record->id, id) == 0);
+    gboolean is_cancelled = is_meant && !pool->has_exited && eep_resize_cancel(pool->resize);
     EepFact facts[] = {{.key = "cancelled", .type = EEP_FACT_BOOL, .integer = is_cancelled}};
 
     observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "resize_cancel",

@@ -202,12 +202,16 @@ static const struct {
      "not supported by this version: leave it out; try scale_elastic_ep"},
     {{"deployment.fault_tolerance.detect={process_exit: 0s, all2all_timeout: 0s, "
       "watchdog: 0s}",
-      "events[1]={at: 1s, fail: {rank: 1}}"},
+      "deployment.fault_tolerance.recovery=shrink", "events[1]={at: 1s, fail: {rank: 1}}"},
      "--set events[1]={at: 1s, fail: {rank: 1}}: nobody would ever find out, and the "
      "run would never end: one of fault_tolerance.detect above 0s; try "
      "fault_tolerance.detect.watchdog: 10min"},
+    {{"deployment.fault_tolerance.detect.watchdog=0s", "events[1]={at: 1s, fail: {rank: 1}}"},
+     "--set events[1]={at: 1s, fail: {rank: 1}}: nobody would ever find out, and the "
+     "run would never end: without a recovery the watchdog above 0s; try "
+     "fault_tolerance.detect.watchdog: 10min"},
     {{"deployment.fault_tolerance.detect={all2all_timeout: 0s, watchdog: 0s}",
-      "events[1]={at: 1s, hang: {rank: 1}}"},
+      "deployment.fault_tolerance.recovery=shrink", "events[1]={at: 1s, hang: {rank: 1}}"},
      "--set events[1]={at: 1s, hang: {rank: 1}}: nobody would ever find out, and the "
      "run would never end: one of fault_tolerance.detect above 0s; try "
      "fault_tolerance.detect.watchdog: 10min"},

@@ -315,8 +315,6 @@ static void add_fault(GString *text, EepRng *rng, const Shape *shape)
     case 1:
         g_string_append(text, "hang: {");
         add_target(text, rng, shape);
-        if (chance(rng, 60))
-            g_string_append_printf(text, ", duration: %ums", draw(rng, 1, 20000));
         break;
     case 2:
         g_string_append(text, "slow: {");
