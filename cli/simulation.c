@@ -198,6 +198,8 @@ EepSimulation *eep_simulation_new(const EepScenario *scenario, const EepSkewReco
         simulation->is_replay ? eep_clock_replay_new(TRUE) : eep_clock_virtual_new();
     simulation->loop = eep_loop_new(simulation->clock, eep_deployment_handle,
                                     simulation->deployment, NULL, NULL, journal);
+    eep_deployment_set_injector(simulation->deployment,
+                                eep_sim_backend_injector(simulation->backend));
     eep_deployment_attach(simulation->deployment, simulation->loop);
     if (!add_pools(simulation, error) ||
         !eep_deployment_start(simulation->deployment, &workload, error)) {

@@ -1,5 +1,7 @@
 #include "core/deployment.h"
 
+#include <string.h>
+
 #include "core/rng.h"
 
 #define LONGEST_WAIT 4e18 /* ns; 126 years, which EepTime holds */
@@ -10,7 +12,8 @@ struct EepDeployment {
     GPtrArray *pools; /* EepPool, by id */
     EepRequestTable *requests;
     EepWorkload workload;
-    EepArrival next; /* the arrival that is queued */
+    EepArrival next;     /* the arrival that is queued */
+    gboolean *has_begun; /* [n_events] it has happened or its time is known */
     EepRng retry_rng;
     GHashTable *retrying; /* id -> EepRequest; looked up only, never walked but at the end */
     guint64 n_submitted;
@@ -38,6 +41,9 @@ static void bury(EepDeployment *deployment, EepRequest *request)
         eep_pool_saw_success(pool_of(deployment, request->pool));
     observer->ops->request_ended(observer, request, now);
     eep_request_free(deployment->requests, request);
+    if (deployment->is_exhausted && eep_deployment_n_live(deployment) == 0)
+        for (guint i = 0; i < deployment->pools->len; i++)
+            eep_pool_stop_drawing_faults(pool_of(deployment, i));
 }
 
 /* No attempt is left. A request that was admitted once is aborted, whatever became of the attempts
@@ -114,6 +120,11 @@ static void end_request(gpointer self, EepRequest *request)
         bury(self, request);
 }
 
+static gboolean takes_requests(const EepPool *pool)
+{
+    return !eep_pool_is_refusing(pool) && !eep_pool_has_exited(pool);
+}
+
 /* Among replicas the one with the fewest requests an engine that does not answer 503; the first of
  * equals. */
 static EepPool *choose_pool(EepDeployment *deployment)
@@ -123,9 +134,9 @@ static EepPool *choose_pool(EepDeployment *deployment)
     for (guint i = 1; i < deployment->pools->len; i++) {
         EepPool *pool = pool_of(deployment, i);
 
-        if (eep_pool_is_refusing(pool))
+        if (!takes_requests(pool))
             continue;
-        if (eep_pool_is_refusing(best) || eep_pool_load(pool) < eep_pool_load(best))
+        if (!takes_requests(best) || eep_pool_load(pool) < eep_pool_load(best))
             best = pool;
     }
     return best;
@@ -155,6 +166,8 @@ static void attempt(EepDeployment *deployment, EepRequest *request)
     request->n_attempts++;
     if (!can_ever_run(pool, request, &reason)) {
         give_up(deployment, request, reason);
+    } else if (eep_pool_has_exited(pool)) {
+        retry_or_give_up(deployment, request, EEP_REASON_UNAVAILABLE);
     } else if (eep_pool_is_refusing(pool)) {
         deployment->last_refusal = eep_loop_now(deployment->services.loop);
         eep_pool_saw_rejected(pool);
@@ -241,12 +254,82 @@ static gboolean on_deadline(EepDeployment *deployment, const EepEvent *event, GE
     return eep_pool_on_completion(pool, &completion, NULL, error);
 }
 
+/* -- what operators do, and what breaks ------------------------------------------------------- */
+
+static void schedule_event(EepDeployment *deployment, guint index, EepTime at)
+{
+    gboolean is_fault = deployment->options.events[index].kind == EEP_OPERATOR_FAULT;
+    EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_SCENARIO, 0),
+                      .event_class = is_fault ? EEP_CLASS_FAULT : EEP_CLASS_OPERATOR,
+                      .kind = is_fault ? EEP_EVENT_FAULT : EEP_EVENT_OPERATOR,
+                      .a = index};
+
+    deployment->has_begun[index] = TRUE;
+    eep_loop_schedule(deployment->services.loop, at, &event);
+}
+
+/* Events that wait for this moment of the resize; each for the first time only. */
+static void on_span_began(gpointer self, EepPoolId pool, const char *id, const char *name)
+{
+    EepDeployment *deployment = self;
+    EepTime now = eep_loop_now(deployment->services.loop);
+
+    for (guint i = 0; i < deployment->options.n_events; i++) {
+        const EepOperatorEvent *event = &deployment->options.events[i];
+
+        if (event->during_resize != NULL && !deployment->has_begun[i] &&
+            strcmp(event->during_resize, id) == 0 && strcmp(event->during_phase, name) == 0)
+            schedule_event(deployment, i, eep_time_after(now, event->after));
+    }
+}
+
 static void on_operator(EepDeployment *deployment, const EepEvent *event)
 {
-    const EepOperatorEvent *scale = &deployment->options.events[event->a];
+    const EepOperatorEvent *what = &deployment->options.events[event->a];
+    EepPool *pool = pool_of(deployment, what->pool);
 
-    eep_pool_scale(pool_of(deployment, scale->pool), scale->new_data_parallel_size, scale->id,
-                   "scenario");
+    if (what->kind == EEP_OPERATOR_CANCEL)
+        eep_pool_cancel(pool);
+    else
+        eep_pool_scale(pool, what->new_data_parallel_size, what->id, "scenario");
+}
+
+static void on_fault(EepDeployment *deployment, const EepEvent *event)
+{
+    const EepOperatorEvent *what;
+
+    if (event->b == EEP_POOL_FAULT_DRAWN) {
+        eep_pool_on_drawn_fault(pool_of(deployment, event->a));
+        return;
+    }
+    what = &deployment->options.events[event->a];
+    eep_pool_fault(pool_of(deployment, what->pool), &what->fault, what->id);
+}
+
+/* An event that waited for a resize in vain. */
+static void tell_not_reached(EepDeployment *deployment)
+{
+    EepObserver *observer = deployment->services.observer;
+
+    for (guint i = 0; i < deployment->options.n_events; i++) {
+        const EepOperatorEvent *event = &deployment->options.events[i];
+        EepFact facts[] = {EEP_FACT_S("id", event->id), EEP_FACT_S("resize", event->during_resize),
+                           EEP_FACT_S("phase", event->during_phase)};
+
+        if (!deployment->has_begun[i])
+            observer->ops->decision(observer, eep_loop_now(deployment->services.loop), event->pool,
+                                    "event_not_reached", facts, G_N_ELEMENTS(facts));
+    }
+}
+
+static gboolean on_timer(EepDeployment *deployment, const EepEvent *event, GError **error)
+{
+    EepPool *pool = pool_of(deployment, event->a);
+
+    if (event->c != 0)
+        return eep_pool_on_fault_timer(pool, event->b, event->c, error);
+    eep_pool_on_timer(pool, event->b);
+    return TRUE;
 }
 
 gboolean eep_deployment_handle(gpointer self, const EepEvent *event, GError **error)
@@ -273,11 +356,12 @@ gboolean eep_deployment_handle(gpointer self, const EepEvent *event, GError **er
         eep_pool_on_note(pool_of(deployment, event->a >> 32), event);
         return TRUE;
     case EEP_EVENT_TIMER:
-        eep_pool_on_timer(pool_of(deployment, event->a), event->b);
-        return TRUE;
+        return on_timer(deployment, event, error);
     case EEP_EVENT_DEADLINE:
         return on_deadline(deployment, event, error);
     case EEP_EVENT_FAULT:
+        on_fault(deployment, event);
+        return TRUE;
     case EEP_EVENT_NONE:
     case EEP_EVENT_COUNT:
         break;
@@ -302,7 +386,9 @@ EepDeployment *eep_deployment_new(const EepDeploymentOptions *options, EepBacken
                                              .seed = options->seed,
                                              .next_worker = 1,
                                              .request_ended = end_request,
+                                             .span_began = on_span_began,
                                              .self = deployment};
+    deployment->has_begun = g_new0(gboolean, MAX(1, options->n_events));
     deployment->pools = g_ptr_array_new_with_free_func((GDestroyNotify)eep_pool_free);
     deployment->requests = eep_request_table_new();
     deployment->retrying = g_hash_table_new(NULL, NULL);
@@ -319,6 +405,7 @@ void eep_deployment_free(EepDeployment *deployment)
     eep_request_table_free(deployment->requests);
     eep_operations_free(deployment->services.operations);
     g_hash_table_destroy(deployment->retrying);
+    g_free(deployment->has_begun);
     g_free(deployment);
 }
 
@@ -327,6 +414,11 @@ void eep_deployment_attach(EepDeployment *deployment, EepLoop *loop)
     deployment->services.loop = loop;
     eep_operations_attach(deployment->services.operations, loop);
     deployment->services.backend->ops->attach(deployment->services.backend, loop);
+}
+
+void eep_deployment_set_injector(EepDeployment *deployment, EepFaultInjector *injector)
+{
+    deployment->services.injector = injector;
 }
 
 gboolean eep_deployment_add_pool(EepDeployment *deployment, const char *name,
@@ -346,15 +438,14 @@ gboolean eep_deployment_start(EepDeployment *deployment, const EepWorkload *work
                               GError **error)
 {
     deployment->workload = *workload;
-    for (guint i = 0; i < deployment->options.n_events; i++) {
-        EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_SCENARIO, 0),
-                          .event_class = EEP_CLASS_OPERATOR,
-                          .kind = EEP_EVENT_OPERATOR,
-                          .a = i};
-
-        eep_loop_schedule(deployment->services.loop, deployment->options.events[i].at, &event);
-    }
-    return queue_next_arrival(deployment, error);
+    for (guint i = 0; i < deployment->options.n_events; i++)
+        if (deployment->options.events[i].during_resize == NULL)
+            schedule_event(deployment, i, deployment->options.events[i].at);
+    if (!queue_next_arrival(deployment, error))
+        return FALSE;
+    for (guint i = 0; i < deployment->pools->len && !deployment->is_exhausted; i++)
+        eep_pool_start_drawing_faults(pool_of(deployment, i));
+    return TRUE;
 }
 
 static gint compare_ids(gconstpointer a, gconstpointer b)
@@ -387,11 +478,15 @@ static void end_retrying(EepDeployment *deployment)
 gboolean eep_deployment_finish(EepDeployment *deployment, gboolean is_cut, GError **error)
 {
     guint64 n_left = eep_deployment_n_live(deployment);
+    gboolean is_hanging = FALSE;
 
+    for (guint i = 0; i < deployment->pools->len; i++)
+        is_hanging |= eep_pool_is_hanging(pool_of(deployment, i));
     end_retrying(deployment);
     for (guint i = 0; i < deployment->pools->len; i++)
         eep_pool_finish(g_ptr_array_index(deployment->pools, i), EEP_FATE_UNFINISHED);
-    if (n_left == 0 || is_cut)
+    tell_not_reached(deployment);
+    if (n_left == 0 || is_cut || is_hanging)
         return TRUE;
     g_set_error(error, EEP_POOL_ERROR, EEP_POOL_ERROR_BROKEN,
                 "%" G_GUINT64_FORMAT " requests are left although nothing more can happen", n_left);

@@ -75,6 +75,10 @@ gboolean eep_deployment_handle(gpointer self, const EepEvent *event, GError **er
 /* To be called once, before pools are added: actions go to this loop. Attaches the backend too. */
 void eep_deployment_attach(EepDeployment *deployment, EepLoop *loop);
 
+/* Who makes faults happen; before pools are added. NULL, as without the call: they are decided upon
+ * and noticed, but nothing physical comes of them (replays: the journal has what came). */
+void eep_deployment_set_injector(EepDeployment *deployment, EepFaultInjector *injector);
+
 gboolean eep_deployment_add_pool(EepDeployment *deployment, const char *name,
                                  const EepPoolOptions *options, const EepPoolShape *shape,
                                  GError **error);
@@ -85,7 +89,8 @@ gboolean eep_deployment_start(EepDeployment *deployment, const EepWorkload *work
                               GError **error);
 
 /* The run is over: what is still there ends as `unfinished`. FALSE when requests are left although
- * nothing more can happen and the run was not cut (a bug or a broken backend). */
+ * nothing more can happen and the run was not cut (a bug or a broken backend), unless a fault that
+ * nobody recovers from holds them. */
 gboolean eep_deployment_finish(EepDeployment *deployment, gboolean is_cut, GError **error);
 
 guint eep_deployment_n_pools(const EepDeployment *deployment);

@@ -13,7 +13,7 @@ _eep_keys() { # _eep_keys EEP
 
 _eep() {
     local eep=$1 current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="run init check explain list show plot compare eplb"
+    local commands="run init check explain list show plot compare eplb explore"
     local things="models hardware generations recoveries policies all2all-backends scenarios"
     local command='' thing='' arguments=0 i words='' files='' folders=''
     COMPREPLY=()
@@ -36,8 +36,13 @@ _eep() {
     --out)
         folders=1
         [ "$command" != eplb ] || files=1
+        [ "$command" != explore ] || files=1
         ;;
     --plot) folders=1 ;;
+    --generation) words="$(_eep_names "$eep" generations) all" ;;
+    --reduction) words="full none" ;;
+    --recovery) words="none restart retry shrink mask_only" ;;
+    --plant) words=$("$eep" explore --list-plants 2>/dev/null | awk '{ print $1 }') ;;
     --model) words=$(_eep_names "$eep" models) ;;
     --hardware) words=$(_eep_names "$eep" hardware) ;;
     --policy | --policies) words=$("$eep" list policies 2>/dev/null | awk '$2 == "eplb" { print $1 }') ;;
@@ -55,7 +60,7 @@ _eep() {
         ;;
     --seed | --replicas | --groups | --nodes | --gpus | --layers | --top-k | --window-tokens | --expert-bytes | \
         --budget | --active-ranks | --train | --tokens-per-step | --steps-per-window | --interval | --threshold | \
-        --low-windows | --stall | --window-time) return ;;
+        --low-windows | --stall | --window-time | --engines | --faults | --threads) return ;;
     *)
         case $command in
         '') words="$commands --version --help" ;;
@@ -76,6 +81,10 @@ _eep() {
             ;;
         plot) words="--json" folders=1 ;;
         compare) words="--force --json" folders=1 ;;
+        explore)
+            words="--generation --engines --faults --deep --recovery --reduction --plant --list-plants --out --replay"
+            words+=" --threads --json"
+            ;;
         eplb)
             local load="--load --format --layers --top-k --window-tokens --model --json"
             local sizes="--replicas --groups --nodes --gpus --expert-bytes --budget --from --plot"

@@ -90,8 +90,10 @@ void eep_sim_name_workers(EepSimBackend *self, const EepMove *move, EepSimPendin
         const EepTransfer *transfer = &move->transfers[i / 2];
         const guint rank = i % 2 ? transfer->to_rank : transfer->from_rank;
         const EepSimPool *at = i % 2 ? other : pool;
-        const EepWorkerId worker =
-            rank == EEP_TRANSFER_FROM_DISK ? 0 : worker_of(at, rank / tensor_parallel(at));
+        const guint engine = rank / tensor_parallel(at);
+        const EepWorkerId worker = rank == EEP_TRANSFER_FROM_DISK ? 0
+                                   : engine < move->n_engines     ? move->engines[engine]
+                                                                  : worker_of(at, engine);
         const gboolean is_new =
             worker != 0 &&
             !has_worker((const EepWorkerId *)(gpointer)workers->data, workers->len, worker);

@@ -30,7 +30,8 @@ void eep_sim_backend_set_predictor(EepBackend *backend, EepPoolId pool, EepPredi
  * heals. Steps are priced when they are submitted, phases and moves when they start: becoming slow
  * counts from the next one on. A slow link slows whatever is exchanged over it, for all who take
  * part. A phase that fails does so at its usual time, on all its workers, as EEP_DONE_TIMED_OUT.
- * Which rank a worker has is known from the last step and from the phases of those who join. */
+ * Which rank a worker has is known from the move itself, else from the last step and from the
+ * phases of those who join. */
 EepFaultInjector *eep_sim_backend_injector(EepBackend *backend);
 
 G_END_DECLS

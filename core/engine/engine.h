@@ -65,7 +65,9 @@ typedef struct {
     /* Identity and account. */
     gint gpu_use; /* EepGpuUse since gpu_since */
     EepTime gpu_since;
-    guint16 index; /* in the pool's order of engines, which is rank order */
+    gboolean is_dead; /* its process is gone or hangs, known or not: its GPUs are EEP_GPU_DEAD */
+    gboolean is_lost; /* that is known: it gets no request */
+    guint16 index;    /* in the pool's order of engines, which is rank order */
     EepWorkerId worker;
     EepStepHistory *history; /* the pool's */
     EepGapStack

@@ -1,4 +1,4 @@
-#include "core/engine/pool_internal.h"
+#include "core/engine/pool_fault.h"
 
 /* Steps that may fail one after another before the run gives up. */
 #define MAX_FAILURES 3
@@ -66,6 +66,7 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
         eep_pool_free(pool);
         return NULL;
     }
+    eep_pool_fault_init(pool);
     services->observer->ops->size_changed(services->observer, 0, id, pool->n_engines);
     return pool;
 }
@@ -76,6 +77,7 @@ void eep_pool_free(EepPool *pool)
         return;
     eep_pool_resize_clear(pool);
     eep_pool_migrate_clear(pool);
+    eep_pool_fault_clear(pool);
     for (guint i = 0; i < pool->n_engines; i++)
         eep_engine_free(pool->engines[i]);
     g_ptr_array_free(pool->joining, TRUE);
@@ -150,21 +152,28 @@ void eep_pool_on_stats(EepPool *pool)
     eep_router_publish(pool->router, pool->engines, pool->n_engines);
 }
 
-gboolean eep_pool_submit(EepPool *pool, EepRequest *request)
+gboolean eep_pool_requeue(EepPool *pool, EepRequest *request)
 {
     guint index = eep_router_pick(pool->router, pool->engines, pool->n_engines, request,
                                   (guint64)pool->options.queue_limit);
 
     if (index == EEP_ROUTER_NONE)
         return FALSE;
-    request->pool = (guint16)pool->id;
-    request->queued = eep_loop_now(pool->services->loop);
     eep_loop_record_action(pool->services->loop, EEP_ACTION_ROUTE, request->id, index);
     eep_engine_add(pool->engines[index], request);
     queue_stats(pool);
     pool->is_running = TRUE;
     if (pool->n_in_flight == 0)
         eep_pool_queue_plan(pool);
+    return TRUE;
+}
+
+gboolean eep_pool_submit(EepPool *pool, EepRequest *request)
+{
+    if (!eep_pool_requeue(pool, request))
+        return FALSE;
+    request->pool = (guint16)pool->id;
+    request->queued = eep_loop_now(pool->services->loop);
     return TRUE;
 }
 
@@ -226,6 +235,8 @@ static void submit(EepPool *pool, EepPlannedStep *step)
     eep_loop_record_action(services->loop, EEP_ACTION_SUBMIT_STEP, step->plan.n_decodes,
                            step->plan.n_prefill_tokens);
     services->backend->ops->submit_step(services->backend, &plan);
+    if (G_UNLIKELY(pool->n_silent > 0))
+        eep_pool_fault_step_waits(pool);
 }
 
 /* Plans the step behind those in flight and submits it. FALSE when there is nothing to do: the pool
@@ -361,6 +372,8 @@ static void observe_step(EepPool *pool, const EepPlannedStep *step, EepTime befo
 
     pool->counts.n_steps++;
     pool->counts.n_dummy_steps += record.is_dummy;
+    if (G_UNLIKELY(pool->n_missing > 0))
+        eep_pool_fault_count_tokens(pool, record.n_decodes + record.n_prefill_tokens);
     pool->services->observer->ops->step(pool->services->observer, &record);
 }
 
@@ -417,6 +430,13 @@ static void discard_newest(EepPool *pool, gboolean must_abort)
         eep_pool_abort_op(pool, step->op);
 }
 
+void eep_pool_abort_steps(EepPool *pool)
+{
+    discard_dropped(pool);
+    while (pool->n_in_flight > 0)
+        discard_newest(pool, TRUE);
+}
+
 /* A step ended without having happened. With it falls the one planned on it; both are planned
  * again. */
 static gboolean on_failed_step(EepPool *pool, EepOpId op, GError **error)
@@ -460,6 +480,7 @@ gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, 
     case EEP_OP_MOVE_EXPERTS:
         return eep_pool_eplb_completion(pool, completion, blob, error);
     case EEP_OP_PHASE:
+        eep_pool_fault_phase_ended(pool, completion);
         eep_pool_resize_completion(pool, completion);
         return TRUE;
     case EEP_OP_MOVE_KV:
@@ -514,13 +535,24 @@ void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use)
     if (now > engine->gpu_since)
         observer->ops->gpu_time(observer, pool->id, (EepGpuUse)engine->gpu_use, engine->gpu_since,
                                 now, (guint)pool->options.tensor_parallel_size);
-    engine->gpu_use = use;
+    engine->gpu_use = engine->is_dead ? EEP_GPU_DEAD : use;
     engine->gpu_since = now;
+}
+
+void eep_pool_retire_engine(EepPool *pool, EepEngine *engine)
+{
+    eep_pool_set_gpu_use(pool, engine, EEP_GPU_SERVING);
+    pool->counts.n_preemptions += engine->n_preemptions;
+    pool->counts.n_recomputed_tokens += engine->n_recomputed_tokens;
+    pool->counts.n_hit_blocks += engine->n_hit_blocks;
+    pool->counts.n_prompt_blocks += engine->n_prompt_blocks;
+    eep_engine_free(engine);
 }
 
 void eep_pool_finish(EepPool *pool, EepFate fate)
 {
-    eep_resize_finish(pool->resize);
+    if (!pool->has_exited)
+        eep_resize_finish(pool->resize);
     discard_dropped(pool);
     while (pool->n_in_flight > 0)
         eep_scheduler_discard(pool->engines,
@@ -534,6 +566,7 @@ void eep_pool_finish(EepPool *pool, EepFate fate)
     for (guint i = 0; i < pool->leaving->len; i++)
         eep_pool_set_gpu_use(pool, g_ptr_array_index(pool->leaving, i), EEP_GPU_DRAINING);
     eep_pool_reserve_finish(pool);
+    eep_pool_fault_finish(pool, fate);
 }
 
 void eep_pool_get_counts(const EepPool *pool, EepPoolCounts *ret_counts)

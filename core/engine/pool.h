@@ -28,6 +28,7 @@ typedef enum {
     EEP_ACTION_ROUTE,
     EEP_ACTION_END_REQUEST,
     EEP_ACTION_RESIZE,
+    EEP_ACTION_FAULT,
 } EepActionKind;
 
 /* What the pools of a deployment share; all outlive the pools. */
@@ -42,6 +43,8 @@ typedef struct {
     EepWorkerId next_worker; /* ids are given once */
     /* The request has left the pool with the fate and reason written in it. It is the callee's. */
     void (*request_ended)(gpointer self, EepRequest *request);
+    /* A span or phase of the resize with this id has begun. */
+    void (*span_began)(gpointer self, EepPoolId pool, const char *id, const char *name);
     gpointer self;
 } EepPoolServices;
 
@@ -111,6 +114,31 @@ void eep_pool_saw_success(EepPool *pool);
 
 /* Asks for a new size. What comes of it reaches the observer as a resize record. */
 void eep_pool_scale(EepPool *pool, guint new_data_parallel_size, const char *id, const char *by);
+
+/* Takes the resize that runs back to the old size, where its generation can; told as a decision. */
+void eep_pool_cancel(EepPool *pool);
+
+/* -- faults (pool_fault.h has what they do) -- */
+
+/* Something breaks, and an incident begins. What hits nothing is told as a decision. */
+void eep_pool_fault(EepPool *pool, const EepFault *fault, const char *id);
+
+/* Failures of single GPUs are drawn from now on, if the options say so, until nobody is left to be
+ * served: events of kind EEP_EVENT_FAULT with b = EEP_POOL_FAULT_DRAWN. */
+#define EEP_POOL_FAULT_DRAWN 1
+void eep_pool_start_drawing_faults(EepPool *pool);
+void eep_pool_stop_drawing_faults(EepPool *pool);
+void eep_pool_on_drawn_fault(EepPool *pool);
+
+/* An EEP_EVENT_TIMER with c != 0: a = pool, b = the incident's serial, c = which timer. FALSE as
+ * above. */
+gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, GError **error);
+
+/* Nobody will be served again: a fault was not recovered from. */
+gboolean eep_pool_has_exited(const EepPool *pool);
+
+/* Something is broken and nobody will notice, or nobody knows what to do: requests may be left. */
+gboolean eep_pool_is_hanging(const EepPool *pool);
 
 /* Ends everything still in the pool with this fate (the run is over), and its account of GPU time.
  */

@@ -4,7 +4,7 @@
  * (asynchronous, at most one layer a step), or with the forwards stopped (synchronous). eplb.h
  * decides when a look is due and what moves where. A resize asks for a rearrangement past all
  * triggers. */
-#include "core/engine/pool_internal.h"
+#include "core/engine/pool_fault.h"
 #include "core/link_share.h"
 
 #include <string.h>
@@ -276,6 +276,19 @@ static EepMove make_move(EepPool *pool, guint layer, EepOp op)
                      .to_pool = pool->id};
 }
 
+/* Who has the ranks of the move: a group that has not stepped yet is not known by its steps. */
+static EepWorkerId *engines_of(const EepPool *pool, guint n)
+{
+    EepWorkerId *workers = g_new0(EepWorkerId, n);
+
+    for (guint i = 0; i < n; i++) {
+        const EepEngine *engine = eep_pool_engine_at(pool, i);
+
+        workers[i] = engine != NULL ? engine->worker : 0;
+    }
+    return workers;
+}
+
 static void move_layer(EepPool *pool)
 {
     EepPoolServices *services = pool->services;
@@ -284,7 +297,10 @@ static void move_layer(EepPool *pool)
     EepMove move = make_move(pool, layer,
                              eep_operations_begin(services->operations, EEP_OP_MOVE_EXPERTS,
                                                   pool->id, pool->epoch, 0, EEP_TIME_NEVER));
+    g_autofree EepWorkerId *engines = NULL;
 
+    move.n_engines = move.n_ranks / (guint)pool->options.tensor_parallel_size;
+    move.engines = engines = engines_of(pool, move.n_engines);
     if (reshuffle->aim.is_sync && layer == 0)
         move.n_planned_slots =
             (guint64)pool->shape.n_moe_layers * eep_eplb_target(pool->eplb)->n_slots;
@@ -296,6 +312,8 @@ static void move_layer(EepPool *pool)
         reshuffle->n_restored += move.transfers[i].from_rank >= EEP_TRANSFER_FROM_HOST;
     eep_loop_record_action(services->loop, EEP_ACTION_MOVE, layer, move.n_transfers);
     services->backend->ops->move(services->backend, &move);
+    if (G_UNLIKELY(pool->n_silent > 0))
+        eep_pool_fault_collective_waits(pool);
     g_free((gpointer)move.transfers);
 }
 
@@ -520,6 +538,7 @@ gboolean eep_pool_eplb_quiet(EepPool *pool, GError **error)
 static void commit_layer(EepPool *pool)
 {
     eep_eplb_commit_layer(pool->eplb, eep_eplb_next_layer(pool->eplb));
+    eep_pool_fault_placed(pool);
     if (eep_eplb_running(pool->eplb))
         move_layer(pool);
     else

@@ -1,5 +1,5 @@
-/* The inside of EepPool, for the files that make it up: pool.c (steps), pool_eplb.c, pool_resize.c
- * and their neighbours. */
+/* The inside of EepPool, for the files that make it up: pool.c (steps), pool_eplb.c, pool_resize.c,
+ * pool_fault.c (pool_fault.h) and their neighbours. */
 #ifndef EEP_CORE_ENGINE_POOL_INTERNAL_H
 #define EEP_CORE_ENGINE_POOL_INTERNAL_H
 
@@ -95,6 +95,7 @@ typedef struct {
 
 /* Timer of eep_pool_on_timer() that the resize machine never uses. */
 #define EEP_POOL_TIMER_MIGRATE G_MAXUINT64
+typedef struct EepPoolFaults EepPoolFaults; /* pool_fault.h */
 
 struct EepPool {
     EepPoolServices *services;
@@ -134,12 +135,18 @@ struct EepPool {
         is_eplb_pinned; /* experts stay where a resize puts them until it has ended: no looks */
     /* resize */
     EepResize *resize;
+    const EepGeneration *generation;
     GPtrArray *joining; /* EepEngine * that do not serve yet */
     GPtrArray *leaving; /* EepEngine * that serve no more, not released yet */
     GArray *timers;     /* of the resize machine */
     EepPoolMigration migration;
     GArray *reserve;  /* EepTime: since when each engine of the reserve stands by */
     guint n_reserved; /* engines that run from the start, serving ones too; 0: no reserve */
+    /* faults */
+    EepPoolFaults *faults;
+    guint n_silent; /* engines that are lost and nobody has noticed: what they take part in hangs */
+    guint64 n_missing; /* (layer, expert) pairs without a live slot while an incident is open */
+    gboolean has_exited;
     EepPoolCounts counts;
 };
 
@@ -149,6 +156,15 @@ void eep_pool_queue_plan(EepPool *pool);
 /* While held, no step begins; pool_on_quiet() is called when none is in flight. Holds nest. */
 void eep_pool_hold(EepPool *pool);
 void eep_pool_release(EepPool *pool);
+
+/* The steps in flight did not happen; the backend ends them. */
+void eep_pool_abort_steps(EepPool *pool);
+
+/* Queues a request again that was in the pool before; FALSE when every queue is full. */
+gboolean eep_pool_requeue(EepPool *pool, EepRequest *request);
+
+/* The engine is in no list any more: closes its account of GPU time, keeps its counts, frees it. */
+void eep_pool_retire_engine(EepPool *pool, EepEngine *engine);
 
 /* Creates an engine with the next worker id; it belongs to no list yet. */
 EepEngine *eep_pool_make_engine(EepPool *pool);
@@ -242,6 +258,8 @@ void eep_pool_follow_wants(EepPool *pool);
 EepEngine *eep_pool_find_engine(EepPool *pool, EepWorkerId worker);
 /* The operation ends as soon as it can, and tells. */
 void eep_pool_abort_op(EepPool *pool, EepOpId op);
+/* No timer of the machine fires any more. */
+void eep_pool_resize_stop(EepPool *pool);
 /* A step has ended, or the pool has come to rest. */
 void eep_pool_resize_boundary(EepPool *pool);
 void eep_pool_resize_completion(EepPool *pool, const EepCompletion *completion);

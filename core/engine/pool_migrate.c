@@ -12,7 +12,7 @@
  * Whatever goes wrong in COPYING or STOPPED leads back to IDLE with every request at its source,
  * where its KV still is. Requests that wait have no KV and move at the next boundary. Who moves
  * where is pool_migrate_plan.c's business. */
-#include "core/engine/pool_internal.h"
+#include "core/engine/pool_fault.h"
 
 /* Copies that may fail one after another before requests are no longer moved with their KV. */
 #define MAX_FAILURES 3
@@ -108,6 +108,8 @@ static void copy_batch(EepPool *pool)
     migration->op = move.op.id;
     eep_loop_record_action(services->loop, EEP_ACTION_MOVE, n, (guint64)sum);
     services->backend->ops->move(services->backend, &move);
+    if (G_UNLIKELY(pool->n_silent > 0))
+        eep_pool_fault_collective_waits(pool);
 }
 
 static void stop_batch(EepPool *pool)

@@ -2,7 +2,7 @@
  * placement and backend here, and what happens in the pool is handed to the machine. */
 #include <string.h>
 
-#include "core/engine/pool_internal.h"
+#include "core/engine/pool_fault.h"
 
 typedef struct {
     guint64 timer;
@@ -72,7 +72,8 @@ static void host_choose_leaving(gpointer self, guint n, EepWorkerId *ret_workers
 static guint host_free_gpus(gpointer self)
 {
     EepPool *pool = self;
-    guint n_used = pool->n_engines + pool->joining->len + pool->leaving->len;
+    guint n_used =
+        pool->n_engines + pool->joining->len + pool->leaving->len + eep_pool_fault_n_spares(pool);
     guint n_gpus = pool->n_reserved > 0 ? pool->n_reserved : pool->shape.max_engines;
 
     return (n_gpus - MIN(n_used, n_gpus)) * (guint)pool->options.tensor_parallel_size;
@@ -131,6 +132,8 @@ static EepOpId host_start_phase(gpointer self, const EepResizeWork *work)
 {
     EepPool *pool = self;
     EepPoolServices *services = pool->services;
+    if (eep_pool_fault_phase_is_free(pool, work))
+        return 0;
     EepPhase phase = {.op = eep_operations_begin(services->operations, EEP_OP_PHASE, pool->id,
                                                  work->epoch, work->n_workers, EEP_TIME_NEVER),
                       .kind = work->kind,
@@ -144,6 +147,7 @@ static EepOpId host_start_phase(gpointer self, const EepResizeWork *work)
 
     eep_loop_record_action(services->loop, EEP_ACTION_PHASE, work->kind, work->n_workers);
     services->backend->ops->start_phase(services->backend, &phase);
+    eep_pool_fault_phase_began(pool, &phase);
     return phase.op.id;
 }
 
@@ -196,7 +200,7 @@ static guint8 *rank_uses(const EepPool *pool, const EepGroup *target, guint *ret
 
         if (eep_group_rank(target, engine->worker) != EEP_RANK_NONE)
             use = EEP_EPLB_RANK_HOLDS;
-        else if (engine->gpu_use == EEP_GPU_DEAD)
+        else if (engine->is_lost)
             use = EEP_EPLB_RANK_DEAD;
         *ret_n_hold += use == EEP_EPLB_RANK_HOLDS ? tp : 0;
         memset(ranks + engine->index * tp, (gint)use, tp);
@@ -253,6 +257,7 @@ static EepWorkerId host_launch_engine(gpointer self, guint rank)
     engine->index = (guint16)rank;
     eep_pool_reserve_take(pool);
     g_ptr_array_add(pool->joining, engine);
+    eep_pool_fault_launched(pool, engine);
     return engine->worker;
 }
 
@@ -287,15 +292,11 @@ static void host_release_engine(gpointer self, EepWorkerId worker)
 
     g_return_if_fail(engine != NULL);
     eep_pool_migrate_lost(pool, engine);
-    is_dead = engine->gpu_use == EEP_GPU_DEAD;
+    is_dead = engine->is_dead;
+    eep_pool_fault_released(pool, engine);
     eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED,
                           is_dead ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
-    eep_pool_set_gpu_use(pool, engine, EEP_GPU_SERVING);
-    pool->counts.n_preemptions += engine->n_preemptions;
-    pool->counts.n_recomputed_tokens += engine->n_recomputed_tokens;
-    pool->counts.n_hit_blocks += engine->n_hit_blocks;
-    pool->counts.n_prompt_blocks += engine->n_prompt_blocks;
-    eep_engine_free(engine);
+    eep_pool_retire_engine(pool, engine);
     eep_pool_reserve_put(pool, is_dead);
 }
 
@@ -433,6 +434,7 @@ static void host_adopt_group(gpointer self, const EepGroup *group, EepPlacementC
     eep_router_map_engines(pool->router, engines, pool->n_engines);
     adopt_placement(pool, ranks, eep_group_n_ranks(group), change);
     pool->imbalance = 0.0;
+    eep_pool_fault_adopted(pool);
     observer->ops->size_changed(observer, eep_loop_now(pool->services->loop), pool->id,
                                 pool->n_engines);
 }
@@ -448,6 +450,7 @@ static void host_span_began(gpointer self, const EepResizeRecord *record, const 
 
     observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "resize_phase",
                             facts, G_N_ELEMENTS(facts));
+    pool->services->span_began(pool->services->self, pool->id, record->id, name);
 }
 
 static void host_changed(gpointer self, const EepResizeChange *change)
@@ -478,8 +481,10 @@ static void host_told(gpointer self, const EepResizeRecord *record)
                             record->outcome == EEP_OUTCOME_NONE ? "resize_accepted"
                                                                 : "resize_ended",
                             facts, G_N_ELEMENTS(facts));
-    if (record->outcome != EEP_OUTCOME_NONE)
-        observer->ops->resize_ended(observer, record);
+    if (record->outcome == EEP_OUTCOME_NONE)
+        return;
+    observer->ops->resize_ended(observer, record);
+    eep_pool_fault_resize_ended(pool, record);
 }
 
 const EepResizeHost eep_pool_resize_host = {
@@ -539,7 +544,8 @@ gboolean eep_pool_resize_init(EepPool *pool, GError **error)
     params.pool = pool->id;
     if (options->resize.generation != NULL)
         params.generation = options->resize.generation;
-    eep_pool_reserve_init(pool, eep_generation_find(params.generation));
+    pool->generation = eep_generation_find(params.generation);
+    eep_pool_reserve_init(pool, pool->generation);
     params.max_engines = pool->n_reserved > 0 ? pool->n_reserved : pool->shape.max_engines;
     params.tensor_parallel_size = (guint)options->tensor_parallel_size;
     params.n_experts = pool->eplb != NULL ? pool->shape.n_experts : 0;
@@ -587,14 +593,40 @@ void eep_pool_resize_clear(EepPool *pool)
 
 void eep_pool_scale(EepPool *pool, guint new_data_parallel_size, const char *id, const char *by)
 {
+    if (pool->has_exited) {
+        eep_pool_fault_refuse(pool, new_data_parallel_size, id, by);
+        return;
+    }
     eep_resize_request(pool->resize, new_data_parallel_size, id, by);
     eep_pool_follow_wants(pool);
+}
+
+void eep_pool_cancel(EepPool *pool)
+{
+    EepObserver *observer = pool->services->observer;
+    gboolean is_cancelled = !pool->has_exited && eep_resize_cancel(pool->resize);
+    EepFact facts[] = {{.key = "cancelled", .type = EEP_FACT_BOOL, .integer = is_cancelled}};
+
+    observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "resize_cancel",
+                            facts, G_N_ELEMENTS(facts));
+    if (!pool->has_exited)
+        eep_pool_follow_wants(pool);
+}
+
+void eep_pool_resize_stop(EepPool *pool)
+{
+    for (guint i = 0; i < pool->timers->len; i++)
+        eep_loop_reschedule(pool->services->loop, g_array_index(pool->timers, Timer, i).handle,
+                            EEP_TIME_NEVER);
+    g_array_set_size(pool->timers, 0);
 }
 
 void eep_pool_on_note(EepPool *pool, const EepEvent *event)
 {
     EepNote note;
 
+    if (pool->has_exited)
+        return;
     eep_note_from_event(event, &note);
     eep_resize_note(pool->resize, &note);
     eep_pool_follow_wants(pool);
@@ -604,6 +636,8 @@ void eep_pool_on_timer(EepPool *pool, guint64 timer)
 {
     EepHandle handle;
 
+    if (pool->has_exited)
+        return;
     if (timer == EEP_POOL_TIMER_MIGRATE) {
         eep_pool_migrate_timer(pool);
         return;
@@ -624,6 +658,8 @@ void eep_pool_resize_boundary(EepPool *pool)
 
 void eep_pool_resize_completion(EepPool *pool, const EepCompletion *completion)
 {
+    if (pool->has_exited)
+        return;
     eep_resize_op_done(pool->resize, completion);
     eep_pool_follow_wants(pool);
 }

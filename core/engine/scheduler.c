@@ -248,7 +248,7 @@ static gboolean admit_head(EepEngine *engine, EepPlan *plan, guint32 *budget)
     request->state = EEP_REQUEST_PREFILL;
     request->computed = (guint32)(n_hit * kv->block_size);
     request->blocks = (guint32)n_hit;
-    if (request->n_preemptions == 0)
+    if (!eep_request_was_admitted(request))
         request->cached_tokens = request->computed;
     else
         engine->n_recomputed_tokens += known - request->computed;

@@ -75,7 +75,20 @@ static void deliver_after_prefill(EepEngine *engine, EepRequest *request,
     request->last_token = now;
 }
 
-static void commit_chunk(EepEngine *engine, const EepChunk *chunk, const EepSchedulerEvents *events)
+/* The plan behind, if it is discarded, puts its victim back as it was when it fell; a gap that has
+ * ended since is not to be forgotten. */
+static void tell_victim(EepPlan *after, const EepRequest *request)
+{
+    for (guint i = 0; after != NULL && i < after->victims->len; i++) {
+        EepVictim *victim = &g_array_index(after->victims, EepVictim, i);
+
+        if (victim->request == request)
+            victim->max_gap = request->max_gap;
+    }
+}
+
+static void commit_chunk(EepEngine *engine, EepPlan *after, const EepChunk *chunk,
+                         const EepSchedulerEvents *events)
 {
     EepRequest *request = chunk->request;
     guint64 first = chunk->computed_before, last = first + chunk->n_tokens,
@@ -87,8 +100,10 @@ static void commit_chunk(EepEngine *engine, const EepChunk *chunk, const EepSche
                                  MIN(last, request->prompt_tokens) / size);
         engine->is_blocked = FALSE;
     }
-    if (chunk->completes)
-        deliver_after_prefill(engine, request, events);
+    if (!chunk->completes)
+        return;
+    deliver_after_prefill(engine, request, events);
+    tell_victim(after, request);
 }
 
 /* The request is about to go: the plan behind, if it is discarded, neither takes its preemption
@@ -216,7 +231,7 @@ void eep_scheduler_commit(EepEngine **engines, EepPlan *plan, EepPlan *after, Ee
 
             if (chunk->engine != engine->index)
                 break;
-            commit_chunk(engine, chunk, events);
+            commit_chunk(engine, after, chunk, events);
             if (finishing == chunk->request)
                 finishing = commit_finish(engine, after, finishing, events);
         }
@@ -264,7 +279,7 @@ static void discard_chunk(EepEngine *engine, const EepChunk *chunk)
     engine->is_blocked = FALSE;
     if (!chunk->is_admission)
         return;
-    if (request->n_preemptions > 0)
+    if (eep_request_was_admitted(request))
         engine->n_recomputed_tokens -= eep_request_known(request) - request->computed;
     engine->n_hit_blocks -= request->blocks;
     engine->n_prompt_blocks -= request->prompt_tokens / engine->kv.block_size;

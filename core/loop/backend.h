@@ -118,6 +118,9 @@ typedef struct {
     guint64 n_planned_slots; /* slots (of all layers) whose placement is computed while serving
                                 waits for this move; 0: nobody waits for that */
     guint n_ranks;
+    guint n_engines;
+    const EepWorkerId *engines; /* [n_engines] whose the ranks are, n_ranks / n_engines each; 0:
+                                   nobody's. NULL: as in the last step */
     EepPoolId to_pool;
 } EepMove;
 

@@ -126,7 +126,7 @@ static guint64 hash_coordinator(guint64 hash, const EepCoordinator *coordinator)
     hash = mix(hash, (guint64)coordinator->from << 32 | coordinator->to);
     hash = mix(hash, coordinator->is_up | coordinator->is_refusing << 1);
     hash = mix(hash, coordinator->scheme << 16 | coordinator->recovery << 8 | coordinator->undo);
-    hash = mix(hash, coordinator->n_queued);
+    hash = mix(hash, (guint64)coordinator->attempts << 32 | coordinator->n_queued);
     for (guint i = 0; i < coordinator->n_queued; i++)
         hash = mix(hash, (guint64)coordinator->queue[i]);
     for (guint i = 0; i < EEP_RESIZE_TIMER_COUNT; i++)

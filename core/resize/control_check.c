@@ -148,7 +148,8 @@ static gboolean check_coordinator(const Check *check)
         HOLDS(EEP_SLOT_NONE, is_adopted(control), "the old group still serves");
     if ((state <= EEP_COORDINATOR_DRAINING && !check->scheme->is_recovery) ||
         state == EEP_COORDINATOR_SETTLING)
-        HOLDS(EEP_SLOT_NONE, !is_paused, "no step may begin");
+        HOLDS(EEP_SLOT_NONE, !is_paused || control->blocked_by & EEP_BLOCK_LOSS,
+              "no step may begin");
     if (state == EEP_COORDINATOR_COMMITTING && stops)
         HOLDS(EEP_SLOT_NONE, is_paused, "steps may begin");
     if (state <= EEP_COORDINATOR_PAUSING)

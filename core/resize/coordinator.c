@@ -441,8 +441,21 @@ void eep_coordinator_undo(EepResize *resize, guint why)
     eep_coordinator_handle(resize, EEP_COORDINATOR_UNDO);
 }
 
+/* Where a resize has a way back, a recovery has another try. */
+#define MAX_ATTEMPTS 3
+
 void eep_coordinator_fail(EepResize *resize, EepCoordinatorEvent event)
 {
+    EepCoordinator *coordinator = &resize->control->coordinator;
+    const EepGeneration *scheme = eep_resize_scheme(resize);
+
+    /* Beyond the point of no return the only way is on, however long it takes. */
+    if (event == EEP_COORDINATOR_DEADLINE && (scheme->rolls_back || scheme->is_recovery) &&
+        eep_resize_is_adopted(resize))
+        return;
+    if (scheme->is_recovery && resize->generation->rolls_back &&
+        coordinator->attempts < MAX_ATTEMPTS)
+        coordinator->recovery = coordinator->scheme;
     if (!eep_coordinator_can_undo(resize))
         eep_coordinator_handle(resize, event);
     else

@@ -59,6 +59,32 @@ static void lose_in_resize(EepResize *resize, guint slot)
     }
 }
 
+/* What a resize that got stuck, or only prepared, has left behind: engines that are not of the
+ * serving group go, and its members wait for what comes. */
+static void give_up_leftovers(EepResize *resize)
+{
+    EepControl *control = resize->control;
+
+    eep_rows_abort(resize);
+    eep_roster_set_leaving_routable(resize, TRUE);
+    for (guint slot = 0; slot < control->n_slots; slot++) {
+        const EepMember *member = eep_control_member(control, slot);
+
+        /* One that hangs, and nobody knows, finds it when it wakes. */
+        if (member->worker != 0 && member->is_member && !member->is_lost &&
+            eep_control_participant(control, slot)->state != EEP_PARTICIPANT_GONE)
+            eep_participant_handle(resize, slot, EEP_PARTICIPANT_RESET);
+    }
+    eep_roster_clear(resize);
+}
+
+/* What was prepared with an engine that is lost is of no use. */
+static void drop_prepared(EepResize *resize)
+{
+    give_up_leftovers(resize);
+    eep_coordinator_handle(resize, EEP_COORDINATOR_NOTHING_KEPT);
+}
+
 void eep_resize_worker_lost(EepResize *resize, EepWorkerId worker)
 {
     EepControl *control = resize->control;
@@ -70,30 +96,14 @@ void eep_resize_worker_lost(EepResize *resize, EepWorkerId worker)
     member = eep_control_member(control, slot);
     eep_control_participant(control, slot)->is_stopped = TRUE;
     member->is_lost = TRUE;
+    control->coordinator.attempts = 0;
     if (member->is_member)
         eep_resize_block(resize, EEP_BLOCK_LOSS);
     if (eep_resize_is_running(resize))
         lose_in_resize(resize, slot);
+    else if (control->coordinator.state == EEP_COORDINATOR_PREPARED)
+        drop_prepared(resize);
     eep_resize_run(resize, FALSE);
-}
-
-/* What a resize that got stuck, or only prepared, has left behind: engines that are not of the
- * serving group go, and its members wait for what comes. */
-static void give_up_leftovers(EepResize *resize)
-{
-    EepControl *control = resize->control;
-
-    eep_rows_abort(resize);
-    for (guint slot = 0; slot < control->n_slots; slot++) {
-        const EepMember *member = eep_control_member(control, slot);
-
-        if (member->worker == 0 || !is_alive(control, slot) ||
-            eep_control_participant(control, slot)->state == EEP_PARTICIPANT_GONE)
-            continue;
-        if (member->is_member)
-            eep_participant_handle(resize, slot, EEP_PARTICIPANT_RESET);
-    }
-    eep_roster_clear(resize);
 }
 
 /* Lost engines whose place is to be taken at once. */
@@ -141,10 +151,9 @@ void eep_resize_start_recovery(EepResize *resize)
     EepResizeRecord record;
 
     coordinator->recovery = EEP_RECOVERY_NONE;
+    coordinator->attempts++;
     if (coordinator->state != EEP_COORDINATOR_IDLE)
         give_up_leftovers(resize);
-    if (coordinator->state == EEP_COORDINATOR_PREPARED)
-        eep_coordinator_handle(resize, EEP_COORDINATOR_NOTHING_KEPT);
     if (recovery == EEP_RECOVERY_RETRY)
         welcome_back(resize);
     n_left = count_survivors(resize);

@@ -85,8 +85,7 @@ static void update_wants(EepResize *resize)
         has_mail |= participant->inbox != 0;
     }
     resize->wants.is_idle = !eep_resize_is_running(resize);
-    resize->wants.wants_boundary =
-        has_pausing || has_mail || (!resize->wants.is_idle && has_waiting_row(resize));
+    resize->wants.wants_boundary = has_pausing || has_mail || has_waiting_row(resize);
     resize->wants.wants_steps =
         (has_pausing || eep_rows_hold_members(resize)) && control->blocked_by == 0;
 }
@@ -644,6 +643,17 @@ gboolean eep_resize_load(EepResize *resize, GBytes *block, GError **error)
     resize->record.is_stalled = resize->control->blocked_by != 0 || resize->wants.wants_steps;
     resize->record.is_rejecting = coordinator->is_refusing != 0;
     return TRUE;
+}
+
+void eep_resize_set_control(EepResize *resize, const EepControl *control)
+{
+    g_assert(control->magic == resize->control->magic && control->size == resize->control->size);
+    memcpy(resize->control, control, control->size);
+    resize->span = EEP_RESIZE_MAX_PHASES;
+    resize->record.n_phases = 0;
+    resize->record.from = control->coordinator.from;
+    resize->record.to = control->coordinator.to;
+    update_wants(resize);
 }
 
 guint64 eep_resize_hash(const EepResize *resize)

@@ -193,6 +193,10 @@ gboolean eep_resize_check(const EepResize *resize, GError **error);
 GBytes *eep_resize_save(const EepResize *resize);
 gboolean eep_resize_load(EepResize *resize, GBytes *block, GError **error);
 
+/* As loading, for a caller that does so for every event: `control` was a copy of this machine's own
+ * block, and of the record only the sizes are set. */
+void eep_resize_set_control(EepResize *resize, const EepControl *control);
+
 /* The same for states that cannot be told apart by what they will do: free of absolute times,
  * worker and operation ids, serial numbers. */
 guint64 eep_resize_hash(const EepResize *resize);

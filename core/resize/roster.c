@@ -113,6 +113,11 @@ void eep_roster_clear(EepResize *resize)
         *eep_control_heard(control, slot) = 0;
     }
     memset(control->rows, 0, sizeof control->rows);
+    /* Where nobody is left who could have ended a wait. */
+    eep_resize_disarm(resize, EEP_RESIZE_TIMER_BARRIER);
+    eep_resize_disarm(resize, EEP_RESIZE_TIMER_LEAVING);
+    if (control->blocked_by & EEP_BLOCK_LOSS)
+        eep_resize_unblock(resize, ~(guint)EEP_BLOCK_LOSS);
     eep_group_set(eep_control_target(control), 0, 0, NULL);
     control->coordinator.from = control->coordinator.to = 0;
     control->coordinator.is_up = FALSE;
@@ -138,7 +143,8 @@ void eep_roster_set_leaving_routable(EepResize *resize, gboolean is_routable)
     for (guint slot = 0; slot < resize->control->n_slots; slot++) {
         const EepMember *member = eep_control_member(resize->control, slot);
 
-        if (member->role == EEP_WHO_REMOVING && member->is_member)
+        if (member->role == EEP_WHO_REMOVING && member->is_member && !member->is_lost &&
+            eep_control_participant(resize->control, slot)->state != EEP_PARTICIPANT_GONE)
             resize->host->set_routable(resize->host_self, member->worker, is_routable);
     }
 }

@@ -21,7 +21,7 @@ offers() {
 }
 
 cd "$scratch" && mkdir runs runs/one "runs/with space" && touch a.yaml b.txt || exit 2
-offers "eep " "--help --version check compare eplb explain init list plot run show"
+offers "eep " "--help --version check compare eplb explain explore init list plot run show"
 offers "eep c" "check compare"
 offers "eep list g" "generations"
 offers "eep show m" "models"
@@ -46,6 +46,9 @@ if [ $# -ge 2 ]; then
     for command in place compare replay fit; do
         offers "eep eplb $command -" "$("$eep" eplb $command --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
     done
+    offers "eep explore -" "$("$eep" explore --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
+    offers "eep explore --plant sk" "skipped_barrier skipped_boundary"
+    offers "eep explore --generation g2" "g2 g2.1"
     offers "eep show models deepseek-v3" "deepseek-v3"
     offers "eep run quick" "quickstart"
     offers "eep explain slo.tt" "slo.ttft"

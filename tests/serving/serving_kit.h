@@ -10,6 +10,7 @@
 #include <check.h>
 
 #include "core/deployment.h"
+#include "core/loop/journal.h"
 #include "tests/serving/desk_backend.h"
 
 G_BEGIN_DECLS
@@ -51,6 +52,8 @@ typedef struct {
     EepTime gap_sum, max_gap;
     GArray *sizes;      /* KitSize */
     GArray *resizes;    /* EepResizeRecord, ended */
+    GArray *incidents;  /* EepIncident, ended */
+    GString *decisions; /* their names, in order, each with a space behind it */
     GArray *rearranged; /* KitRearranged */
     GArray *kept;       /* KitKept */
     EepTime gpu_time[EEP_GPU_USE_COUNT];
@@ -65,6 +68,7 @@ typedef struct {
     EepDeploymentOptions deployment;
     EepPredictor *predictor; /* NULL: by `costs`; borrowed */
     EepBackend *backend;     /* NULL: by `costs`; taken over */
+    EepJournal *journal;     /* nullable, borrowed: records the run, or is all that it runs by */
     guint fail_every;        /* > 0: every so manieth step is refused */
     EepTime cut;             /* EEP_TIME_NEVER: drained */
     gboolean checks;         /* eep_pool_check() after every event */

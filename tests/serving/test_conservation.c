@@ -12,7 +12,8 @@
 #define FIRST_SEED   0
 #define N_SEEDS      2500
 #define MAX_REQUESTS 80
-#define MAX_EVENTS   4
+#define MAX_EVENTS   8
+#define MAX_RESIZES  4
 #define MAX_HASHES   12
 #define N_LAYERS     2
 #define N_EXPERTS    12
@@ -22,7 +23,7 @@ typedef struct {
     EepArrival requests[MAX_REQUESTS];
     guint64 hashes[MAX_REQUESTS][MAX_HASHES];
     EepOperatorEvent events[MAX_EVENTS];
-    guint n_requests;
+    guint n_requests, n_resizes;
     double load[N_LAYERS * N_EXPERTS];
 } Scenario;
 
@@ -112,12 +113,55 @@ static void draw_events(EepRng *rng, Scenario *scenario)
         g_free(config->options.resize.generation);
         config->options.resize.generation = g_strdup("restart");
     }
-    config->deployment.n_events = (guint)between(rng, 1, MAX_EVENTS);
+    config->deployment.n_events = scenario->n_resizes = (guint)between(rng, 1, MAX_RESIZES);
     for (guint i = 0; i < config->deployment.n_events; i++)
         scenario->events[i] =
             (EepOperatorEvent){.at = between(rng, 0, 1200),
                                .new_data_parallel_size = (guint)between(rng, 1, 7),
                                .id = "drawn"};
+    config->deployment.events = scenario->events;
+}
+
+/* Anything may break, and be recovered from in any way, or in none. */
+static void draw_faults(EepRng *rng, Scenario *scenario)
+{
+    KitConfig *config = &scenario->config;
+    EepPoolOptions *options = &config->options;
+    guint n = (guint)between(rng, 1, MAX_EVENTS - MAX_RESIZES);
+
+    options->fault_tolerance.recovery = (gint)between(rng, 0, EEP_RECOVERY_COUNT - 1);
+    for (guint i = 0; i < EEP_DETECT_COUNT; i++)
+        options->fault_tolerance.detect[i] = chance(rng, 60) ? between(rng, 1, 200) : 0;
+    options->fault_tolerance.deadline = chance(rng, 50) ? between(rng, 50, 2000) : 0;
+    options->fault_tolerance.spare_engines = between(rng, 0, 2);
+    options->fault_tolerance.spare_state = (gint)between(rng, 0, 1);
+    options->fault_tolerance.in_flight = (gint)between(rng, 0, 1);
+    options->fault_tolerance.mtbf = chance(rng, 20) ? between(rng, 500, 20000) : 0;
+    config->shape.can_mask = config->shape.can_reuse_graphs = chance(rng, 50);
+    config->shape.gpus_per_node = (guint)between(rng, 1, 3);
+    for (guint i = config->deployment.n_events; n > 0; n--, i++) {
+        EepOperatorEvent *event = &scenario->events[i];
+
+        *event = (EepOperatorEvent){
+            .kind = EEP_OPERATOR_FAULT,
+            .id = "broken",
+            .at = between(rng, 0, 1200),
+            .fault = {.kind = (EepFaultKind)between(rng, 0, EEP_FAULT_KIND_COUNT - 1),
+                      .target = (EepFaultTarget)between(rng, 0, 2),
+                      .index = (guint)between(rng, 0, 5),
+                      .factor = (double)between(rng, 1, 4),
+                      .duration = between(rng, 1, 500),
+                      .phase = (guint)between(rng, 0, EEP_PHASE_COUNT - 1),
+                      .nth = (guint)between(rng, 0, 2)}};
+        if (event->fault.kind == EEP_FAULT_KIND_LINK)
+            event->fault.factor = 0.5;
+        if (chance(rng, 30) && scenario->n_resizes > 0) {
+            event->during_resize = "drawn";
+            event->during_phase = chance(rng, 50) ? "commit" : "prepare";
+            event->after = between(rng, 0, 300);
+        }
+        config->deployment.n_events = i + 1;
+    }
     config->deployment.events = scenario->events;
 }
 
@@ -145,6 +189,26 @@ static void draw_requests(EepRng *rng, Scenario *scenario)
     }
 }
 
+/* A resize asked for gets an answer, and everybody is served or told why not, unless something
+ * broke for good. */
+static void assert_answered(const KitRun *run, guint n_resizes, const char *context)
+{
+    gboolean is_well = TRUE;
+    guint n_answers = 0;
+
+    for (guint i = 0; i < run->incidents->len; i++) {
+        const char *outcome = kit_nth(run->incidents, EepIncident, i)->outcome;
+
+        is_well &= strcmp(outcome, "unrecovered") != 0 && strcmp(outcome, "exited") != 0;
+    }
+    for (guint i = 0; i < run->resizes->len; i++)
+        n_answers += strcmp(kit_nth(run->resizes, EepResizeRecord, i)->by, "scenario") == 0;
+    ck_assert_msg(n_answers == n_resizes || (!is_well && n_answers < n_resizes),
+                  "%s: %u resizes ended of %u asked for", context, n_answers, n_resizes);
+    ck_assert_msg(!is_well || kit_count(run, EEP_FATE_UNFINISHED, EEP_REASON_NONE) == 0,
+                  "%s: unfinished requests without a cut", context);
+}
+
 static void run_seed(guint64 seed)
 {
     static Scenario scenario;
@@ -155,12 +219,15 @@ static void run_seed(guint64 seed)
 
     eep_rng_init(&rng, seed, "conservation");
     kit_config_init(&scenario.config);
+    scenario.n_resizes = 0;
     draw_options(&rng, &scenario.config);
     draw_costs(&rng, &scenario.config);
     if (chance(&rng, 60))
         draw_experts(&rng, &scenario);
     if (chance(&rng, 60))
         draw_events(&rng, &scenario);
+    if (chance(&rng, 40))
+        draw_faults(&rng, &scenario);
     draw_requests(&rng, &scenario);
     run = kit_run(&scenario.config, scenario.requests, scenario.n_requests, &error);
     ck_assert_msg(run != NULL, "%s: %s", context, error != NULL ? error->message : "");
@@ -168,11 +235,7 @@ static void run_seed(guint64 seed)
     if (scenario.config.cut == EEP_TIME_NEVER) {
         ck_assert_msg(run->n_submitted == scenario.n_requests, "%s: %u requests of %u came",
                       context, run->n_submitted, scenario.n_requests);
-        ck_assert_msg(run->resizes->len == scenario.config.deployment.n_events,
-                      "%s: %u resizes ended of %u asked for", context, run->resizes->len,
-                      scenario.config.deployment.n_events);
-        ck_assert_msg(kit_count(run, EEP_FATE_UNFINISHED, EEP_REASON_NONE) == 0,
-                      "%s: unfinished requests without a cut", context);
+        assert_answered(run, scenario.n_resizes, context);
     }
     kit_config_clear(&scenario.config);
 }

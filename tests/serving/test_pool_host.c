@@ -332,6 +332,7 @@ static void watch_losing(gpointer self, EepPool *pool, EepTime now)
         g_autofree EepGroup *target = group_of(2, 3, without_2);
 
         begin(pool, now);
+        pool->engines[1]->is_dead = pool->engines[1]->is_lost = TRUE;
         eep_pool_set_gpu_use(pool, pool->engines[1], EEP_GPU_DEAD);
         ck_assert_uint_gt(host->abort_requests(pool, 2, "fault"), 0);
         host->set_forwards_blocked(pool, TRUE);
@@ -615,6 +616,7 @@ static void watch_recovery(gpointer self, EepPool *pool, EepTime now)
 
     if (seen.stage == 0 && now >= 1000 && pool->n_in_flight == 0) {
         begin(pool, now);
+        pool->engines[1]->is_dead = pool->engines[1]->is_lost = TRUE;
         eep_pool_set_gpu_use(pool, pool->engines[1], EEP_GPU_DEAD);
         eep_resize_worker_stopped(pool->resize, 2);
         eep_resize_worker_lost(pool->resize, 2);

@@ -396,6 +396,43 @@ static gint64 resident_bytes(void)
 }
 
 /* Generous in time, since machines differ; the memory bound is the design's. */
+/* Incidents are kept in the order of their ends; tokens of attempts that a client repeated are
+ * wasted, whatever became of the last one. */
+START_TEST(incidents_and_wasted_tokens)
+{
+    EepObserver *observer;
+    g_autoptr(EepMetrics) metrics = new_metrics(&observer);
+    EepIncident incident = {.id = "first", .fault = "fail", .outcome = "recovered", .n_lost = 2};
+    EepRequest request = {.arrival = 20 * S,
+                          .first_token = 21 * S,
+                          .finish = 22 * S,
+                          .output_tokens = 5,
+                          .wasted_tokens = 7,
+                          .fate = EEP_FATE_COMPLETED,
+                          .n_attempts = 2};
+
+    observer->ops->incident_ended(observer, &incident);
+    g_strlcpy(incident.id, "second", sizeof incident.id);
+    observer->ops->incident_ended(observer, &incident);
+    observer->ops->request_ended(observer, &request, 22 * S);
+    request.fate = EEP_FATE_ABORTED;
+    request.reason = EEP_REASON_FAULT;
+    request.generated = 3;
+    observer->ops->request_ended(observer, &request, 23 * S);
+    request.arrival = 1 * S; /* before the warm-up */
+    request.generated = 0;
+    observer->ops->request_ended(observer, &request, 24 * S);
+    eep_metrics_finish(metrics, &at_100);
+
+    ck_assert_uint_eq(eep_metrics_n_incidents(metrics), 2);
+    ck_assert_str_eq(eep_metrics_incident(metrics, 0)->id, "first");
+    ck_assert_str_eq(eep_metrics_incident(metrics, 1)->id, "second");
+    ck_assert_uint_eq(eep_metrics_incident(metrics, 1)->n_lost, 2);
+    ck_assert_uint_eq(eep_metrics_report(metrics)->wasted_tokens, 7 + 7 + 3);
+    ck_assert_uint_eq(eep_metrics_report(metrics)->retried, 2);
+}
+END_TEST
+
 START_TEST(a_million_requests)
 {
     EepObserver *observer;
@@ -443,6 +480,7 @@ int main(void)
     tcase_add_test(tcase, rows_weigh_by_time);
     tcase_add_test(tcase, bytes_count_once);
     tcase_add_test(tcase, success_after_the_resize);
+    tcase_add_test(tcase, incidents_and_wasted_tokens);
     tcase_add_test(tcase, a_million_requests);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -1,0 +1,258 @@
+/* What breaks without an engine being lost: slow ranks and links, phases; and failures that are
+ * drawn. */
+#include "core/engine/pool_fault.h"
+
+/* Whose parts wait for each other, so that a watchdog sees one of them hang. */
+static const gboolean is_collective[EEP_PHASE_COUNT] = {
+    [EEP_PHASE_STANDBY_GROUPS] = TRUE, [EEP_PHASE_WEIGHTS_FROM_PEER] = TRUE,
+    [EEP_PHASE_KV_SYNC] = TRUE,        [EEP_PHASE_MAP_BROADCAST] = TRUE,
+    [EEP_PHASE_SWITCH] = TRUE,         [EEP_PHASE_WARM_UP] = TRUE,
+    [EEP_PHASE_WEIGHTS_TREE] = TRUE,   [EEP_PHASE_COMM_SPLIT] = TRUE,
+    [EEP_PHASE_MASK] = TRUE,
+};
+
+static EepTime now_of(const EepPool *pool)
+{
+    return eep_loop_now(pool->services->loop);
+}
+
+static EepTrouble *nth_trouble(const EepPool *pool, guint i)
+{
+    return g_ptr_array_index(pool->faults->troubles, i);
+}
+
+/* -- slow ranks and links --------------------------------------------------------------------- */
+
+/* What all spells that last make of this worker's time, or of the node's bandwidth. */
+static double factor_of(const EepPool *pool, EepFaultKind kind, EepWorkerId worker, guint node)
+{
+    double factor = 1.0;
+
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        const EepTrouble *trouble = nth_trouble(pool, i);
+
+        if (trouble->state == EEP_TROUBLE_SLOW && trouble->fault.kind == kind &&
+            (kind == EEP_FAULT_KIND_SLOW ? eep_workers_have(trouble->workers, worker)
+                                         : trouble->fault.index == node))
+            factor *= trouble->fault.factor;
+    }
+    return factor;
+}
+
+static void apply_slowness(EepPool *pool, const EepTrouble *trouble)
+{
+    EepFaultInjector *injector = pool->services->injector;
+
+    if (injector == NULL)
+        return;
+    for (guint i = 0; i < trouble->workers->len; i++) {
+        EepWorkerId worker = g_array_index(trouble->workers, EepWorkerId, i);
+
+        injector->ops->slow_worker(injector, worker,
+                                   factor_of(pool, EEP_FAULT_KIND_SLOW, worker, 0));
+    }
+    if (trouble->fault.kind == EEP_FAULT_KIND_LINK)
+        injector->ops->set_link(injector, pool->id, trouble->fault.index,
+                                factor_of(pool, EEP_FAULT_KIND_LINK, 0, trouble->fault.index));
+}
+
+void eep_pool_fault_begin_slow(EepPool *pool, const EepFault *fault, const char *id)
+{
+    g_autoptr(GPtrArray) engines = eep_trouble_targets(pool, fault);
+    EepTrouble *trouble;
+
+    if (fault->kind == EEP_FAULT_KIND_SLOW && engines->len == 0) {
+        eep_trouble_tell_missed(pool, fault, id);
+        return;
+    }
+    trouble = eep_trouble_open(pool, fault, id, EEP_TROUBLE_SLOW);
+    for (guint i = 0; i < engines->len && fault->kind == EEP_FAULT_KIND_SLOW; i++)
+        g_array_append_val(trouble->workers, ((EepEngine *)g_ptr_array_index(engines, i))->worker);
+    eep_loop_record_action(pool->services->loop, EEP_ACTION_FAULT, fault->kind, fault->index);
+    eep_trouble_tell(pool, trouble, "fault", "");
+    apply_slowness(pool, trouble);
+    eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_HEAL,
+                          eep_time_after(now_of(pool), fault->duration));
+}
+
+void eep_pool_fault_end_slow(EepPool *pool, EepTrouble *trouble)
+{
+    trouble->state = EEP_TROUBLE_OVER;
+    apply_slowness(pool, trouble);
+    trouble->incident.degraded = now_of(pool) - trouble->incident.at;
+    eep_trouble_end(pool, trouble, "degraded");
+}
+
+/* -- phases that break ------------------------------------------------------------------------ */
+
+void eep_pool_fault_arm_phase(EepPool *pool, const EepFault *fault, const char *id)
+{
+    EepFaultInjector *injector = pool->services->injector;
+    EepTrouble *trouble = eep_trouble_open(pool, fault, id, EEP_TROUBLE_ARMED);
+
+    trouble->n_left = fault->nth;
+    eep_loop_record_action(pool->services->loop, EEP_ACTION_FAULT, fault->kind, fault->phase);
+    if (injector != NULL)
+        injector->ops->break_phase(injector, pool->id, fault->phase, fault->nth,
+                                   fault->kind == EEP_FAULT_KIND_PHASE_HANG);
+}
+
+static void hit_phase(EepPool *pool, EepTrouble *trouble, const EepPhase *phase)
+{
+    EepTime watchdog = pool->options.fault_tolerance.detect[EEP_DETECT_WATCHDOG];
+
+    trouble->state = EEP_TROUBLE_PHASE;
+    trouble->op = phase->op.id;
+    trouble->incident.at = now_of(pool);
+    eep_trouble_tell(pool, trouble, "fault", eep_phase_names[phase->kind]);
+    if (trouble->fault.kind == EEP_FAULT_KIND_PHASE_HANG && is_collective[phase->kind] &&
+        watchdog > 0)
+        eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_DETECT,
+                              eep_time_after(now_of(pool), watchdog));
+}
+
+static gboolean waits_for(const EepRunningPhase *phase, const EepTrouble *trouble)
+{
+    if (!is_collective[phase->kind])
+        return FALSE;
+    for (guint i = 0; i < trouble->workers->len; i++)
+        if (eep_workers_have(phase->workers, g_array_index(trouble->workers, EepWorkerId, i)))
+            return TRUE;
+    return FALSE;
+}
+
+gboolean eep_pool_fault_is_phase_waiting(const EepPool *pool, const EepTrouble *trouble)
+{
+    for (guint i = 0; i < pool->faults->phases->len; i++)
+        if (waits_for(&g_array_index(pool->faults->phases, EepRunningPhase, i), trouble))
+            return TRUE;
+    return FALSE;
+}
+
+void eep_pool_fault_phase_began(EepPool *pool, const EepPhase *phase)
+{
+    EepRunningPhase running = {
+        phase->op.id, phase->kind,
+        g_array_sized_new(FALSE, FALSE, sizeof(EepWorkerId), phase->n_workers)};
+
+    g_array_append_vals(running.workers, phase->workers, phase->n_workers);
+    g_array_append_val(pool->faults->phases, running);
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+
+        if (trouble->state == EEP_TROUBLE_SILENT && waits_for(&running, trouble))
+            eep_trouble_collective_waits(pool, trouble);
+        else if (trouble->state == EEP_TROUBLE_ARMED && trouble->fault.phase == phase->kind &&
+                 (trouble->n_left == 0 || --trouble->n_left == 0))
+            hit_phase(pool, trouble, phase);
+    }
+}
+
+/* How it was noticed that the phase had broken, unless that is known. */
+static void note_broken(EepPool *pool, EepTrouble *trouble)
+{
+    gboolean hangs = trouble->fault.kind == EEP_FAULT_KIND_PHASE_HANG;
+
+    if (trouble->incident.detection != EEP_TIME_NEVER)
+        return;
+    trouble->incident.detection = now_of(pool) - trouble->incident.at;
+    trouble->incident.detected_by = hangs ? "deadline" : "completion";
+    eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
+}
+
+void eep_pool_fault_phase_ended(EepPool *pool, const EepCompletion *completion)
+{
+    GArray *phases = pool->faults->phases;
+
+    for (guint i = 0; i < phases->len; i++) {
+        EepRunningPhase *phase = &g_array_index(phases, EepRunningPhase, i);
+
+        if (phase->op != completion->id)
+            continue;
+        for (guint j = 0; j < phase->workers->len; j++)
+            if (g_array_index(phase->workers, EepWorkerId, j) == completion->worker)
+                g_array_remove_index_fast(phase->workers, j);
+        if (completion->worker == 0) {
+            g_array_free(phase->workers, TRUE);
+            g_array_remove_index(phases, i);
+        }
+        break;
+    }
+    for (guint i = 0; i < pool->faults->troubles->len && completion->done != EEP_DONE_OK; i++)
+        if (nth_trouble(pool, i)->state == EEP_TROUBLE_PHASE &&
+            nth_trouble(pool, i)->op == completion->id)
+            note_broken(pool, nth_trouble(pool, i));
+}
+
+void eep_pool_fault_abort_phases(EepPool *pool)
+{
+    for (guint i = 0; i < pool->faults->phases->len; i++)
+        eep_pool_abort_op(pool, g_array_index(pool->faults->phases, EepRunningPhase, i).op);
+}
+
+void eep_pool_fault_abort_move(EepPool *pool)
+{
+    if (pool->reshuffle.state == EEP_RESHUFFLE_MOVE)
+        eep_pool_abort_op(pool, pool->reshuffle.op);
+}
+
+/* -- drawn failures --------------------------------------------------------------------------- */
+
+static guint max_ranks(const EepPool *pool)
+{
+    return pool->shape.max_engines * (guint)pool->options.tensor_parallel_size;
+}
+
+/* As if all GPUs of the cluster were in use; those that are not shrug it off. */
+static void draw_next(EepPool *pool)
+{
+    EepLoop *loop = pool->services->loop;
+    EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_MEASURE, pool->id),
+                      .event_class = EEP_CLASS_FAULT,
+                      .kind = EEP_EVENT_FAULT,
+                      .a = pool->id,
+                      .b = EEP_POOL_FAULT_DRAWN};
+    double wait = eep_rng_exponential(&pool->faults->rng) *
+                  eep_time_to_seconds(pool->options.fault_tolerance.mtbf) / max_ranks(pool);
+
+    pool->faults->draw = eep_loop_schedule(
+        loop, eep_time_after(now_of(pool), MAX(1, eep_time_from_seconds(wait))), &event);
+}
+
+void eep_pool_start_drawing_faults(EepPool *pool)
+{
+    if (pool->options.fault_tolerance.mtbf > 0)
+        draw_next(pool);
+}
+
+void eep_pool_stop_drawing_faults(EepPool *pool)
+{
+    if (pool->faults->draw != 0)
+        eep_loop_reschedule(pool->services->loop, pool->faults->draw, EEP_TIME_NEVER);
+    pool->faults->draw = 0;
+}
+
+/* Nobody to be killed, and nobody who would notice. */
+static gboolean is_all_dead(const EepPool *pool)
+{
+    for (guint i = 0; i < pool->n_engines; i++)
+        if (!pool->engines[i]->is_dead)
+            return FALSE;
+    return pool->n_engines > 0;
+}
+
+void eep_pool_on_drawn_fault(EepPool *pool)
+{
+    EepFault fault = {.kind = EEP_FAULT_KIND_FAIL, .target = EEP_FAULT_OF_RANK};
+    char id[32];
+
+    fault.index = (guint)eep_rng_below(&pool->faults->rng, max_ranks(pool));
+    pool->faults->draw = 0;
+    if (pool->has_exited || is_all_dead(pool))
+        return;
+    draw_next(pool);
+    if (fault.index >= pool->n_engines * (guint)pool->options.tensor_parallel_size)
+        return;
+    g_snprintf(id, sizeof id, "mtbf-%u", ++pool->faults->n_drawn);
+    eep_pool_fault(pool, &fault, id);
+}

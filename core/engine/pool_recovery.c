@@ -1,0 +1,597 @@
+/* What a pool does about engines that it has found to be lost: it takes their requests, has the
+ * resize machine recover, calls in a spare; or it gives up. */
+#include "core/engine/pool_fault.h"
+
+#include <string.h>
+
+/* Who asks, and what the id of a resize that brings spares ends in. */
+#define BY_RECOVERY    "recovery"
+#define REPLACE_SUFFIX "-replace"
+
+#define EXITED "the deployment has exited"
+
+static EepTime now_of(const EepPool *pool)
+{
+    return eep_loop_now(pool->services->loop);
+}
+
+static EepTrouble *nth_trouble(const EepPool *pool, guint i)
+{
+    return g_ptr_array_index(pool->faults->troubles, i);
+}
+
+static EepRecovery mode_of(const EepPool *pool)
+{
+    return (EepRecovery)pool->options.fault_tolerance.recovery;
+}
+
+/* Everybody's requests are lost, not only those of the dead. */
+static gboolean loses_all(EepRecovery mode)
+{
+    return mode == EEP_RECOVERY_RESTART || mode == EEP_RECOVERY_RETRY;
+}
+
+/* -- requests of lost engines ----------------------------------------------------------------- */
+
+static guint64 kv_tokens(const EepEngine *engine)
+{
+    guint64 n = 0;
+
+    for (const EepRequest *r = engine->running.head; r != NULL; r = r->next)
+        n += eep_engine_computed(engine, r);
+    for (const EepRequest *r = engine->departing.head; r != NULL; r = r->next)
+        n += eep_engine_computed(engine, r);
+    return n;
+}
+
+/* Takes the engine's requests off it, in the order in which they would have gone on. */
+static guint to_limbo(EepPool *pool, EepEngine *engine)
+{
+    EepRequest *request;
+    guint n = 0;
+
+    while ((request = engine->departing.head) != NULL || (request = engine->running.head) != NULL ||
+           (request = engine->waiting.head) != NULL) {
+        gboolean was_running = request->state != EEP_REQUEST_WAITING;
+
+        if (request->flags & EEP_REQUEST_FLAG_SEATED)
+            eep_pool_migrate_forget(pool, request);
+        eep_engine_remove(engine, request);
+        request->n_retries++;
+        if (was_running)
+            request->flags |= EEP_REQUEST_FLAG_RETRIED;
+        eep_request_queue_push_tail(&pool->faults->limbo, request);
+        n++;
+    }
+    return n;
+}
+
+static guint end_limbo(EepPool *pool, EepFate fate, EepReason reason)
+{
+    EepRequestQueue *limbo = &pool->faults->limbo;
+    guint n = 0;
+
+    for (EepRequest *request; (request = limbo->head) != NULL; n++) {
+        eep_request_queue_remove(limbo, request);
+        request->fate = (guint8)fate;
+        request->reason = (guint8)reason;
+        request->finish = now_of(pool);
+        pool->services->request_ended(pool->services->self, request);
+    }
+    return n;
+}
+
+/* Whether any trouble is. */
+static gboolean is_in(const EepPool *pool, EepTroubleState state)
+{
+    for (guint i = 0; i < pool->faults->troubles->len; i++)
+        if (nth_trouble(pool, i)->state == state)
+            return TRUE;
+    return FALSE;
+}
+
+static gboolean has_routable(const EepPool *pool)
+{
+    for (guint i = 0; i < pool->n_engines; i++)
+        if (pool->engines[i]->is_routable)
+            return TRUE;
+    return FALSE;
+}
+
+/* Back to the engines that there are; whom no queue takes is aborted. */
+static void leave_limbo(EepPool *pool)
+{
+    EepRequestQueue waiting = pool->faults->limbo;
+    EepRequest *request;
+
+    if (!has_routable(pool))
+        return;
+    pool->faults->limbo = (EepRequestQueue){NULL, NULL, 0};
+    while ((request = waiting.head) != NULL) {
+        eep_request_queue_remove(&waiting, request);
+        if (!eep_pool_requeue(pool, request))
+            eep_request_queue_push_tail(&pool->faults->limbo, request);
+    }
+    end_limbo(pool, EEP_FATE_ABORTED, EEP_REASON_FAULT);
+}
+
+static void lose_requests(EepPool *pool, EepTrouble *trouble, EepEngine *engine)
+{
+    EepIncident *incident = &trouble->incident;
+
+    incident->n_lost_kv_tokens += kv_tokens(engine);
+    if (pool->options.fault_tolerance.in_flight == EEP_IN_FLIGHT_RETRY)
+        incident->n_retried += to_limbo(pool, engine);
+    else
+        incident->n_lost += eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED, EEP_REASON_FAULT);
+}
+
+/* -- giving up -------------------------------------------------------------------------------- */
+
+/* What runs has failed, and goes no further. */
+static void stop_resize(EepPool *pool)
+{
+    const EepResizeRecord *running = eep_resize_record(pool->resize);
+    EepResizeRecord record;
+
+    eep_pool_resize_stop(pool);
+    if (running == NULL)
+        return;
+    record = *running;
+    eep_resize_record_set_stalled(&record, record.is_stalled, now_of(pool));
+    eep_resize_record_set_rejecting(&record, record.is_rejecting, now_of(pool));
+    record.outcome = EEP_OUTCOME_FAILED;
+    g_strlcpy(record.reason, EXITED, sizeof record.reason);
+    eep_pool_resize_host.told(pool, &record);
+}
+
+void eep_pool_fault_refuse(EepPool *pool, guint new_data_parallel_size, const char *id,
+                           const char *by)
+{
+    EepResizeRecord record;
+
+    eep_resize_record_init(&record, pool->id, id, by, now_of(pool));
+    record.generation = pool->generation->name;
+    record.to = new_data_parallel_size;
+    record.outcome = EEP_OUTCOME_REFUSED;
+    g_strlcpy(record.reason, EXITED, sizeof record.reason);
+    eep_pool_resize_host.told(pool, &record);
+}
+
+static void retire_all(EepPool *pool, GPtrArray *engines, EepTrouble *cause)
+{
+    while (engines->len > 0) {
+        EepEngine *engine = g_ptr_array_index(engines, engines->len - 1);
+
+        eep_pool_migrate_lost(pool, engine);
+        g_ptr_array_steal_index(engines, engines->len - 1);
+        cause->incident.n_lost +=
+            eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED, EEP_REASON_FAULT);
+        eep_pool_retire_engine(pool, engine);
+    }
+}
+
+void eep_pool_exit(EepPool *pool, EepTrouble *cause)
+{
+    EepObserver *observer = pool->services->observer;
+    EepPoolFaults *faults = pool->faults;
+
+    if (pool->has_exited)
+        return;
+    pool->has_exited = TRUE;
+    eep_pool_hold(pool);
+    eep_pool_abort_steps(pool);
+    eep_pool_fault_abort_phases(pool);
+    eep_pool_fault_abort_move(pool);
+    if (pool->eplb != NULL)
+        eep_pool_eplb_drain(pool);
+    stop_resize(pool);
+    eep_pool_stop_drawing_faults(pool);
+    eep_trouble_tell(pool, cause, "deployment_exited", "");
+    for (guint i = 0; i < pool->n_engines; i++)
+        g_ptr_array_add(pool->leaving, pool->engines[i]);
+    pool->n_engines = pool->n_silent = 0;
+    retire_all(pool, pool->leaving, cause);
+    retire_all(pool, pool->joining, cause);
+    cause->incident.n_lost += end_limbo(pool, EEP_FATE_ABORTED, EEP_REASON_FAULT);
+    eep_pool_fault_bill_spares(pool, faults->n_warm);
+    faults->n_spares = faults->n_claimed = faults->n_warm = 0;
+    eep_pool_fault_placed(pool);
+    for (guint i = 0; i < faults->troubles->len; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+
+        if (!eep_trouble_is_lossy(trouble) && trouble != cause)
+            continue;
+        faults->n_lossy -= eep_trouble_is_lossy(trouble);
+        trouble->state = EEP_TROUBLE_EXITED;
+        eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
+    }
+    eep_pool_fault_placed(pool);
+    observer->ops->size_changed(observer, now_of(pool), pool->id, 0);
+}
+
+/* -- recovering ------------------------------------------------------------------------------- */
+
+static guint n_alive(const EepPool *pool)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < pool->n_engines; i++)
+        n += !pool->engines[i]->is_lost;
+    return n;
+}
+
+/* The hang is taken to be over once its communicators are built anew. */
+static void heal(EepPool *pool, EepWorkerId worker)
+{
+    EepFaultInjector *injector = pool->services->injector;
+    EepEngine *engine = eep_pool_find_engine(pool, worker);
+
+    if (engine == NULL)
+        return;
+    engine->is_dead = engine->is_lost = FALSE;
+    engine->is_routable = TRUE;
+    eep_pool_set_gpu_use(pool, engine, EEP_GPU_STALLED);
+    if (injector != NULL)
+        injector->ops->heal_worker(injector, worker);
+    eep_resize_worker_healed(pool->resize, worker);
+}
+
+/* From here on nobody reckons with the lost engines. */
+static void cut_off(EepPool *pool, EepTrouble *trouble)
+{
+    if (trouble->hits_members) {
+        eep_pool_abort_steps(pool);
+        eep_pool_fault_abort_move(pool);
+        if (pool->eplb != NULL && !pool->reshuffle.aim.for_resize)
+            eep_pool_eplb_drain(pool);
+    }
+    for (guint i = 0; i < trouble->workers->len; i++) {
+        EepWorkerId worker = g_array_index(trouble->workers, EepWorkerId, i);
+        EepEngine *engine = eep_pool_find_engine(pool, worker);
+
+        pool->n_silent--;
+        if (engine == NULL)
+            continue;
+        engine->is_lost = TRUE;
+        engine->is_routable = FALSE;
+        eep_pool_migrate_lost(pool, engine);
+        lose_requests(pool, trouble, engine);
+    }
+}
+
+static void tell_machine(EepPool *pool, EepTrouble *trouble)
+{
+    gboolean heals =
+        mode_of(pool) == EEP_RECOVERY_RETRY && trouble->fault.kind == EEP_FAULT_KIND_HANG;
+
+    for (guint i = 0; i < trouble->workers->len; i++) {
+        EepWorkerId worker = g_array_index(trouble->workers, EepWorkerId, i);
+
+        if (eep_pool_find_engine(pool, worker) == NULL)
+            continue;
+        eep_resize_worker_lost(pool->resize, worker);
+        if (heals)
+            heal(pool, worker);
+    }
+}
+
+/* A new engine is given up with its resize; where none runs there is nothing to wait for. */
+static void give_up_joiner(EepPool *pool, EepTrouble *trouble)
+{
+    trouble->state = EEP_TROUBLE_JOINER;
+    tell_machine(pool, trouble);
+    if (trouble->state != EEP_TROUBLE_OVER && eep_resize_record(pool->resize) == NULL &&
+        pool->faults->ended->len == 0) {
+        trouble->incident.degraded = 0;
+        eep_trouble_end(pool, trouble, "recovered");
+    }
+}
+
+/* Has the machine recover, with no step in flight and the losses told to it. */
+static void begin_recovery(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
+{
+    EepTime deadline = pool->options.fault_tolerance.deadline;
+
+    trouble->state = EEP_TROUBLE_RECOVERING;
+    trouble->recovery_begun = now_of(pool);
+    trouble->incident.recovery_by = eep_recovery_names[mode_of(pool)];
+    if (deadline > 0)
+        eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_DEADLINE,
+                              eep_time_after(now_of(pool), deadline));
+    eep_resize_recover(pool->resize, mode, trouble->incident.id);
+    if (!loses_all(mode))
+        leave_limbo(pool);
+    eep_pool_fault_placed(pool);
+}
+
+void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
+{
+    EepRecovery mode = mode_of(pool);
+
+    if (mode == EEP_RECOVERY_NONE) {
+        eep_pool_exit(pool, trouble);
+        return;
+    }
+    cut_off(pool, trouble);
+    if (!trouble->hits_members) {
+        give_up_joiner(pool, trouble);
+        eep_pool_follow_wants(pool);
+        return;
+    }
+    /* A process that is gone comes back with no retry. */
+    if (n_alive(pool) == 0 ||
+        (mode == EEP_RECOVERY_RETRY && trouble->fault.kind == EEP_FAULT_KIND_FAIL)) {
+        eep_pool_exit(pool, trouble);
+        return;
+    }
+    for (guint i = 0; i < pool->n_engines && loses_all(mode); i++)
+        lose_requests(pool, trouble, pool->engines[i]);
+    tell_machine(pool, trouble);
+    begin_recovery(pool, trouble, mode);
+    eep_pool_follow_wants(pool);
+}
+
+/* The resize that lost its new engine is stuck. Where it had ended the old ones already, only a
+ * restart helps. */
+static void recover_from_stuck(EepPool *pool, EepTrouble *trouble)
+{
+    EepRecovery mode = pool->n_engines == 0 ? EEP_RECOVERY_RESTART : mode_of(pool);
+
+    eep_pool_abort_steps(pool);
+    for (guint i = 0; i < pool->n_engines && loses_all(mode); i++)
+        lose_requests(pool, trouble, pool->engines[i]);
+    begin_recovery(pool, trouble, mode);
+    eep_pool_follow_wants(pool);
+}
+
+/* -- what resizes come to --------------------------------------------------------------------- */
+
+/* It was asked for by call_spares(). */
+static gboolean is_replacement(const EepResizeRecord *record)
+{
+    return strcmp(record->by, BY_RECOVERY) == 0 && g_str_has_suffix(record->id, REPLACE_SUFFIX);
+}
+
+static gboolean is_recovery(const EepResizeRecord *record)
+{
+    return strcmp(record->by, BY_RECOVERY) == 0 && !is_replacement(record);
+}
+
+void eep_pool_recovery_is_due(EepPool *pool, EepTrouble *trouble)
+{
+    const EepResizeRecord *record = eep_resize_record(pool->resize);
+
+    if (trouble->state == EEP_TROUBLE_RECOVERING &&
+        (record == NULL || !is_recovery(record) || record->serving == EEP_TIME_NEVER))
+        eep_pool_exit(pool, trouble);
+}
+
+/* Asks for the engines that are missing, as far as there are spares. */
+static void call_spares(EepPool *pool)
+{
+    EepPoolFaults *faults = pool->faults;
+    EepTrouble *last = NULL;
+    guint n_before = 0;
+    g_autofree char *id = NULL;
+
+    /* What is still to be lost and what is on its way will have been counted when those end. */
+    if (mode_of(pool) != EEP_RECOVERY_REPLACE || is_in(pool, EEP_TROUBLE_RECOVERING) ||
+        is_in(pool, EEP_TROUBLE_REPLACING))
+        return;
+    for (guint i = 0; i < faults->troubles->len; i++)
+        if (nth_trouble(pool, i)->state == EEP_TROUBLE_BELOW) {
+            last = nth_trouble(pool, i);
+            n_before = MAX(n_before, last->n_before);
+        }
+    faults->n_claimed =
+        MIN(faults->n_spares, n_before > pool->n_engines ? n_before - pool->n_engines : 0);
+    if (faults->n_claimed == 0)
+        return;
+    for (guint i = 0; i < faults->troubles->len; i++)
+        if (nth_trouble(pool, i)->state == EEP_TROUBLE_BELOW)
+            nth_trouble(pool, i)->state = EEP_TROUBLE_REPLACING;
+    id = g_strconcat(last->incident.id, REPLACE_SUFFIX, NULL);
+    eep_pool_scale(pool, pool->n_engines + faults->n_claimed, id, BY_RECOVERY);
+}
+
+static void recovery_completed(EepPool *pool, const EepResizeRecord *record)
+{
+    EepTime end = record->serving;
+
+    if (record->experts_ready != EEP_TIME_NEVER)
+        end = MAX(end, record->experts_ready);
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+
+        if (trouble->state != EEP_TROUBLE_RECOVERING || trouble->recovery_begun > record->accepted)
+            continue;
+        trouble->incident.recovery = end - trouble->incident.at;
+        trouble->state = EEP_TROUBLE_BELOW;
+        eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
+        eep_trouble_tell(pool, trouble, "fault_recovered", record->generation);
+    }
+    call_spares(pool);
+}
+
+/* Another recovery runs, or is on its way, when a later loss has made it begin anew. */
+static void recovery_failed(EepPool *pool, const EepResizeRecord *record)
+{
+    const EepResizeRecord *running = eep_resize_record(pool->resize);
+    EepTrouble *left = NULL;
+
+    if (running != NULL && is_recovery(running))
+        return;
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+
+        if (trouble->state != EEP_TROUBLE_RECOVERING)
+            continue;
+        if (record->accepted != EEP_TIME_NEVER && trouble->recovery_begun > record->accepted)
+            return;
+        left = trouble;
+    }
+    if (left != NULL)
+        eep_pool_exit(pool, left);
+}
+
+static gboolean is_undone(const EepResizeRecord *record)
+{
+    return record->outcome == EEP_OUTCOME_COMPLETE || record->outcome == EEP_OUTCOME_ROLLED_BACK;
+}
+
+/* A resize that was running when the fault hit it. */
+static gboolean was_hit(const EepResizeRecord *record, const EepTrouble *trouble)
+{
+    return (trouble->state == EEP_TROUBLE_JOINER || trouble->state == EEP_TROUBLE_PHASE) &&
+           record->accepted <= trouble->incident.at;
+}
+
+/* Those that only waited for this resize to end, and those that its size makes good. */
+static void end_troubles(EepPool *pool, const EepResizeRecord *record)
+{
+    EepTime since = record->outcome == EEP_OUTCOME_COMPLETE ? record->serving : now_of(pool);
+
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+        EepIncident *incident = &trouble->incident;
+
+        if (trouble->state == EEP_TROUBLE_REPLACING && is_replacement(record))
+            trouble->state = EEP_TROUBLE_BELOW;
+        if (was_hit(record, trouble) && trouble->state == EEP_TROUBLE_JOINER &&
+            !is_undone(record)) {
+            recover_from_stuck(pool, trouble);
+        } else if (was_hit(record, trouble)) {
+            incident->degraded = 0;
+            if (is_undone(record))
+                incident->recovery = now_of(pool) - incident->at;
+            pool->faults->is_unrecovered |= !is_undone(record);
+            eep_trouble_end(pool, trouble, is_undone(record) ? "recovered" : "unrecovered");
+        } else if (trouble->state == EEP_TROUBLE_BELOW && pool->n_engines >= trouble->n_before &&
+                   pool->n_missing == 0) {
+            incident->degraded = since - incident->at;
+            eep_trouble_end(pool, trouble, "recovered");
+        }
+    }
+}
+
+void eep_pool_fault_resize_ended(EepPool *pool, const EepResizeRecord *record)
+{
+    EepPoolFaults *faults = pool->faults;
+    EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_CONTROL, pool->id),
+                      .event_class = EEP_CLASS_TIMER,
+                      .kind = EEP_EVENT_TIMER,
+                      .a = pool->id,
+                      .c = EEP_FAULT_TIMER_SETTLE};
+
+    if (faults->troubles->len == 0 || pool->has_exited)
+        return;
+    if (faults->ended->len == 0)
+        eep_loop_schedule(pool->services->loop, now_of(pool), &event);
+    g_array_append_val(faults->ended, *record);
+}
+
+void eep_pool_fault_settle(EepPool *pool)
+{
+    EepPoolFaults *faults = pool->faults;
+    g_autoptr(GArray) ended = faults->ended;
+
+    faults->ended = g_array_new(FALSE, FALSE, sizeof(EepResizeRecord));
+    for (guint i = 0; i < ended->len && !pool->has_exited; i++) {
+        const EepResizeRecord *record = &g_array_index(ended, EepResizeRecord, i);
+
+        if (is_recovery(record) && record->outcome == EEP_OUTCOME_COMPLETE)
+            recovery_completed(pool, record);
+        else if (is_recovery(record))
+            recovery_failed(pool, record);
+        if (!pool->has_exited)
+            end_troubles(pool, record);
+        if (is_replacement(record)) {
+            faults->n_claimed = 0;
+            if (record->outcome == EEP_OUTCOME_COMPLETE)
+                call_spares(pool);
+        }
+    }
+    if (!is_in(pool, EEP_TROUBLE_RECOVERING))
+        leave_limbo(pool);
+}
+
+/* -- spares ----------------------------------------------------------------------------------- */
+
+guint eep_pool_fault_n_spares(const EepPool *pool)
+{
+    return pool->faults->n_spares - pool->faults->n_claimed;
+}
+
+void eep_pool_fault_bill_spares(EepPool *pool, guint n)
+{
+    EepObserver *observer = pool->services->observer;
+    EepTime now = now_of(pool);
+
+    if (n > 0 && now > 0)
+        observer->ops->gpu_time(observer, pool->id, EEP_GPU_RESERVED, 0, now,
+                                n * (guint)pool->options.tensor_parallel_size);
+}
+
+void eep_pool_fault_launched(EepPool *pool, const EepEngine *engine)
+{
+    EepPoolFaults *faults = pool->faults;
+    EepLaunchedSpare spare = {engine->worker, faults->n_warm > 0};
+
+    if (faults->n_claimed == 0)
+        return;
+    faults->n_claimed--;
+    faults->n_spares--;
+    faults->n_warm -= spare.is_warm;
+    eep_pool_fault_bill_spares(pool, spare.is_warm);
+    g_array_append_val(faults->launched, spare);
+}
+
+static guint find_launched(const EepPool *pool, EepWorkerId worker)
+{
+    const GArray *launched = pool->faults->launched;
+    guint i = 0;
+
+    while (i < launched->len && g_array_index(launched, EepLaunchedSpare, i).worker != worker)
+        i++;
+    return i;
+}
+
+void eep_pool_fault_adopted(EepPool *pool)
+{
+    GArray *launched = pool->faults->launched;
+
+    for (guint i = 0; i < pool->n_engines && launched->len > 0; i++) {
+        guint at = find_launched(pool, pool->engines[i]->worker);
+
+        if (at < launched->len)
+            g_array_remove_index(launched, at);
+    }
+    eep_pool_fault_placed(pool);
+}
+
+void eep_pool_fault_released(EepPool *pool, const EepEngine *engine)
+{
+    guint at = find_launched(pool, engine->worker);
+
+    if (at < pool->faults->launched->len) {
+        g_array_remove_index(pool->faults->launched, at);
+        pool->faults->n_spares += !engine->is_dead;
+    }
+    eep_pool_fault_placed(pool);
+}
+
+gboolean eep_pool_fault_phase_is_free(const EepPool *pool, const EepResizeWork *work)
+{
+    const GArray *launched = pool->faults->launched;
+
+    if (work->kind != EEP_PHASE_LAUNCH || launched->len == 0)
+        return FALSE;
+    for (guint i = 0; i < work->n_workers; i++) {
+        guint at = find_launched(pool, work->workers[i]);
+
+        if (at == launched->len || !g_array_index(launched, EepLaunchedSpare, at).is_warm)
+            return FALSE;
+    }
+    return TRUE;
+}
