@@ -52,6 +52,13 @@ static const EepCommand commands[] = {
     {"compare", "RUN RUN... [--force] [--json]", "put runs side by side",
      "The first RUN is the base. Runs of other traffic or another seed need --force.",
      eep_command_compare},
+    {"generations",
+     "[--steps LIST] [--traffic LIST] [--backend LIST] [--generation LIST] [--sensitivity] "
+     "[--brief] [--json]",
+     "put all generations of resizes side by side",
+     "Simulates every resize of a table, generation by step by traffic by backend, on the bundled\n"
+     "scenarios resize-v2-lite and resize-v3-gb200, all at one set of costs. Lists have commas.",
+     eep_command_generations},
     {"eplb", "place|compare|replay|fit ... [--json]", "place experts by recorded loads",
      "  place    a map of experts for the loads of a file\n"
      "  compare  all policies on one sequence of loads\n"
@@ -221,7 +228,7 @@ static void add_help(EepText *text)
                         "Commands:\n");
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++) {
         g_autofree char *line =
-            g_strdup_printf("  %-9s %s\n", commands[i].name, commands[i].summary);
+            g_strdup_printf("  %-11s %s\n", commands[i].name, commands[i].summary);
         eep_text_add_string(text, line);
     }
     eep_text_add_string(

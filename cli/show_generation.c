@@ -3,8 +3,8 @@
  * runs. */
 #include "cli/catalogue.h"
 #include "cli/command.h"
+#include "cli/generation_cell.h"
 #include "core/resize/generation.h"
-#include "sim/all2all.h"
 
 #include <string.h>
 
@@ -124,14 +124,6 @@ static const char *needs_text(const EepGeneration *generation)
     }
 }
 
-static gboolean allows(const EepGeneration *generation, const EepAll2all *backend)
-{
-    if (!generation->needs_elastic)
-        return TRUE;
-    return backend->is_elastic && (generation->needs != EEP_NEEDS_MASK || backend->can_mask) &&
-           (generation->needs != EEP_NEEDS_REUSE || backend->keeps_graphs);
-}
-
 static void add_backends(const EepGeneration *generation, EepText *text, EepJson *json)
 {
     GString *line = g_string_new(NULL);
@@ -140,7 +132,7 @@ static void add_backends(const EepGeneration *generation, EepText *text, EepJson
     eep_json_begin_array(json, "all2all_backends");
     for (gint i = 0; i < EEP_ALL2ALL_COUNT; i++) {
         const EepAll2all *backend = eep_all2all(i);
-        if (!allows(generation, backend))
+        if (!eep_generation_allows(generation, backend))
             continue;
         if (line->len - begin + strlen(backend->name) > 78) {
             g_string_append_printf(line, ",\n%-17s ", "");

@@ -32,6 +32,17 @@ gboolean eep_resize_has_rows(const EepResize *resize, EepWho role, EepStage stag
     return FALSE;
 }
 
+/* Of one engine. A fresh start that may choose its slots has the fewest. */
+static gint64 expert_bytes(const EepResize *resize)
+{
+    const EepResizeParams *params = &resize->params;
+    gint64 ranks = (gint64)resize->control->coordinator.to * params->tensor_parallel_size;
+
+    if (!params->refit || !eep_resize_scheme(resize)->replaces_all || params->slots_per_rank == 0)
+        return params->expert_bytes;
+    return params->expert_bytes / params->slots_per_rank * ((params->n_experts - 1) / ranks + 1);
+}
+
 static gint64 bytes_of(const EepResize *resize, const EepGenerationRow *row)
 {
     const EepResizeParams *params = &resize->params;
@@ -40,7 +51,7 @@ static gint64 bytes_of(const EepResize *resize, const EepGenerationRow *row)
     case EEP_BYTES_NON_EXPERT:
         return params->non_expert_bytes;
     case EEP_BYTES_ALL_WEIGHTS:
-        return params->non_expert_bytes + params->expert_bytes;
+        return params->non_expert_bytes + expert_bytes(resize);
     case EEP_BYTES_MAP:
         return params->map_bytes_per_slot * params->slots_per_rank *
                eep_control_serving(resize->control)->tensor_parallel_size *
@@ -58,7 +69,7 @@ static void count_bytes(EepResize *resize, const EepGenerationRow *row, guint n_
     if (row->bytes == EEP_BYTES_NON_EXPERT || row->bytes == EEP_BYTES_ALL_WEIGHTS)
         record->non_expert_bytes += params->non_expert_bytes * n_receivers;
     if (row->bytes == EEP_BYTES_ALL_WEIGHTS)
-        record->expert_bytes += params->expert_bytes * n_receivers;
+        record->expert_bytes += expert_bytes(resize) * n_receivers;
     if (row->kind == EEP_PHASE_STANDBY_GROUPS && !row->blocks)
         record->peak_extra_bytes = params->peak_extra_bytes;
 }
