@@ -181,7 +181,8 @@ static guint8 on_others(EepPhaseKind kind)
 START_TEST(who_is_loaded)
 {
     phase.kind = EEP_PHASE_WEIGHTS_TREE;
-    ck_assert_uint_eq(eep_phase_load_on_worker(&phase), EEP_LOAD_LINKS | EEP_LOAD_HBM);
+    ck_assert_uint_eq(eep_phase_load_on_worker(&phase),
+                      EEP_LOAD_LINKS | EEP_LOAD_HBM | EEP_LOAD_SMS);
     phase.kind = EEP_PHASE_STANDBY_GROUPS;
     ck_assert_uint_eq(eep_phase_load_on_worker(&phase), EEP_LOAD_HOST);
     phase.kind = EEP_PHASE_COUNT;
