@@ -59,51 +59,54 @@ static void add_ranks(const EepGenerationGrid *grid, const EepGenerationColumn *
 
 /* -- rankings under other constants ------------------------------------------------------------ */
 
-/* "m1 < restart: process_launch x2, kernel_warmup x0.5", one a pair. New array of strings. */
-static GPtrArray *list_swaps(const EepGenerationGrid *grid, const EepGenerationColumn *column)
+/* Of one pair, [first, end) of swaps: "m1 before restart, but not with process_launch x2, ...". */
+static void add_swap(EepScreenText *screen, const EepGenerationGrid *grid, const GArray *swaps,
+                     guint first, guint end, const char *label)
 {
-    GPtrArray *items = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GArray) swaps = eep_generation_grid_swaps(grid, column);
+    const EepGenerationSwap *pair = &g_array_index(swaps, EepGenerationSwap, first);
+    const char *better = eep_generation_cell_name(eep_generation_grid_cell(grid, pair->better));
+    const char *worse = eep_generation_cell_name(eep_generation_grid_cell(grid, pair->worse));
 
-    for (guint i = 0; i < swaps->len;) {
-        const EepGenerationSwap first = g_array_index(swaps, EepGenerationSwap, i);
-        g_autoptr(GString) item = g_string_new(NULL);
-        g_string_append_printf(
-            item, "%s < %s, but not with",
-            eep_generation_cell_name(eep_generation_grid_cell(grid, first.better)),
-            eep_generation_cell_name(eep_generation_grid_cell(grid, first.worse)));
-        for (; i < swaps->len; i++) {
-            const EepGenerationSwap *swap = &g_array_index(swaps, EepGenerationSwap, i);
-            if (swap->better != first.better || swap->worse != first.worse)
-                break;
-            const EepGenerationVariation *variation =
-                &g_array_index(grid->variations, EepGenerationVariation, swap->variation);
-            g_string_append_printf(item, "%s %s %s", swap->variation == first.variation ? "" : ",",
-                                   variation->key, variation->is_doubled ? "x2" : "/2");
+    eep_screen_print(screen, "%-10s%s", label, better);
+    if (pair->better != pair->worse)
+        eep_screen_print(screen, " before %s, but not with", worse);
+    else
+        eep_screen_print(screen, " does not complete with");
+    for (guint i = first; i < end; i++) {
+        const EepGenerationSwap *swap = &g_array_index(swaps, EepGenerationSwap, i);
+        const EepGenerationVariation *variation =
+            &g_array_index(grid->variations, EepGenerationVariation, swap->variation);
+        if (screen->line.length + strlen(variation->key) + 5 > EEP_SCREEN_COLUMNS) {
+            eep_screen_end_line(screen);
+            eep_screen_print(screen, "%11s", "");
         }
-        g_ptr_array_add(items, g_string_free(g_steal_pointer(&item), FALSE));
+        eep_screen_print(screen, " %s %s%s", variation->key, variation->is_doubled ? "x2" : "/2",
+                         i + 1 < end ? "," : "");
     }
-    return items;
+    eep_screen_end_line(screen);
 }
 
 static void add_survival(EepScreenText *screen, const EepGenerationGrid *grid,
                          const EepGenerationColumn *column, const char *label)
 {
-    guint n = eep_generation_grid_n_variations(grid, column) / 2;
-    g_autoptr(GPtrArray) items = list_swaps(grid, column);
+    guint n = eep_generation_grid_n_variations(grid, column) / 2, end;
+    g_autoptr(GArray) swaps = eep_generation_grid_swaps(grid, column);
 
-    if (n == 0)
-        return;
-    if (items->len == 0) {
+    if (n > 0 && swaps->len == 0) {
         eep_screen_print(screen,
-                         "%-10sthe order survives each of the %u assumed constants halved "
-                         "and doubled",
+                         "%-10sthe order survives each of the %u assumed constants halved and "
+                         "doubled",
                          label, n);
         eep_screen_end_line(screen);
     }
-    for (guint i = 0; i < items->len; i++) {
-        eep_screen_print(screen, "%-10s%s", i == 0 ? label : "", (char *)items->pdata[i]);
-        eep_screen_end_line(screen);
+    for (guint first = 0; first < swaps->len; first = end) {
+        const EepGenerationSwap *pair = &g_array_index(swaps, EepGenerationSwap, first);
+        for (end = first + 1; end < swaps->len; end++) {
+            const EepGenerationSwap *swap = &g_array_index(swaps, EepGenerationSwap, end);
+            if (swap->better != pair->better || swap->worse != pair->worse)
+                break;
+        }
+        add_swap(screen, grid, swaps, first, end, first == 0 ? label : "");
     }
 }
 
@@ -393,8 +396,11 @@ static void add_swaps_json(EepJson *json, const EepGenerationGrid *grid,
         eep_json_begin_object(json, NULL);
         eep_json_add_string(json, "better",
                             eep_generation_cell_name(eep_generation_grid_cell(grid, swap->better)));
-        eep_json_add_string(json, "worse",
-                            eep_generation_cell_name(eep_generation_grid_cell(grid, swap->worse)));
+        eep_json_add_string(
+            json, "worse",
+            swap->worse != swap->better
+                ? eep_generation_cell_name(eep_generation_grid_cell(grid, swap->worse))
+                : NULL);
         eep_json_add_string(json, "constant", variation->key);
         eep_json_add_double(json, "factor", variation->is_doubled ? 2.0 : 0.5, 0);
         eep_json_add_string(json, "value", variation->value);
