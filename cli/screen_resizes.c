@@ -37,12 +37,12 @@ static void add_resize_line(EepScreenText *screen, const EepMetrics *metrics, gu
     EepTime longest = has_begun ? eep_metrics_resize_max_gap(metrics, i) : 0;
     g_autofree char *gap = eep_screen_length(longest > 0 ? longest : EEP_TIME_NEVER);
 
-    eep_screen_print(screen, "%2u %-8s %6s  %-9.9s", i + 1, size, asked, asked_by(resize));
+    eep_screen_print(screen, "%2u %-8s %6s %-9.9s", i + 1, size, asked, asked_by(resize));
     for (guint t = 0; t < G_N_ELEMENTS(times); t++) {
         g_autofree char *length = eep_screen_length(times[t]);
         eep_screen_print(screen, t == 0 ? "%7s" : " %7s", length);
     }
-    eep_screen_print(screen, " %5s %5s %8s  %s", rejected, aborted, gap,
+    eep_screen_print(screen, " %5s %5s %8s %s", rejected, aborted, gap,
                      eep_outcome_names[resize->outcome]);
     eep_screen_end_line(screen);
 }
@@ -227,8 +227,8 @@ void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *met
     if (n > 0) {
         guint worst = n > MAX_ANATOMIES ? worst_resize(metrics) : 0;
         eep_screen_end_line(screen);
-        eep_screen_print(screen, "Resizes      asked  by       prepare   stall  reject  settle   "
-                                 "total  503s abort  max ITL  outcome");
+        eep_screen_print(screen, "Resizes      asked by       prepare   stall  reject  settle   "
+                                 "total  503s abort  max ITL outcome");
         eep_screen_end_line(screen);
         for (guint i = 0; i < MIN(n, MAX_RESIZES); i++)
             add_resize_line(screen, metrics, i);

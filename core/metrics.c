@@ -198,7 +198,12 @@ EepObserver *eep_metrics_observer(EepMetrics *metrics)
 
 void eep_metrics_add_incident(EepMetrics *metrics, const EepIncident *incident)
 {
-    g_array_append_val(metrics->incidents, *incident);
+    guint i = metrics->incidents->len;
+
+    /* They are told when they end; a report has them as they began. */
+    while (i > 0 && g_array_index(metrics->incidents, EepIncident, i - 1).at > incident->at)
+        i--;
+    g_array_insert_val(metrics->incidents, i, *incident);
 }
 
 const EepSloOptions *eep_metrics_slo(const EepMetrics *metrics)

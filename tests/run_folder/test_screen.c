@@ -174,8 +174,8 @@ START_TEST(recoveries)
     facts.twin = twin;
     g_autofree char *screen = draw(metrics, &facts, &place);
     check_form(screen);
-    ck_assert(strstr(screen, "\n 1 16->15    00:10  mask_only      -") != NULL);
-    ck_assert(strstr(screen, "\n 2 16->15    00:10  scenario       -") != NULL);
+    ck_assert(strstr(screen, "\n 1 16->15    00:10 mask_only      -") != NULL);
+    ck_assert(strstr(screen, "\n 2 16->15    00:10 scenario       -") != NULL);
     ck_assert(strstr(screen, "\n 1 beside its twin: 12.3 M output tokens behind at most, backlog "
                              "never back\n") != NULL);
     ck_assert(strstr(screen, "\n 2 beside its twin: 0 output tokens") != NULL);
