@@ -6,6 +6,10 @@
 
 #define GIB 1073741824.0
 
+/* Of the brief tables: the longest name is a backend's, the longest figures are "37.9/37.9". */
+#define BRIEF_NAME  24
+#define BRIEF_WIDTH 12
+
 static const EepGenerationSetting *setting_of(const EepGenerationColumn *column)
 {
     return &eep_generation_settings[column->step->setting];
@@ -268,10 +272,10 @@ static void add_brief_cell(EepScreenText *screen, const EepGenerationGrid *grid,
             continue;
         g_autofree char *down = seconds(result->downtime), *total = seconds(result->total);
         g_free(text);
-        text = result->outcome == EEP_OUTCOME_COMPLETE ? g_strdup_printf("%s / %s", down, total)
+        text = result->outcome == EEP_OUTCOME_COMPLETE ? g_strdup_printf("%s/%s", down, total)
                                                        : g_strndup(failure(result), 11);
     }
-    eep_screen_print(screen, "%14s", text);
+    eep_screen_print(screen, "%*s", BRIEF_WIDTH, text);
 }
 
 static void add_brief_block(EepScreenText *screen, const EepGenerationGrid *grid,
@@ -280,7 +284,7 @@ static void add_brief_block(EepScreenText *screen, const EepGenerationGrid *grid
     const EepGenerationColumn *columns[EEP_GENERATION_N_STEPS];
     guint n = 0;
 
-    eep_screen_print(screen, "%-13.13s", backend_name(like->backend));
+    eep_screen_print(screen, "%-*s", BRIEF_NAME, backend_name(like->backend));
     for (guint s = 0; s < EEP_GENERATION_N_STEPS; s++) {
         columns[n] = eep_generation_grid_column(grid, &eep_generation_steps[s], like->traffic,
                                                 like->backend);
@@ -288,13 +292,13 @@ static void add_brief_block(EepScreenText *screen, const EepGenerationGrid *grid
             continue;
         g_autofree char *head =
             g_strdup_printf("%u->%u", columns[n]->step->from, columns[n]->step->to);
-        eep_screen_print(screen, "%14s", head);
+        eep_screen_print(screen, "%*s", BRIEF_WIDTH, head);
         n++;
     }
     eep_screen_end_line(screen);
     for (guint i = 0; i < like->n; i++) {
         const EepGenerationCell *row = eep_generation_grid_cell(grid, like->first + i);
-        eep_screen_print(screen, "%-13s", eep_generation_cell_name(row));
+        eep_screen_print(screen, "%-*s", BRIEF_NAME, eep_generation_cell_name(row));
         for (guint k = 0; k < n; k++)
             add_brief_cell(screen, grid, columns[k], row);
         eep_screen_end_line(screen);
