@@ -347,17 +347,33 @@ guint eep_generation_grid_n_variations(const EepGenerationGrid *grid,
     return n;
 }
 
+static gboolean has_lost(const EepGenerationResult *base, const EepGenerationResult *varied)
+{
+    return base->outcome == EEP_OUTCOME_COMPLETE && varied->outcome != EEP_OUTCOME_COMPLETE;
+}
+
+static gboolean have_swapped(const EepGenerationGrid *grid, const EepGenerationResult *varied,
+                             guint better, guint worse)
+{
+    const EepGenerationResult *base = grid->results;
+
+    if (better == worse)
+        return has_lost(&base[better], &varied[better]);
+    return eep_generation_compare(&base[better], &base[worse]) < 0 &&
+           !has_lost(&base[better], &varied[better]) && !has_lost(&base[worse], &varied[worse]) &&
+           eep_generation_compare(&varied[better], &varied[worse]) > 0;
+}
+
 static void add_swaps_of(const EepGenerationGrid *grid, const EepGenerationColumn *column,
                          guint better, guint worse, GArray *swaps)
 {
-    if (eep_generation_compare(&grid->results[better], &grid->results[worse]) >= 0)
-        return;
     for (guint v = 0; v < grid->variations->len; v++) {
-        const EepGenerationResult *row = grid->results + (gsize)(v + 1) * grid->cells->len;
+        const EepGenerationVariation *variation =
+            &g_array_index(grid->variations, EepGenerationVariation, v);
+        const EepGenerationResult *varied = grid->results + (gsize)(v + 1) * grid->cells->len;
         const EepGenerationSwap swap = {better, worse, v};
-        if (g_array_index(grid->variations, EepGenerationVariation, v).setting ==
-                column->step->setting &&
-            eep_generation_compare(&row[better], &row[worse]) > 0)
+        if (variation->setting == column->step->setting &&
+            have_swapped(grid, varied, better, worse))
             g_array_append_val(swaps, swap);
     }
 }
@@ -368,7 +384,7 @@ GArray *eep_generation_grid_swaps(const EepGenerationGrid *grid, const EepGenera
     GArray *swaps = g_array_new(FALSE, FALSE, sizeof(EepGenerationSwap));
 
     for (guint i = 0; i < column->n; i++)
-        for (guint k = i + 1; k < column->n; k++)
+        for (guint k = i; k < column->n; k++)
             add_swaps_of(grid, column, order[i], order[k], swaps);
     return swaps;
 }

@@ -42,7 +42,8 @@ typedef struct {
     gboolean is_at_bound; /* the key's bounds allow no more */
 } EepGenerationVariation;
 
-/* In the column's own order `better` is ahead of `worse`; under the variation it is behind. */
+/* In the column's own order `better` is ahead of `worse`; under the variation it is behind. Where
+ * both are the same cell, it is complete without the variation and not with it. */
 typedef struct {
     guint better, worse; /* cells */
     guint variation;
@@ -84,8 +85,8 @@ guint *eep_generation_grid_order(const EepGenerationGrid *grid, const EepGenerat
 guint eep_generation_grid_n_variations(const EepGenerationGrid *grid,
                                        const EepGenerationColumn *column);
 
-/* All swaps, by pair in the column's order, then by variation; none: its ranking survives. New
- * array of EepGenerationSwap. */
+/* All swaps, by pair in the column's order, then by variation; none: its ranking survives. Swaps
+ * are of cells that are complete under the variation. New array of EepGenerationSwap. */
 GArray *eep_generation_grid_swaps(const EepGenerationGrid *grid, const EepGenerationColumn *column);
 
 G_END_DECLS

@@ -6,6 +6,10 @@
 
 #define GIB 1073741824.0
 
+/* Of the brief tables: the longest name is a backend's, the longest figures are "37.9/37.9". */
+#define BRIEF_NAME  24
+#define BRIEF_WIDTH 12
+
 static const EepGenerationSetting *setting_of(const EepGenerationColumn *column)
 {
     return &eep_generation_settings[column->step->setting];
@@ -59,51 +63,54 @@ static void add_ranks(const EepGenerationGrid *grid, const EepGenerationColumn *
 
 /* -- rankings under other constants ------------------------------------------------------------ */
 
-/* "m1 < restart: process_launch x2, kernel_warmup x0.5", one a pair. New array of strings. */
-static GPtrArray *list_swaps(const EepGenerationGrid *grid, const EepGenerationColumn *column)
+/* Of one pair, [first, end) of swaps: "m1 before restart, but not with process_launch x2, ...". */
+static void add_swap(EepScreenText *screen, const EepGenerationGrid *grid, const GArray *swaps,
+                     guint first, guint end, const char *label)
 {
-    GPtrArray *items = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GArray) swaps = eep_generation_grid_swaps(grid, column);
+    const EepGenerationSwap *pair = &g_array_index(swaps, EepGenerationSwap, first);
+    const char *better = eep_generation_cell_name(eep_generation_grid_cell(grid, pair->better));
+    const char *worse = eep_generation_cell_name(eep_generation_grid_cell(grid, pair->worse));
 
-    for (guint i = 0; i < swaps->len;) {
-        const EepGenerationSwap first = g_array_index(swaps, EepGenerationSwap, i);
-        g_autoptr(GString) item = g_string_new(NULL);
-        g_string_append_printf(
-            item, "%s < %s, but not with",
-            eep_generation_cell_name(eep_generation_grid_cell(grid, first.better)),
-            eep_generation_cell_name(eep_generation_grid_cell(grid, first.worse)));
-        for (; i < swaps->len; i++) {
-            const EepGenerationSwap *swap = &g_array_index(swaps, EepGenerationSwap, i);
-            if (swap->better != first.better || swap->worse != first.worse)
-                break;
-            const EepGenerationVariation *variation =
-                &g_array_index(grid->variations, EepGenerationVariation, swap->variation);
-            g_string_append_printf(item, "%s %s %s", swap->variation == first.variation ? "" : ",",
-                                   variation->key, variation->is_doubled ? "x2" : "/2");
+    eep_screen_print(screen, "%-10s%s", label, better);
+    if (pair->better != pair->worse)
+        eep_screen_print(screen, " before %s, but not with", worse);
+    else
+        eep_screen_print(screen, " does not complete with");
+    for (guint i = first; i < end; i++) {
+        const EepGenerationSwap *swap = &g_array_index(swaps, EepGenerationSwap, i);
+        const EepGenerationVariation *variation =
+            &g_array_index(grid->variations, EepGenerationVariation, swap->variation);
+        if (screen->line.length + strlen(variation->key) + 5 > EEP_SCREEN_COLUMNS) {
+            eep_screen_end_line(screen);
+            eep_screen_print(screen, "%11s", "");
         }
-        g_ptr_array_add(items, g_string_free(g_steal_pointer(&item), FALSE));
+        eep_screen_print(screen, " %s %s%s", variation->key, variation->is_doubled ? "x2" : "/2",
+                         i + 1 < end ? "," : "");
     }
-    return items;
+    eep_screen_end_line(screen);
 }
 
 static void add_survival(EepScreenText *screen, const EepGenerationGrid *grid,
                          const EepGenerationColumn *column, const char *label)
 {
-    guint n = eep_generation_grid_n_variations(grid, column) / 2;
-    g_autoptr(GPtrArray) items = list_swaps(grid, column);
+    guint n = eep_generation_grid_n_variations(grid, column) / 2, end;
+    g_autoptr(GArray) swaps = eep_generation_grid_swaps(grid, column);
 
-    if (n == 0)
-        return;
-    if (items->len == 0) {
+    if (n > 0 && swaps->len == 0) {
         eep_screen_print(screen,
-                         "%-10sthe order survives each of the %u assumed constants halved "
-                         "and doubled",
+                         "%-10sthe order survives each of the %u assumed constants halved and "
+                         "doubled",
                          label, n);
         eep_screen_end_line(screen);
     }
-    for (guint i = 0; i < items->len; i++) {
-        eep_screen_print(screen, "%-10s%s", i == 0 ? label : "", (char *)items->pdata[i]);
-        eep_screen_end_line(screen);
+    for (guint first = 0; first < swaps->len; first = end) {
+        const EepGenerationSwap *pair = &g_array_index(swaps, EepGenerationSwap, first);
+        for (end = first + 1; end < swaps->len; end++) {
+            const EepGenerationSwap *swap = &g_array_index(swaps, EepGenerationSwap, end);
+            if (swap->better != pair->better || swap->worse != pair->worse)
+                break;
+        }
+        add_swap(screen, grid, swaps, first, end, first == 0 ? label : "");
     }
 }
 
@@ -265,10 +272,10 @@ static void add_brief_cell(EepScreenText *screen, const EepGenerationGrid *grid,
             continue;
         g_autofree char *down = seconds(result->downtime), *total = seconds(result->total);
         g_free(text);
-        text = result->outcome == EEP_OUTCOME_COMPLETE ? g_strdup_printf("%s / %s", down, total)
+        text = result->outcome == EEP_OUTCOME_COMPLETE ? g_strdup_printf("%s/%s", down, total)
                                                        : g_strndup(failure(result), 11);
     }
-    eep_screen_print(screen, "%14s", text);
+    eep_screen_print(screen, "%*s", BRIEF_WIDTH, text);
 }
 
 static void add_brief_block(EepScreenText *screen, const EepGenerationGrid *grid,
@@ -277,7 +284,7 @@ static void add_brief_block(EepScreenText *screen, const EepGenerationGrid *grid
     const EepGenerationColumn *columns[EEP_GENERATION_N_STEPS];
     guint n = 0;
 
-    eep_screen_print(screen, "%-13.13s", backend_name(like->backend));
+    eep_screen_print(screen, "%-*s", BRIEF_NAME, backend_name(like->backend));
     for (guint s = 0; s < EEP_GENERATION_N_STEPS; s++) {
         columns[n] = eep_generation_grid_column(grid, &eep_generation_steps[s], like->traffic,
                                                 like->backend);
@@ -285,13 +292,13 @@ static void add_brief_block(EepScreenText *screen, const EepGenerationGrid *grid
             continue;
         g_autofree char *head =
             g_strdup_printf("%u->%u", columns[n]->step->from, columns[n]->step->to);
-        eep_screen_print(screen, "%14s", head);
+        eep_screen_print(screen, "%*s", BRIEF_WIDTH, head);
         n++;
     }
     eep_screen_end_line(screen);
     for (guint i = 0; i < like->n; i++) {
         const EepGenerationCell *row = eep_generation_grid_cell(grid, like->first + i);
-        eep_screen_print(screen, "%-13s", eep_generation_cell_name(row));
+        eep_screen_print(screen, "%-*s", BRIEF_NAME, eep_generation_cell_name(row));
         for (guint k = 0; k < n; k++)
             add_brief_cell(screen, grid, columns[k], row);
         eep_screen_end_line(screen);
@@ -393,8 +400,11 @@ static void add_swaps_json(EepJson *json, const EepGenerationGrid *grid,
         eep_json_begin_object(json, NULL);
         eep_json_add_string(json, "better",
                             eep_generation_cell_name(eep_generation_grid_cell(grid, swap->better)));
-        eep_json_add_string(json, "worse",
-                            eep_generation_cell_name(eep_generation_grid_cell(grid, swap->worse)));
+        eep_json_add_string(
+            json, "worse",
+            swap->worse != swap->better
+                ? eep_generation_cell_name(eep_generation_grid_cell(grid, swap->worse))
+                : NULL);
         eep_json_add_string(json, "constant", variation->key);
         eep_json_add_double(json, "factor", variation->is_doubled ? 2.0 : 0.5, 0);
         eep_json_add_string(json, "value", variation->value);

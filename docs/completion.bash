@@ -13,7 +13,7 @@ _eep_keys() { # _eep_keys EEP
 
 _eep() {
     local eep=$1 current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="run init check explain list show plot compare eplb explore"
+    local commands="run init check explain list show plot compare eplb explore generations"
     local things="models hardware generations recoveries policies all2all-backends scenarios"
     local command='' thing='' arguments=0 i words='' files='' folders=''
     COMPREPLY=()
@@ -39,7 +39,16 @@ _eep() {
         [ "$command" != explore ] || files=1
         ;;
     --plot) folders=1 ;;
-    --generation) words="$(_eep_names "$eep" generations) all" ;;
+    --generation)
+        words=$(_eep_names "$eep" generations)
+        [ "$command" != explore ] || words+=" all"
+        ;;
+    --steps) words="4-5 5-4 4-8 8-4 16-24 24-16" ;;
+    --traffic) words="no light heavy" ;;
+    --backend)
+        words="sim"
+        [ "$command" != generations ] || words="nixl_ep allgather_reducescatter"
+        ;;
     --reduction) words="full none" ;;
     --recovery) words="none restart retry shrink mask_only" ;;
     --plant) words=$("$eep" explore --list-plants 2>/dev/null | awk '{ print $1 }') ;;
@@ -85,6 +94,7 @@ _eep() {
             words="--generation --engines --faults --deep --recovery --reduction --plant --list-plants --out --replay"
             words+=" --threads --json"
             ;;
+        generations) words="--steps --traffic --backend --generation --sensitivity --brief --json" ;;
         eplb)
             local load="--load --format --layers --top-k --window-tokens --model --json"
             local sizes="--replicas --groups --nodes --gpus --expert-bytes --budget --from --plot"

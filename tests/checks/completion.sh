@@ -21,7 +21,7 @@ offers() {
 }
 
 cd "$scratch" && mkdir runs runs/one "runs/with space" && touch a.yaml b.txt || exit 2
-offers "eep " "--help --version check compare eplb explain explore init list plot run show"
+offers "eep " "--help --version check compare eplb explain explore generations init list plot run show"
 offers "eep c" "check compare"
 offers "eep list g" "generations"
 offers "eep show m" "models"
@@ -36,6 +36,7 @@ offers "eep eplb place --po" "--policy"
 offers "eep eplb replay --trigger c" "cost_benefit"
 offers "eep eplb place --load b" "b.txt"
 offers "eep eplb compare --plot r" "runs"
+offers "eep generations --traffic h" "heavy"
 offers "eep plot runs/" "runs/one runs/with space"
 offers "eep compare runs/one runs/w" "runs/with space"
 if [ $# -ge 2 ]; then
@@ -47,6 +48,8 @@ if [ $# -ge 2 ]; then
         offers "eep eplb $command -" "$("$eep" eplb $command --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
     done
     offers "eep explore -" "$("$eep" explore --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
+    offers "eep generations -" "$("$eep" generations --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
+    offers "eep generations --generation g2" "g2 g2.1"
     offers "eep explore --plant sk" "skipped_barrier skipped_boundary"
     offers "eep explore --generation g2" "g2 g2.1"
     offers "eep show models deepseek-v3" "deepseek-v3"

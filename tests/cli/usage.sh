@@ -5,7 +5,7 @@
 eep --help
 exits 0
 err_is_empty
-for command in run init check explain list show plot compare eplb explore; do
+for command in run init check explain list show plot compare eplb explore generations; do
     out_has "  $command "
     eep $command --help
     exits 0
