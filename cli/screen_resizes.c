@@ -22,6 +22,15 @@ static const char *asked_by(const EepResizeRecord *resize)
     return is_recovery ? resize->generation : resize->by;
 }
 
+/* Of at most 7 characters: what is short is in ms. */
+static char *short_length(EepTime length)
+{
+    if (length <= 0 || length >= 100 * EEP_NS_PER_MS)
+        return eep_screen_length(length);
+    g_autofree char *figure = eep_screen_figure((double)length / (double)EEP_NS_PER_MS);
+    return g_strdup_printf("%s ms", figure);
+}
+
 static void add_resize_line(EepScreenText *screen, const EepMetrics *metrics, guint i)
 {
     const EepResizeRecord *resize = eep_metrics_resize(metrics, i);
@@ -35,11 +44,11 @@ static void add_resize_line(EepScreenText *screen, const EepMetrics *metrics, gu
     g_autofree char *rejected = eep_screen_whole(resize->n_rejected);
     g_autofree char *aborted = eep_screen_whole(resize->n_aborted);
     EepTime longest = has_begun ? eep_metrics_resize_max_gap(metrics, i) : 0;
-    g_autofree char *gap = eep_screen_length(longest > 0 ? longest : EEP_TIME_NEVER);
+    g_autofree char *gap = short_length(longest > 0 ? longest : EEP_TIME_NEVER);
 
     eep_screen_print(screen, "%2u %-8s %6s %-9.9s", i + 1, size, asked, asked_by(resize));
     for (guint t = 0; t < G_N_ELEMENTS(times); t++) {
-        g_autofree char *length = eep_screen_length(times[t]);
+        g_autofree char *length = short_length(times[t]);
         eep_screen_print(screen, t == 0 ? "%7s" : " %7s", length);
     }
     eep_screen_print(screen, " %5s %5s %8s %s", rejected, aborted, gap,
@@ -116,7 +125,23 @@ static void add_bytes(EepScreenText *screen, const EepResizeRecord *resize)
     eep_screen_print(screen, "     %s non-expert + %s expert", non_expert, expert);
     if (resize->kv_bytes > 0)
         eep_screen_print(screen, " + %s KV", kv);
-    eep_screen_print(screen, "    peak +%s a GPU    all experts in place after %s", peak, ready);
+    eep_screen_print(screen, "    peak +%s a GPU", peak);
+    g_autofree char *placed = g_strdup_printf("    all experts in place after %s", ready);
+    if (screen->line.length + strlen(placed) > EEP_SCREEN_COLUMNS) {
+        eep_screen_end_line(screen);
+        eep_screen_print(screen, " ");
+    }
+    eep_screen_print(screen, "%s", placed);
+    eep_screen_end_line(screen);
+}
+
+/* Why it did not come to the size that was asked for. */
+static void add_reason(EepScreenText *screen, const EepResizeRecord *resize, guint number)
+{
+    if (resize->reason[0] == '\0')
+        return;
+    eep_screen_print(screen, "%2u %s: %s", number, eep_outcome_names[resize->outcome],
+                     resize->reason);
     eep_screen_end_line(screen);
 }
 
@@ -236,6 +261,8 @@ void eep_summary_screen_add_resizes(EepScreenText *screen, const EepMetrics *met
             eep_screen_print(screen, "   %u more in summary.json", n - MAX_RESIZES);
             eep_screen_end_line(screen);
         }
+        for (guint i = 0; i < MIN(n, MAX_RESIZES); i++)
+            add_reason(screen, eep_metrics_resize(metrics, i), i + 1);
         for (guint i = 0; i < n; i++) {
             const EepResizeRecord *resize = eep_metrics_resize(metrics, i);
             if (i != worst && n > MAX_ANATOMIES)
@@ -274,7 +301,7 @@ static void add_axis(EepScreenText *screen, EepTime end)
     eep_screen_end_line(screen);
 }
 
-/* One mark a column: a fault in it, or nobody has recovered from one yet. */
+/* One mark a column: a fault in it, or one that is not over yet. */
 static void add_fault_marks(EepScreenText *screen, const EepMetrics *metrics, EepTime column)
 {
     char marks[COLUMNS + 1];
@@ -286,14 +313,16 @@ static void add_fault_marks(EepScreenText *screen, const EepMetrics *metrics, Ee
     for (guint i = 0; i < eep_metrics_n_incidents(metrics); i++) {
         const EepIncident *incident = eep_metrics_incident(metrics, i);
         guint first = (guint)MIN(incident->at / MAX(column, 1), COLUMNS - 1), end = COLUMNS;
-        if (incident->recovery != EEP_TIME_NEVER)
-            end = (guint)MIN((incident->at + incident->recovery) / MAX(column, 1) + 1, COLUMNS);
+        EepTime length =
+            incident->recovery != EEP_TIME_NEVER ? incident->recovery : incident->degraded;
+        if (length != EEP_TIME_NEVER)
+            end = (guint)MIN((incident->at + length) / MAX(column, 1) + 1, COLUMNS);
         for (guint k = first + 1; k < end; k++)
             if (marks[k] == ' ')
                 marks[k] = '-';
         marks[first] = 'X';
     }
-    eep_screen_print(screen, "faults    %s  X fault, - until recovered", marks);
+    eep_screen_print(screen, "faults    %s  X fault, - until it is over", marks);
     eep_screen_end_line(screen);
 }
 

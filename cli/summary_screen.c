@@ -203,6 +203,17 @@ static void add_tokens(EepScreenText *screen, const EepMetricsReport *report)
     add_sustained(screen, report);
 }
 
+/* On the next line where this one has no room for it. */
+static void add_or_wrap(EepScreenText *screen, const char *item)
+{
+    if (screen->line.length + strlen(item) > EEP_SCREEN_COLUMNS) {
+        eep_screen_end_line(screen);
+        eep_screen_print(screen, "%10s", "");
+        item += strspn(item, " ");
+    }
+    eep_screen_print(screen, "%s", item);
+}
+
 static void add_gpus(EepScreenText *screen, const EepMetricsReport *report)
 {
     double hours = eep_gpu_hours_from_ns(report->gpu_total_ns);
@@ -216,10 +227,12 @@ static void add_gpus(EepScreenText *screen, const EepMetricsReport *report)
         if (report->gpu_ns[use] == 0)
             continue;
         g_autofree char *part = eep_screen_figure(eep_gpu_hours_from_ns(report->gpu_ns[use]));
-        eep_screen_print(screen, "%s%s %s", before, eep_gpu_use_names[use], part);
+        g_autofree char *item = g_strdup_printf("%s%s %s", before, eep_gpu_use_names[use], part);
+        add_or_wrap(screen, item);
         before = " + ";
     }
-    eep_screen_print(screen, "    %s per 1,000 good", per_good);
+    g_autofree char *item = g_strdup_printf("    %s per 1,000 good", per_good);
+    add_or_wrap(screen, item);
     eep_screen_end_line(screen);
     if (report->gpu_tail_ns > 0) {
         g_autofree char *tail = eep_screen_figure(eep_gpu_hours_from_ns(report->gpu_tail_ns));
