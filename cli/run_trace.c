@@ -132,6 +132,12 @@ static gint compare_spans(gconstpointer a, gconstpointer b)
                                 : 0;
 }
 
+/* Ended without being complete: its account stops there. */
+static gboolean has_ended(const EepResizeRecord *resize)
+{
+    return resize->outcome == EEP_OUTCOME_ROLLED_BACK || resize->outcome == EEP_OUTCOME_FAILED;
+}
+
 static void collect_resize(GArray *spans, const EepResizeRecord *resize, EepTime run_end)
 {
     Span span = {.begin = resize->accepted, .end = resize->complete, .resize = resize};
@@ -139,7 +145,7 @@ static void collect_resize(GArray *spans, const EepResizeRecord *resize, EepTime
     if (span.begin == EEP_TIME_NEVER) /* refused: an instant */
         span.begin = span.end = resize->requested;
     else if (span.end == EEP_TIME_NEVER)
-        span.end = run_end;
+        span.end = has_ended(resize) ? resize->counted_until : run_end;
     EepTime end = span.end;
     g_array_append_val(spans, span);
     for (guint i = 0; i < resize->n_phases; i++) {
@@ -159,6 +165,8 @@ static void collect_incident(GArray *spans, const EepIncident *incident, EepTime
 
     if (incident->recovery != EEP_TIME_NEVER)
         span.end = incident->at + incident->recovery;
+    else if (incident->degraded != EEP_TIME_NEVER) /* slow, or gone for good */
+        span.end = incident->at + incident->degraded;
     span.end = MAX(span.end, span.begin);
     g_array_append_val(spans, span);
 }
