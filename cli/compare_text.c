@@ -28,7 +28,8 @@ static char *signed_figure(double value, gboolean is_count)
     return g_strdup_printf("%s%s", value > 0.0 ? "+" : value < 0.0 ? "-" : "", figure);
 }
 
-/* "+1.20 (+3.4 %)"; "=" when nothing changed, "-" when one of them has no value. */
+/* "+1.20 (+3.4 %)"; "=" when nothing changed, "-" when one of them has no value. Of a change whose
+ * share does not fit into the column, the change alone. */
 static char *delta_text(double base, double value)
 {
     if (!isfinite(base) || !isfinite(value))
@@ -40,7 +41,8 @@ static char *delta_text(double base, double value)
     if (base == 0.0)
         return g_steal_pointer(&delta);
     g_autofree char *percent = signed_figure(100.0 * (value - base) / fabs(base), FALSE);
-    return g_strdup_printf("%s (%s %%)", delta, percent);
+    g_autofree char *both = g_strdup_printf("%s (%s %%)", delta, percent);
+    return strlen(both) < DELTA_COLUMNS ? g_steal_pointer(&both) : g_steal_pointer(&delta);
 }
 
 static void pad(EepText *text, const char *string, int width)
