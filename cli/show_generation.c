@@ -210,10 +210,12 @@ static const char *memory_text(const EepGeneration *generation)
 
     if (generation->has_reserve)
         return "GPUs of the reserve, weights of masked engines in host memory";
-    return !generation->replaces_all && groups != NULL &&
-                   find_row(&generation->up, EEP_ACT_PHASE, EEP_PHASE_RETIRE_GROUPS) != NULL
-               ? "communication groups, until the old ones are retired"
-               : "nothing";
+    if (generation->replaces_all || groups == NULL ||
+        find_row(&generation->up, EEP_ACT_PHASE, EEP_PHASE_RETIRE_GROUPS) == NULL)
+        return "nothing";
+    return generation->rolls_back ? "communication groups, and graphs that are captured again, "
+                                    "until the old ones go"
+                                  : "communication groups, until the old ones are retired";
 }
 
 static const char *failure_text(const EepGeneration *generation)
