@@ -413,7 +413,8 @@ static gboolean check_index(const EepScenario *scenario, guint index, GError **e
     if (event->kind > EEP_EVENT_LINK || fault.index < counts[fault.target])
         return TRUE;
     return fail(scenario, event_node(scenario, index, key), error,
-                "there never is a %s %u: 0 to %" D, who, fault.index, counts[fault.target] - 1);
+                "there is no %s %u at any time: 0 to %" D, who, fault.index,
+                counts[fault.target] - 1);
 }
 
 /* A rank that is lost and never missed would stop the run for good. Without a recovery nobody looks

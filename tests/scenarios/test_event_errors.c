@@ -157,9 +157,9 @@ static const struct {
      "--set events[1]={at: 1s, fail: {rank: 1, node: 1}}: \"fail\" names more than one: "
      "one of rank, engine or node; try {rank: 0}"},
     {{"events[1]={at: 1s, fail: {rank: 16}}"},
-     "--set events[1]={at: 1s, fail: {rank: 16}}: there never is a rank 16: 0 to 15"},
+     "--set events[1]={at: 1s, fail: {rank: 16}}: there is no rank 16 at any time: 0 to 15"},
     {{"events[1]={at: 1s, hang: {node: 2}}"},
-     "--set events[1]={at: 1s, hang: {node: 2}}: there never is a node 2: 0 to 1"},
+     "--set events[1]={at: 1s, hang: {node: 2}}: there is no node 2 at any time: 0 to 1"},
     {{"events[1]={at: 1s, slow: {rank: 1}}"},
      "--set events[1]={at: 1s, slow: {rank: 1}}: \"slow\" has no factor: slow: {rank: "
      "N, factor: 2, duration: TIME}"},
