@@ -2,19 +2,6 @@
 # Resizes: what each option changes, and what requests see.
 . "$(dirname "$0")/acceptance_kit.sh"
 
-# resize ID KEY: a figure of one resize
-resize() {
-    awk -v id="\"id\": \"$1\"," -v key="\"$2\":" '
-        index($0, id) { on = 1 }
-        on && index($0, key) { sub(/.*: /, ""); sub(/,$/, ""); print; exit }' run/summary.json
-}
-phases() { # ID: names in order of their begin
-    awk -v id="\"id\": \"$1\"," '
-        index($0, id) { on = 1 }
-        on && /"name":/ { split($0, part, "\""); printf "%s ", part[4] }
-        on && /"rejected":/ { exit }' run/summary.json
-}
-
 runs "$keys/resize.yaml" --journal journal
 is grow "$(resize grow outcome)" '"complete"'
 is shrink "$(resize shrink outcome)" '"complete"'
