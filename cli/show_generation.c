@@ -166,7 +166,8 @@ static const char *standstill_text(const EepGeneration *generation)
     if (generation->replaces_all)
         return "engines stop where they are, and end";
     if (generation->pauses)
-        return "by the consensus of every 32nd step, once";
+        return generation->agrees_each_step ? "by a consensus in any step, once"
+                                            : "by the consensus of every 32nd step, once";
     return stands_still_while_it_prepares(&generation->up) ? "stage by stage, between two steps"
                                                            : "between two steps, once";
 }

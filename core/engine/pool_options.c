@@ -148,7 +148,9 @@ static const EepOption options[] = {
      "eep and masked: longest wait for the requests of engines that leave, before they are moved "
      "or aborted"},
     {"resize.prepare_deadline", EEP_OPTION_TIME, AT(resize.prepare_deadline), "10min", 0, 1e15,
-     NULL, NULL, "generation eep: a preparation that takes longer is undone; 0s: never"},
+     NULL, NULL,
+     "generation eep: a preparation that takes longer is undone, and what settling or undoing has "
+     "not done after as long is given up; 0s: never"},
     {"resize.commit_deadline", EEP_OPTION_TIME, AT(resize.commit_deadline), "60s", 0, 1e15, NULL,
      NULL,
      "generation eep: a resize whose pause, commit or resume takes longer is undone; 0s: never"},

@@ -528,7 +528,8 @@ static void set_deadlines(const EepPoolOptions *options, EepResizeParams *params
     if (generation == NULL || !generation->rolls_back)
         return;
     if (options->resize.prepare_deadline > 0)
-        params->deadline[EEP_WAIT_PREPARE] = options->resize.prepare_deadline;
+        params->deadline[EEP_WAIT_PREPARE] = params->deadline[EEP_WAIT_SETTLE] =
+            params->deadline[EEP_WAIT_UNDO] = options->resize.prepare_deadline;
     if (options->resize.commit_deadline > 0)
         for (guint i = EEP_WAIT_PAUSE; i <= EEP_WAIT_RESUME; i++)
             params->deadline[i] = options->resize.commit_deadline;

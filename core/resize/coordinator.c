@@ -340,8 +340,6 @@ static void leave_draining(EepResize *resize)
 
 static void enter_pausing(EepResize *resize, EepCoordinatorEvent cause)
 {
-    if (eep_resize_scheme(resize)->pauses)
-        eep_resize_begin_span(resize, "pause", EEP_WHO_OLD, TRUE);
     ask_all(resize);
 }
 
@@ -449,10 +447,13 @@ void eep_coordinator_fail(EepResize *resize, EepCoordinatorEvent event)
     EepCoordinator *coordinator = &resize->control->coordinator;
     const EepGeneration *scheme = eep_resize_scheme(resize);
 
-    /* Beyond the point of no return the only way is on, however long it takes. */
+    /* Beyond the point of no return, and on the way back, the only way is on: what is left to do
+     * there can be left undone. */
     if (event == EEP_COORDINATOR_DEADLINE && (scheme->rolls_back || scheme->is_recovery) &&
-        eep_resize_is_adopted(resize))
+        (eep_resize_is_adopted(resize) || coordinator->state == EEP_COORDINATOR_ROLLING_BACK)) {
+        eep_rows_give_up(resize);
         return;
+    }
     if (scheme->is_recovery && resize->generation->rolls_back &&
         coordinator->attempts < MAX_ATTEMPTS)
         coordinator->recovery = coordinator->scheme;

@@ -218,6 +218,9 @@ static void enter_pausing(EepResize *resize, guint slot, gboolean aborts)
 
     if (aborts)
         eep_participant_abort_requests(resize, slot);
+    /* Up to here the step in flight has advanced requests. */
+    if (!resize->record.is_stalled)
+        eep_resize_begin_span(resize, "pause", EEP_WHO_OLD, TRUE);
     resize->host->set_pause(resize->host_self, worker, aborts ? EEP_PAUSE_NEW : EEP_PAUSE_ALL);
     resize->host->set_gpu_use(resize->host_self, worker, EEP_GPU_STALLED);
     eep_resize_set_stalled(resize, TRUE);

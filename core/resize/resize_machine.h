@@ -129,6 +129,8 @@ void eep_row_complete(EepResize *resize, guint index, guint slot);
 void eep_row_fail(EepResize *resize, guint index, guint slot);
 /* Nobody waits for the participant in any row any more. */
 void eep_rows_forget(EepResize *resize, guint slot);
+/* Ends what runs and may be left undone; those who take part go on. */
+void eep_rows_give_up(EepResize *resize);
 /* Gives up all that runs; every row is as if it had never begun. */
 void eep_rows_abort(EepResize *resize);
 /* The row that an operation belongs to, EEP_CONTROL_MAX_ROWS if none. */

@@ -529,6 +529,17 @@ void eep_rows_forget(EepResize *resize, guint slot)
     participant->inbox = 0;
 }
 
+void eep_rows_give_up(EepResize *resize)
+{
+    const EepGenerationPlan *plan = eep_resize_plan(resize);
+
+    for (guint i = 0; i < plan->n_rows; i++)
+        if (resize->control->rows[i].state == EEP_ROW_RUNNING && is_forgiven(resize, i)) {
+            stop(resize, i);
+            end(resize, i, EEP_SLOT_NONE, EEP_PARTICIPANT_ROW_DONE);
+        }
+}
+
 void eep_rows_abort(EepResize *resize)
 {
     EepControl *control = resize->control;

@@ -77,7 +77,7 @@ START_TEST(g2_1_up)
     check_phase(record, "weights_from_peer", "all", MS(2010), MS(3010), FALSE);
     check_phase(record, "kv_sync", "all", MS(3010), MS(4010), FALSE);
     check_phase(record, "kernel_warm_up", "new", MS(4010), MS(5010), FALSE);
-    check_phase(record, "pause", "all", MS(5011), MS(5121), TRUE);
+    check_phase(record, "pause", "all", MS(5020), MS(5121), TRUE);
     check_phase(record, "map_broadcast", "all", MS(5122), MS(6122), TRUE);
     check_phase(record, "switch", "all", MS(6122), MS(7122), TRUE);
     check_phase(record, "warm_up", "all", MS(7122), MS(8122), TRUE);
@@ -119,7 +119,7 @@ START_TEST(g2_1_down)
     ck_assert_int_eq(record->commit, MS(1002));
     ck_assert_uint_eq(pool.n_steps, 32);
     check_phase(record, "standby_groups", "remaining", MS(1), MS(1001), FALSE);
-    check_phase(record, "pause", "all", MS(1002), MS(1324), TRUE);
+    check_phase(record, "pause", "all", MS(1003), MS(1324), TRUE);
     check_phase(record, "reshuffle", "all", MS(1325), MS(2325), TRUE);
     check_phase(record, "destroy", "removing", MS(2325), MS(3325), FALSE);
     check_phase(record, "switch", "remaining", MS(2325), MS(3325), TRUE);
