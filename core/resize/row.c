@@ -122,6 +122,19 @@ static void end_leaving_requests(EepResize *resize)
             eep_participant_abort_requests(resize, slot);
 }
 
+/* Whether experts have yet to move when the group is adopted. */
+static gboolean reshuffles_later(const EepResize *resize)
+{
+    const EepGenerationPlan *plan = eep_resize_plan(resize);
+
+    for (guint i = 0; i < plan->n_rows; i++)
+        if (plan->rows[i].act == EEP_ACT_RESHUFFLE &&
+            resize->control->rows[i].state != EEP_ROW_DONE &&
+            eep_resize_row_applies(resize, &plan->rows[i]))
+            return TRUE;
+    return FALSE;
+}
+
 static void adopt_group(EepResize *resize)
 {
     EepControl *control = resize->control;
@@ -143,7 +156,7 @@ static void adopt_group(EepResize *resize)
             member->worker != 0 && eep_group_rank(serving, member->worker) != EEP_RANK_NONE;
     }
     resize->host->adopt_group(resize->host_self, serving, placement);
-    if (placement == EEP_PLACEMENT_RESET)
+    if (resize->record.experts_ready == EEP_TIME_NEVER && !reshuffles_later(resize))
         set_experts_ready(resize);
     if (scheme->is_recovery)
         eep_resize_unblock(resize, EEP_BLOCK_LOSS);
