@@ -199,6 +199,7 @@ START_TEST(a_batch_is_told)
     config.decision = on_kv_moved;
     g_autoptr(KitRun) run = run_two();
 
+    ck_assert_uint_eq(run->results[1].migrations, 1);
     ck_assert_uint_eq(seen.n_told, 1);
 }
 END_TEST
@@ -406,6 +407,7 @@ START_TEST(nothing_to_move)
     const EepArrival one[] = {{.arrival = 0, .prompt_tokens = 8, .output_tokens = 30}};
     g_autoptr(KitRun) run = kit_must_run(&config, one, 1);
 
+    ck_assert_uint_eq(run->results[0].migrations, 0);
     ck_assert(seen.was_nothing);
     ck_assert_uint_eq(seen.n_ended, 0);
 }
