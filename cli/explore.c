@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define LIMIT_BYTES (G_GUINT64_CONSTANT(4) << 30)
+#define UNSET       G_MININT
 
 typedef struct {
     char *generation, *engines, *reduction, *recovery, *plant, *replay, *out;
@@ -29,18 +30,21 @@ static gboolean refuse(GError **error, const char *format, ...)
 /* "2" or "1..3". */
 static gboolean read_engines(const char *text, EepExploreBound *bound, GError **error)
 {
-    int end = 0;
+    g_auto(GStrv) words = g_strsplit(text != NULL ? text : "", "..", -1);
+    guint n = g_strv_length(words);
+    guint64 sizes[2] = {1, 1};
 
     if (text == NULL)
         return TRUE;
-    if (sscanf(text, "%u..%u%n", &bound->from, &bound->to, &end) == 2 && text[end] == '\0') {
-    } else if (sscanf(text, "%u%n", &bound->to, &end) == 1 && text[end] == '\0') {
-        bound->from = 1;
-    } else {
+    if (n < 1 || n > 2)
         return refuse(error, "--engines: %s: A..B, or the most of them", text);
-    }
-    if (bound->from < 1 || bound->to > 4 || bound->from >= bound->to)
+    for (guint i = 0; i < n; i++)
+        if (!g_ascii_string_to_unsigned(words[i], 10, 0, G_MAXUINT, &sizes[2 - n + i], NULL))
+            return refuse(error, "--engines: %s: A..B, or the most of them", text);
+    if (sizes[0] < 1 || sizes[1] > 4 || sizes[0] >= sizes[1])
         return refuse(error, "--engines: %s: at least 1, at most 4, and two sizes", text);
+    bound->from = (guint)sizes[0];
+    bound->to = (guint)sizes[1];
     return TRUE;
 }
 
@@ -62,7 +66,7 @@ static gboolean read_bound(const Arguments *arguments, EepExploreBound *ret_boun
 
     *ret_bound = (EepExploreBound){.from = 1,
                                    .to = 4,
-                                   .n_faults = arguments->faults,
+                                   .n_faults = arguments->faults != UNSET ? arguments->faults : -1,
                                    .is_deep = arguments->deep,
                                    .recovery = EEP_RECOVERY_SHRINK,
                                    .is_reduced = TRUE,
@@ -85,12 +89,12 @@ static gboolean read_bound(const Arguments *arguments, EepExploreBound *ret_boun
         ret_bound->is_reduced = FALSE;
     else if (arguments->reduction != NULL && strcmp(arguments->reduction, "full") != 0)
         return refuse(error, "--reduction: %s: none or full", arguments->reduction);
-    if (arguments->faults < -1 || arguments->faults > 4)
+    if (arguments->faults != UNSET && (arguments->faults < 0 || arguments->faults > 4))
         return refuse(error, "--faults: %d: 0 to 4", arguments->faults);
-    if (arguments->threads < 0 || arguments->threads > 64)
+    if (arguments->threads != UNSET && (arguments->threads < 1 || arguments->threads > 64))
         return refuse(error, "--threads: %d: 1 to 64", arguments->threads);
     ret_bound->n_threads =
-        arguments->threads > 0 ? (guint)arguments->threads : MIN(g_get_num_processors(), 4);
+        arguments->threads != UNSET ? (guint)arguments->threads : MIN(g_get_num_processors(), 4);
     return read_engines(arguments->engines, ret_bound, error) &&
            read_recovery(arguments->recovery, ret_bound, error);
 }
@@ -182,7 +186,7 @@ static int list_plants(gboolean as_json)
 
 int eep_command_explore(int argc, char **argv)
 {
-    Arguments arguments = {.faults = -1};
+    Arguments arguments = {.faults = UNSET, .threads = UNSET};
     const GOptionEntry entries[] = {
         {"generation", 0, 0, G_OPTION_ARG_STRING, &arguments.generation,
          "one of eep list generations; all by default", "NAME|all"},

@@ -282,6 +282,8 @@ static gboolean check_head(const Head *head, GError **error)
              head->numbers[1] > 4 || head->numbers[2] > 4 || head->numbers[3] > 4 ||
              head->numbers[2] < MAX(head->numbers[0], head->numbers[1]))
         wrong = "@engines, @target, @most: 1 to 4, @faults: 0 to 4";
+    else if (head->numbers[5] != 0 && !eep_generation_find(head->generation)->rolls_back)
+        wrong = "@supersede: needs a generation with a way back";
     if (wrong == NULL)
         return TRUE;
     g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, "--replay: %s", wrong);

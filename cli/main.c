@@ -185,6 +185,24 @@ static int print_command_help(const EepCommand *command, const GOptionEntry *ent
     return eep_command_print(&text);
 }
 
+/* As the parser leaves them when it finds a mistake itself: the caller has nothing to free. */
+static void clear_options(const GOptionEntry *entries)
+{
+    for (const GOptionEntry *entry = entries; entry->long_name != NULL; entry++)
+        switch (entry->arg) {
+        case G_OPTION_ARG_STRING:
+        case G_OPTION_ARG_FILENAME:
+            g_clear_pointer((char **)entry->arg_data, g_free);
+            break;
+        case G_OPTION_ARG_STRING_ARRAY:
+        case G_OPTION_ARG_FILENAME_ARRAY:
+            g_clear_pointer((char ***)entry->arg_data, g_strfreev);
+            break;
+        default:
+            break;
+        }
+}
+
 gboolean eep_command_parse(const GOptionEntry *entries, int min_arguments, int max_arguments,
                            int *argc, char ***argv, int *ret_exit)
 {
@@ -204,6 +222,7 @@ gboolean eep_command_parse(const GOptionEntry *entries, int min_arguments, int m
     }
     if (help) {
         *ret_exit = print_command_help(find_command(name), entries);
+        clear_options(entries);
         return FALSE;
     }
     if (*argc > 1 && strcmp((*argv)[1], "--") == 0) {
@@ -217,6 +236,7 @@ gboolean eep_command_parse(const GOptionEntry *entries, int min_arguments, int m
         *ret_exit = fail_usage(name, "too many arguments");
     else
         return TRUE;
+    clear_options(entries);
     return FALSE;
 }
 

@@ -56,10 +56,12 @@ static guint max_engines(const EepScenario *scenario, const EepScenarioPool *poo
 {
     gint64 gpus = scenario->nodes * scenario->hardware.gpus_per_node;
 
-    for (guint i = 0; i < scenario->n_pools; i++)
-        if (&scenario->pools[i] != pool)
-            gpus -= scenario->pools[i].options.data_parallel_size *
-                    scenario->pools[i].options.tensor_parallel_size;
+    for (guint i = 0; i < scenario->n_pools; i++) {
+        const EepScenarioPool *other = &scenario->pools[i];
+
+        if (other != pool)
+            gpus -= eep_scenario_gpus(other, eep_scenario_most_engines(scenario, other));
+    }
     return (guint)MIN(gpus / pool->options.tensor_parallel_size, MAX_ENGINES);
 }
 

@@ -59,6 +59,16 @@ gint64 eep_scenario_least_engines(const EepScenario *scenario, const EepScenario
                : eep_memory_min_data_parallel_size(&scenario->model, &pool->options);
 }
 
+gint64 eep_scenario_most_engines(const EepScenario *scenario, const EepScenarioPool *pool)
+{
+    gint64 engines = pool->options.data_parallel_size;
+    for (guint i = 0; i < scenario->n_events; i++)
+        if (scenario->events[i].kind == EEP_EVENT_SCALE_ELASTIC_EP &&
+            strcmp(scenario->events[i].pool, pool->name) == 0)
+            engines = MAX(engines, scenario->events[i].scale_elastic_ep.new_data_parallel_size);
+    return engines;
+}
+
 gint64 eep_scenario_gpus(const EepScenarioPool *pool, gint64 engines)
 {
     const EepPoolOptions *options = &pool->options;
@@ -142,17 +152,6 @@ static gboolean check_size(const EepScenario *scenario, guint index, GError **er
                                     error);
 }
 
-/* The largest size that a pool is ever told to have. */
-static gint64 most_engines(const EepScenario *scenario, const EepScenarioPool *pool)
-{
-    gint64 engines = pool->options.data_parallel_size;
-    for (guint i = 0; i < scenario->n_events; i++)
-        if (scenario->events[i].kind == EEP_EVENT_SCALE_ELASTIC_EP &&
-            strcmp(scenario->events[i].pool, pool->name) == 0)
-            engines = MAX(engines, scenario->events[i].scale_elastic_ep.new_data_parallel_size);
-    return engines;
-}
-
 static gboolean check_nodes(EepScenario *scenario, GError **error)
 {
     gint64 domain = scenario->hardware.gpus_per_node, gpus = 0, spares = 0;
@@ -160,7 +159,7 @@ static gboolean check_nodes(EepScenario *scenario, GError **error)
 
     for (guint i = 0; i < scenario->n_pools; i++) {
         const EepScenarioPool *pool = &scenario->pools[i];
-        gpus += eep_scenario_gpus(pool, most_engines(scenario, pool));
+        gpus += eep_scenario_gpus(pool, eep_scenario_most_engines(scenario, pool));
         spares += pool->options.fault_tolerance.spare_engines * pool->options.tensor_parallel_size;
     }
     gint64 needed = (gpus + domain - 1) / domain;
@@ -400,7 +399,7 @@ static gboolean check_index(const EepScenario *scenario, guint index, GError **e
 {
     const EepEventOptions *event = &scenario->events[index];
     const EepScenarioPool *pool = pool_of(scenario, event);
-    gint64 engines = most_engines(scenario, pool);
+    gint64 engines = eep_scenario_most_engines(scenario, pool);
     EepFault fault = eep_event_fault(event);
     const gint64 counts[] = {
         [EEP_FAULT_OF_RANK] = engines * pool->options.tensor_parallel_size,

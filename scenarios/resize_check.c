@@ -63,6 +63,21 @@ static gboolean check_elastic(const EepScenario *scenario, const EepScenarioPool
     return refuse(scenario, pool, rules, G_N_ELEMENTS(rules), error);
 }
 
+/* Whose reserve is all that the others leave: one pool's at most. */
+static gboolean shares_reserve(const EepScenario *scenario, const EepScenarioPool *pool)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < scenario->n_pools; i++) {
+        const EepPoolOptions *options = &scenario->pools[i].options;
+        const EepGeneration *generation = eep_generation_find(options->resize.generation);
+
+        n += generation != NULL && generation->has_reserve && options->resize.reserve == 0;
+    }
+    return n > 1 && eep_generation_find(pool->options.resize.generation)->has_reserve &&
+           pool->options.resize.reserve == 0;
+}
+
 static gboolean check_generation(const EepScenario *scenario, const EepScenarioPool *pool,
                                  GError **error)
 {
@@ -102,6 +117,9 @@ static gboolean check_generation(const EepScenario *scenario, const EepScenarioP
         {generation->has_reserve && options->resize.reserve > 0 &&
              options->resize.reserve < options->data_parallel_size,
          "resize.reserve", small},
+        {shares_reserve(scenario, pool), "resize.generation",
+         "two pools keep all GPUs that are left in reserve: resize.reserve of at least "
+         "data_parallel_size for one of them"},
     };
     return refuse(scenario, pool, rules, G_N_ELEMENTS(rules), error);
 }

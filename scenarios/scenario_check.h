@@ -24,9 +24,10 @@ gboolean eep_scenario_check_ranks(const EepScenario *scenario, const EepPoolOpti
 gboolean eep_scenario_fit(const EepScenario *scenario, const EepScenarioPool *pool, gint64 engines,
                           EepMemoryFit *ret_fit, GError **error);
 
-/* Fewest engines whose slots hold all experts, and GPUs that a pool of `engines` takes with those
- * that it keeps in reserve. */
+/* Fewest engines whose slots hold all experts; most that the pool is ever told to have; GPUs that a
+ * pool of `engines` takes with those that it keeps in reserve. */
 gint64 eep_scenario_least_engines(const EepScenario *scenario, const EepScenarioPool *pool);
+gint64 eep_scenario_most_engines(const EepScenario *scenario, const EepScenarioPool *pool);
 gint64 eep_scenario_gpus(const EepScenarioPool *pool, gint64 engines);
 
 /* What a reader should know of a scenario that can run, in at most 88 characters; once. */

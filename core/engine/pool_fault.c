@@ -183,6 +183,21 @@ void eep_pool_fault_collective_waits(EepPool *pool)
             eep_trouble_collective_waits(pool, nth_trouble(pool, i));
 }
 
+/* Whoever comes to a row waits there in a collective, or to begin one, for those who do not come.
+ */
+void eep_pool_fault_row_waits(EepPool *pool)
+{
+    if (pool->faults == NULL || pool->faults->n_lossy == 0 || pool->has_exited)
+        return;
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+
+        for (guint j = 0; j < trouble->workers->len && trouble->state == EEP_TROUBLE_SILENT; j++)
+            if (eep_resize_waits_for(pool->resize, g_array_index(trouble->workers, EepWorkerId, j)))
+                eep_trouble_collective_waits(pool, trouble);
+    }
+}
+
 /* -- lost engines ----------------------------------------------------------------------------- */
 
 EepEngine *eep_pool_engine_at(const EepPool *pool, guint index)

@@ -98,6 +98,8 @@ void eep_pool_fault_clear(EepPool *pool);
 /* A step was submitted, or an operation that all members take part in, while n_silent > 0. */
 void eep_pool_fault_step_waits(EepPool *pool);
 void eep_pool_fault_collective_waits(EepPool *pool);
+/* The machine has acted: somebody may wait for a lost engine now. */
+void eep_pool_fault_row_waits(EepPool *pool);
 
 /* The run is over: what is open is told, and requests in limbo end with this fate. */
 void eep_pool_fault_finish(EepPool *pool, EepFate fate);
@@ -163,11 +165,11 @@ void eep_pool_fault_settle(EepPool *pool);
 
 /* Spares that no resize may take, in engines. */
 guint eep_pool_fault_n_spares(const EepPool *pool);
-/* The machine has launched an engine, which may be a spare; has adopted a group; releases an
- * engine: a spare that never served is one again, a cold one. */
-void eep_pool_fault_launched(EepPool *pool, const EepEngine *engine);
+/* The machine has launched an engine, which may be a spare: TRUE; has adopted a group; releases an
+ * engine: a spare that never served is one again, a cold one: TRUE. */
+gboolean eep_pool_fault_launched(EepPool *pool, const EepEngine *engine);
 void eep_pool_fault_adopted(EepPool *pool);
-void eep_pool_fault_released(EepPool *pool, const EepEngine *engine);
+gboolean eep_pool_fault_released(EepPool *pool, const EepEngine *engine);
 /* A warm spare's launch is over before it begins. */
 gboolean eep_pool_fault_phase_is_free(const EepPool *pool, const EepResizeWork *work);
 /* Tells the GPU time of `n` warm spares that have waited until now. */

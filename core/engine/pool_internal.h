@@ -272,11 +272,12 @@ void eep_pool_resize_reshuffle_failed(EepPool *pool);
 /* The generation may have none. */
 void eep_pool_reserve_init(EepPool *pool, const EepGeneration *generation);
 void eep_pool_reserve_clear(EepPool *pool);
-/* One of the reserve joins. */
-void eep_pool_reserve_take(EepPool *pool);
-/* An engine was released: it stands by again, or the reserve is smaller by one that died. */
-void eep_pool_reserve_put(EepPool *pool, gboolean is_dead);
-/* The run is over: their account of GPU time ends. */
+/* One of the reserve joins, or a spare. */
+void eep_pool_reserve_take(EepPool *pool, gboolean is_spare);
+/* An engine was released: it stands by again, or is no longer of the pool: it died, or is a spare
+ * again. */
+void eep_pool_reserve_put(EepPool *pool, gboolean is_gone);
+/* The run is over, or the deployment has exited: their account of GPU time ends. */
 void eep_pool_reserve_finish(EepPool *pool);
 
 /* -- pool_leaving.c -- */

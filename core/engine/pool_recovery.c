@@ -98,21 +98,21 @@ static gboolean has_routable(const EepPool *pool)
     return FALSE;
 }
 
-/* Back to the engines that there are; whom no queue takes is aborted. */
-static void leave_limbo(EepPool *pool)
+/* Back to the engines that there are; whom no queue takes is aborted: how many. */
+static guint leave_limbo(EepPool *pool)
 {
     EepRequestQueue waiting = pool->faults->limbo;
     EepRequest *request;
 
     if (!has_routable(pool))
-        return;
+        return 0;
     pool->faults->limbo = (EepRequestQueue){NULL, NULL, 0};
     while ((request = waiting.head) != NULL) {
         eep_request_queue_remove(&waiting, request);
         if (!eep_pool_requeue(pool, request))
             eep_request_queue_push_tail(&pool->faults->limbo, request);
     }
-    end_limbo(pool, EEP_FATE_ABORTED, EEP_REASON_FAULT);
+    return end_limbo(pool, EEP_FATE_ABORTED, EEP_REASON_FAULT);
 }
 
 static void lose_requests(EepPool *pool, EepTrouble *trouble, EepEngine *engine)
@@ -128,21 +128,22 @@ static void lose_requests(EepPool *pool, EepTrouble *trouble, EepEngine *engine)
 
 /* -- giving up -------------------------------------------------------------------------------- */
 
-/* What runs has failed, and goes no further. */
+/* What runs has failed, and goes no further; what waits for it never begins. */
 static void stop_resize(EepPool *pool)
 {
     const EepResizeRecord *running = eep_resize_record(pool->resize);
-    EepResizeRecord record;
 
     eep_pool_resize_stop(pool);
-    if (running == NULL)
-        return;
-    record = *running;
-    eep_resize_record_set_stalled(&record, record.is_stalled, now_of(pool));
-    eep_resize_record_set_rejecting(&record, record.is_rejecting, now_of(pool));
-    record.outcome = EEP_OUTCOME_FAILED;
-    g_strlcpy(record.reason, EXITED, sizeof record.reason);
-    eep_pool_resize_host.told(pool, &record);
+    if (running != NULL) {
+        EepResizeRecord record = *running;
+
+        eep_resize_record_set_stalled(&record, record.is_stalled, now_of(pool));
+        eep_resize_record_set_rejecting(&record, record.is_rejecting, now_of(pool));
+        record.outcome = EEP_OUTCOME_FAILED;
+        g_strlcpy(record.reason, EXITED, sizeof record.reason);
+        eep_pool_resize_host.told(pool, &record);
+    }
+    eep_resize_refuse_queued(pool->resize, EXITED);
 }
 
 void eep_pool_fault_refuse(EepPool *pool, guint new_data_parallel_size, const char *id,
@@ -196,6 +197,7 @@ void eep_pool_exit(EepPool *pool, EepTrouble *cause)
     cause->incident.n_lost += end_limbo(pool, EEP_FATE_ABORTED, EEP_REASON_FAULT);
     eep_pool_fault_bill_spares(pool, faults->n_warm);
     faults->n_spares = faults->n_claimed = faults->n_warm = 0;
+    eep_pool_reserve_finish(pool);
     eep_pool_fault_placed(pool);
     for (guint i = 0; i < faults->troubles->len; i++) {
         EepTrouble *trouble = nth_trouble(pool, i);
@@ -301,7 +303,7 @@ static void begin_recovery(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
                               eep_time_after(now_of(pool), deadline));
     eep_resize_recover(pool->resize, mode, trouble->incident.id);
     if (!loses_all(mode))
-        leave_limbo(pool);
+        trouble->incident.n_lost += leave_limbo(pool);
     eep_pool_fault_placed(pool);
 }
 
@@ -533,18 +535,19 @@ void eep_pool_fault_bill_spares(EepPool *pool, guint n)
                                 n * (guint)pool->options.tensor_parallel_size);
 }
 
-void eep_pool_fault_launched(EepPool *pool, const EepEngine *engine)
+gboolean eep_pool_fault_launched(EepPool *pool, const EepEngine *engine)
 {
     EepPoolFaults *faults = pool->faults;
     EepLaunchedSpare spare = {engine->worker, faults->n_warm > 0};
 
     if (faults->n_claimed == 0)
-        return;
+        return FALSE;
     faults->n_claimed--;
     faults->n_spares--;
     faults->n_warm -= spare.is_warm;
     eep_pool_fault_bill_spares(pool, spare.is_warm);
     g_array_append_val(faults->launched, spare);
+    return TRUE;
 }
 
 static guint find_launched(const EepPool *pool, EepWorkerId worker)
@@ -570,15 +573,17 @@ void eep_pool_fault_adopted(EepPool *pool)
     eep_pool_fault_placed(pool);
 }
 
-void eep_pool_fault_released(EepPool *pool, const EepEngine *engine)
+gboolean eep_pool_fault_released(EepPool *pool, const EepEngine *engine)
 {
     guint at = find_launched(pool, engine->worker);
+    gboolean is_spare = at < pool->faults->launched->len;
 
-    if (at < pool->faults->launched->len) {
+    if (is_spare) {
         g_array_remove_index(pool->faults->launched, at);
         pool->faults->n_spares += !engine->is_dead;
     }
     eep_pool_fault_placed(pool);
+    return is_spare;
 }
 
 gboolean eep_pool_fault_phase_is_free(const EepPool *pool, const EepResizeWork *work)

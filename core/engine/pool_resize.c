@@ -39,6 +39,7 @@ void eep_pool_follow_wants(EepPool *pool)
     pool->must_step = eep_resize_wants_steps(pool->resize);
     if (pool->n_in_flight == 0)
         eep_pool_queue_plan(pool);
+    eep_pool_fault_row_waits(pool);
 }
 
 /* -- questions, time and messages -- */
@@ -74,7 +75,8 @@ static guint host_free_gpus(gpointer self)
     EepPool *pool = self;
     guint n_used =
         pool->n_engines + pool->joining->len + pool->leaving->len + eep_pool_fault_n_spares(pool);
-    guint n_gpus = pool->n_reserved > 0 ? pool->n_reserved : pool->shape.max_engines;
+    guint n_gpus =
+        pool->n_reserved > 0 ? pool->n_reserved + pool->faults->n_spares : pool->shape.max_engines;
 
     return (n_gpus - MIN(n_used, n_gpus)) * (guint)pool->options.tensor_parallel_size;
 }
@@ -255,9 +257,8 @@ static EepWorkerId host_launch_engine(gpointer self, guint rank)
     EepEngine *engine = eep_pool_make_engine(pool);
 
     engine->index = (guint16)rank;
-    eep_pool_reserve_take(pool);
     g_ptr_array_add(pool->joining, engine);
-    eep_pool_fault_launched(pool, engine);
+    eep_pool_reserve_take(pool, eep_pool_fault_launched(pool, engine));
     return engine->worker;
 }
 
@@ -293,11 +294,10 @@ static void host_release_engine(gpointer self, EepWorkerId worker)
     g_return_if_fail(engine != NULL);
     eep_pool_migrate_lost(pool, engine);
     is_dead = engine->is_dead;
-    eep_pool_fault_released(pool, engine);
+    eep_pool_reserve_put(pool, eep_pool_fault_released(pool, engine) || is_dead);
     eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED,
                           is_dead ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
     eep_pool_retire_engine(pool, engine);
-    eep_pool_reserve_put(pool, is_dead);
 }
 
 static void host_set_pause(gpointer self, EepWorkerId worker, EepPause pause)

@@ -230,10 +230,12 @@ static void ask_all(EepResize *resize)
     EepCoordinatorState state = control->coordinator.state;
     EepTime deadline = resize->params.deadline[waits[state].wait];
     gboolean keeps = eep_resize_scheme(resize)->keeps_requests;
+    gboolean is_anew = eep_resize_scheme(resize)->replaces_all;
     g_autofree guint *slots = g_new(guint, control->n_slots);
     guint n = eep_control_order(control, slots);
 
-    if (deadline != EEP_TIME_NEVER)
+    /* Nothing is won by giving up a start for another one. */
+    if (deadline != EEP_TIME_NEVER && !is_anew)
         eep_resize_arm(resize, EEP_RESIZE_TIMER_WAIT, deadline);
     for (guint i = 0; i < n; i++) {
         EepWho role = eep_control_member(control, slots[i])->role;

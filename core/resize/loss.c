@@ -117,14 +117,21 @@ static void bury(EepResize *resize)
             eep_participant_handle(resize, slot, EEP_PARTICIPANT_EXITED);
 }
 
-/* A loss that was none, now that the engine is itself again. */
+/* A loss that was none, now that the engine is itself again: it gives up what it was at. */
 static void welcome_back(EepResize *resize)
 {
     EepControl *control = resize->control;
 
-    for (guint slot = 0; slot < control->n_slots; slot++)
-        if (is_alive(control, slot))
-            eep_control_member(control, slot)->is_lost = FALSE;
+    for (guint slot = 0; slot < control->n_slots; slot++) {
+        EepMember *member = eep_control_member(control, slot);
+
+        if (!is_alive(control, slot) || !member->is_lost)
+            continue;
+        member->is_lost = FALSE;
+        if (member->is_member &&
+            eep_control_participant(control, slot)->state != EEP_PARTICIPANT_GONE)
+            eep_participant_handle(resize, slot, EEP_PARTICIPANT_RESET);
+    }
 }
 
 /* Engines of the serving group that could go on. A restart that got stuck may have ended some. */

@@ -340,15 +340,26 @@ void eep_resize_start_next(EepResize *resize)
     }
 }
 
-static void refuse(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker,
-                   const char *reason)
+static void dismiss(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker,
+                    EepOutcome outcome, const char *reason)
 {
     EepResizeRecord record;
 
     init_record(resize, &record, new_dp, asker);
-    record.outcome = EEP_OUTCOME_REFUSED;
+    record.outcome = outcome;
     g_strlcpy(record.reason, reason, sizeof record.reason);
     resize->host->told(resize->host_self, &record);
+}
+
+static void dismiss_queued(EepResize *resize, EepOutcome outcome, const char *reason)
+{
+    EepResizeAsker asker;
+
+    while (resize->control->coordinator.n_queued > 0) {
+        gint64 new_dp = dequeue(resize, &asker);
+
+        dismiss(resize, new_dp, &asker, outcome, reason);
+    }
 }
 
 static void refuse_busy(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker)
@@ -356,19 +367,7 @@ static void refuse_busy(EepResize *resize, gint64 new_dp, const EepResizeAsker *
     g_autofree char *reason = g_strdup_printf("another resize is running, and %u wait for it",
                                               resize->control->coordinator.n_queued);
 
-    refuse(resize, new_dp, asker, reason);
-}
-
-/* The newest wins: nobody waits any more, and what runs is taken back if it can be. */
-static void supersede(EepResize *resize)
-{
-    EepResizeAsker asker;
-
-    while (resize->control->coordinator.n_queued > 0) {
-        gint64 new_dp = dequeue(resize, &asker);
-
-        refuse(resize, new_dp, &asker, "superseded by a newer request");
-    }
+    dismiss(resize, new_dp, asker, EEP_OUTCOME_REFUSED, reason);
 }
 
 static gboolean may_act(const EepResize *resize, guint slot, gboolean may_members, gboolean is_held)
@@ -429,8 +428,9 @@ void eep_resize_request(EepResize *resize, gint64 new_dp, const char *id, const 
 
     g_strlcpy(asker.id, id != NULL ? id : "", sizeof asker.id);
     g_strlcpy(asker.by, by != NULL ? by : "", sizeof asker.by);
+    /* The newest wins: nobody waits any more, and what runs is taken back if it can be. */
     if (is_busy && resize->params.on_busy == EEP_ON_BUSY_SUPERSEDE)
-        supersede(resize);
+        dismiss_queued(resize, EEP_OUTCOME_REFUSED, "superseded by a newer request");
     if (!is_busy) {
         take_up(resize, new_dp, &asker);
     } else if (resize->params.on_busy == EEP_ON_BUSY_REFUSE ||
@@ -595,10 +595,17 @@ void eep_resize_timer(EepResize *resize, guint64 timer)
     eep_resize_run(resize, FALSE);
 }
 
+void eep_resize_refuse_queued(EepResize *resize, const char *reason)
+{
+    dismiss_queued(resize, EEP_OUTCOME_REFUSED, reason);
+    update_wants(resize);
+}
+
 void eep_resize_finish(EepResize *resize)
 {
     if (eep_resize_is_running(resize))
         eep_resize_tell_end(resize, EEP_OUTCOME_UNFINISHED, "the run ended before the resize did");
+    dismiss_queued(resize, EEP_OUTCOME_UNFINISHED, "the run ended before the resize began");
 }
 
 void eep_resize_saw_rejected(EepResize *resize)

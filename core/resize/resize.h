@@ -150,7 +150,10 @@ void eep_resize_recover(EepResize *resize, EepRecovery recovery, const char *id)
 void eep_resize_saw_rejected(EepResize *resize);
 void eep_resize_saw_success(EepResize *resize);
 
-/* The run is over: a resize that still runs is told as unfinished. Nothing may follow. */
+/* Nobody waits any more: each request of the queue is told as refused, with this reason. */
+void eep_resize_refuse_queued(EepResize *resize, const char *reason);
+
+/* The run is over: what still runs or waits is told as unfinished. Nothing may follow. */
 void eep_resize_finish(EepResize *resize);
 
 /* -- questions, cheap enough for every step -- */
@@ -181,6 +184,9 @@ static inline gboolean eep_resize_wants_steps(const EepResize *resize)
 
 /* The resize that runs, NULL when idle. */
 const EepResizeRecord *eep_resize_record(const EepResize *resize);
+
+/* Others have come to a piece of work and wait there for this engine, which has not. */
+gboolean eep_resize_waits_for(const EepResize *resize, EepWorkerId worker);
 
 /* -- the control state as a value (the explorer, tests) -- */
 

@@ -314,6 +314,28 @@ void eep_row_enter(EepResize *resize, guint slot, guint index)
     check_entered(resize, index);
 }
 
+gboolean eep_resize_waits_for(const EepResize *resize, EepWorkerId worker)
+{
+    guint slot = eep_control_find(resize->control, worker);
+    const EepParticipant *participant;
+
+    if (slot == EEP_SLOT_NONE || !eep_resize_is_running(resize))
+        return FALSE;
+    participant = eep_control_participant(resize->control, slot);
+    for (guint i = 0; i < eep_resize_plan(resize)->n_rows; i++) {
+        const EepRow *row = &resize->control->rows[i];
+        gboolean is_early = row->state == EEP_ROW_WAITING && row->n_entered > 0 &&
+                            !(participant->entered & 1u << i);
+        gboolean is_at_barrier =
+            row->state == EEP_ROW_READY && row->n_arrived > 0 && !(participant->arrived & 1u << i);
+
+        if ((is_early || is_at_barrier) &&
+            eep_control_member(resize->control, slot)->role & eep_resize_plan(resize)->rows[i].who)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* The staged row that is ready, EEP_CONTROL_MAX_ROWS if none. */
 static guint ready_barrier(const EepResize *resize)
 {

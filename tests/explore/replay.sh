@@ -31,16 +31,24 @@ printf '@generation g9\n@engines 1\n@target 2\n@most 2\n' >bad.txt
 refused '--replay: @generation' explore --replay bad.txt
 printf '@generation g2.1\n@engines 9\n@target 2\n@most 2\n' >bad.txt
 refused '@engines, @target, @most: 1 to 4' explore --replay bad.txt
+printf '@generation g1\n@engines 1\n@target 2\n@most 2\n@supersede 1\n' >bad.txt
+refused '@supersede: needs a generation with a way back' explore --replay bad.txt
 printf '@colour red\n' >bad.txt
 refused 'line 1: @colour red: no such setting' explore --replay bad.txt
 refused 'No such file' explore --replay nowhere.txt
 refused '--engines: 3..1' explore --engines 3..1
 refused '--engines: 1..9' explore --engines 1..9
 refused '--engines: two' explore --engines two
+refused '--engines: 1..4294967298' explore --engines 1..4294967298
+refused '--engines: 1..-4294967294' explore --engines 1..-4294967294
+refused '--engines: 1..2..3' explore --engines 1..2..3
 refused '--faults: 9' explore --faults 9
+refused '--faults: -1' explore --faults -1
 refused '--generation: there is no g9' explore --generation g9
 refused '--reduction: some: none or full' explore --reduction some
 refused '--recovery: replace' explore --recovery replace
 refused '--threads: -1' explore --threads=-1
+refused '--threads: 0' explore --threads 0
 refused 'too many arguments' explore g2.1
+refused 'too many arguments' explore --engines 2 --out path.txt g2.1
 finish

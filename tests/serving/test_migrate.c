@@ -615,6 +615,7 @@ START_TEST(a_resize_moves_requests)
     config.options.router.policy = EEP_ROUTER_IN_FLIGHT_KV;
     config.options.async_scheduling = _i;
     config.options.enable_elastic_ep = TRUE;
+    g_free(config.options.resize.generation);
     config.options.resize.generation = g_strdup("eep");
     config.options.resize.leaving_drain = 40;
     config.shape.n_blocks = 5000;

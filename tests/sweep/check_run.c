@@ -224,6 +224,16 @@ static char *check_fates(json_t *summary, const char *prefix, const gint64 n[N_F
     return NULL;
 }
 
+/* Each GPU of the cluster does one thing at a time. */
+static char *check_gpu_hours(json_t *summary, const Drawn *drawn)
+{
+    double most = drawn->n_gpus * number(summary, "duration") / 3600.0;
+
+    if (number(summary, "gpu_hours") > most * (1.0 + 1e-9))
+        WRONG("gpu_hours is %.17g, the cluster has %.17g", number(summary, "gpu_hours"), most);
+    return NULL;
+}
+
 static char *check_sums(json_t *summary, const Sums *sums)
 {
     const struct {
@@ -323,8 +333,7 @@ static char *check_resizes(json_t *summary, const Drawn *drawn)
             WRONG("resizes.%s: %s", id, wrong);
         n_asked += id != NULL && id[0] == 'e';
     }
-    if (n_asked > drawn->n_resizes ||
-        (!drawn->is_cut && !drawn->has_faults && n_asked != drawn->n_resizes))
+    if (n_asked > drawn->n_resizes || (!drawn->is_cut && n_asked != drawn->n_resizes))
         WRONG("%u resizes asked for, %u in the summary", drawn->n_resizes, n_asked);
     return NULL;
 }
@@ -355,6 +364,8 @@ char *check_run(const char *folder, const Drawn *drawn)
         wrong = g_strdup("unfinished requests in a run that is drained");
     if (wrong == NULL)
         wrong = check_sums(summary, &sums);
+    if (wrong == NULL)
+        wrong = check_gpu_hours(summary, drawn);
     if (wrong == NULL)
         wrong = check_resizes(summary, drawn);
     json_decref(summary);

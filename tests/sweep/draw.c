@@ -381,7 +381,6 @@ static void add_events(GString *text, EepRng *rng, const Shape *shapes, const ch
         g_string_append(text, "}\n");
     }
     drawn->n_resizes = n;
-    drawn->has_faults = n_faults > 0 || strstr(text->str, "mtbf: ") != NULL;
 }
 
 static void add_drift(GString *text, EepRng *rng, guint classes, guint seconds)
@@ -479,6 +478,7 @@ Drawn draw_scenario(guint64 seed)
     add_events(text, &rng, shapes, names, n_pools, seconds, &drawn);
     g_string_append_printf(text, "measure: {warmup: %ums, bucket: %ums}\n",
                            draw(&rng, 0, seconds * 500), draw(&rng, 100, 5000));
+    drawn.n_gpus = (n_gpus + 7) / 8 * 8;
     drawn.is_cut = chance(&rng, 25);
     if (drawn.is_cut)
         g_string_append_printf(text, "run: {end: cut, duration: %ums}\n",

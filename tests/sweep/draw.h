@@ -6,10 +6,10 @@
 #include <glib.h>
 
 typedef struct {
-    char *text;          /* of the scenario; freed by the caller */
-    guint n_resizes;     /* asked for: e0, e1, ... */
-    gboolean has_faults; /* a deployment that has exited is resized no more */
-    gboolean is_cut;     /* run.end: cut */
+    char *text;      /* of the scenario; freed by the caller */
+    guint n_resizes; /* asked for: e0, e1, ... */
+    guint n_gpus;    /* of the cluster */
+    gboolean is_cut; /* run.end: cut */
 } Drawn;
 
 Drawn draw_scenario(guint64 seed);

@@ -379,6 +379,38 @@ START_TEST(queue_has_an_end)
 }
 END_TEST
 
+/* Who waits is told of an end, whatever it is that ends. */
+START_TEST(queue_is_told_of_the_end)
+{
+    EepResizeParams params;
+    FakePool pool;
+
+    fake_params(&params, "g2.1");
+    fake_pool_init(&pool, &params, 2);
+    eep_resize_request(pool.resize, 4, "a", NULL);
+    eep_resize_request(pool.resize, 3, "b", NULL);
+    eep_resize_request(pool.resize, 1, "c", NULL);
+    eep_resize_finish(pool.resize);
+    ck_assert_uint_eq(pool.n_ended, 3);
+    ck_assert_str_eq(pool.record.id, "c");
+    ck_assert_int_eq(pool.record.outcome, EEP_OUTCOME_UNFINISHED);
+    ck_assert_str_eq(pool.record.reason, "the run ended before the resize began");
+    fake_pool_clear(&pool);
+
+    fake_pool_init(&pool, &params, 2);
+    eep_resize_request(pool.resize, 4, "a", NULL);
+    eep_resize_request(pool.resize, 3, "b", NULL);
+    eep_resize_refuse_queued(pool.resize, "nobody is left");
+    ck_assert_uint_eq(pool.n_ended, 1);
+    ck_assert_str_eq(pool.record.id, "b");
+    ck_assert_int_eq(pool.record.outcome, EEP_OUTCOME_REFUSED);
+    ck_assert_str_eq(pool.record.reason, "nobody is left");
+    fake_pool_run(&pool, NULL, 20000);
+    check_serving(&pool, 4);
+    fake_pool_clear(&pool);
+}
+END_TEST
+
 /* Looked at once a second: what is done after 2.5 s is seen after 3. */
 START_TEST(drain)
 {
@@ -566,6 +598,7 @@ int main(void)
     tcase_add_test(tcase, consensus_straddles_a_check);
     tcase_add_test(tcase, busy_requests_queue);
     tcase_add_test(tcase, queue_has_an_end);
+    tcase_add_test(tcase, queue_is_told_of_the_end);
     tcase_add_test(tcase, drain);
     tcase_add_test(tcase, drain_timeout_keeps_what_is_prepared);
     tcase_add_test(tcase, restart_drain_timeout_keeps_nothing);

@@ -232,6 +232,38 @@ START_TEST(any_engine_lost_anywhere)
 }
 END_TEST
 
+/* One that hung, wherever it was then, and is itself again when all try again. A restart may have
+ * ended the others by then. */
+START_TEST(any_hang_healed_by_retry)
+{
+    const Way *way = &ways[_i];
+    guint n = length(way);
+
+    for (guint point = 0; point < n; point++)
+        for (EepWorkerId worker = 1; worker <= way->from; worker++) {
+            FakePool pool;
+
+            start(&pool, way);
+            advance(&pool, point);
+            if (pool.is_alive[worker] &&
+                eep_group_rank(eep_resize_group(pool.resize), worker) != EEP_RANK_NONE) {
+                lose(&pool, worker);
+                pool.is_dead[worker] = FALSE;
+                eep_resize_worker_healed(pool.resize, worker);
+                eep_resize_recover(pool.resize, EEP_RECOVERY_RETRY, "again");
+                fake_pool_run(&pool, NULL, LIMIT);
+                if (pool.record.outcome == EEP_OUTCOME_REFUSED) {
+                    ck_assert_str_eq(way->generation, "restart");
+                    eep_resize_recover(pool.resize, EEP_RECOVERY_RESTART, "anew");
+                    fake_pool_run(&pool, NULL, LIMIT);
+                }
+                check_serves(&pool);
+            }
+            fake_pool_clear(&pool);
+        }
+}
+END_TEST
+
 /* A second engine at every point of the first one's recovery. */
 START_TEST(lost_while_recovering)
 {
@@ -346,6 +378,27 @@ START_TEST(deadline_rolls_back)
 }
 END_TEST
 
+/* A start takes what it takes: the deadlines of the resizes are not its own. */
+START_TEST(deadline_lets_a_start_be)
+{
+    EepResizeParams params;
+    FakePool pool;
+
+    fake_params(&params, "eep");
+    params.deadline[EEP_WAIT_STOP] = params.deadline[EEP_WAIT_COMMIT] = EEP_NS_PER_MS;
+    fake_pool_init(&pool, &params, 2);
+    lose(&pool, 2);
+    eep_resize_recover(pool.resize, EEP_RECOVERY_RESTART, "long");
+    fake_pool_run(&pool, NULL, LIMIT);
+    ck_assert_uint_eq(pool.n_ended, 1);
+    ck_assert_str_eq(pool.record.id, "long");
+    ck_assert_int_eq(pool.record.outcome, EEP_OUTCOME_COMPLETE);
+    ck_assert_int_gt(pool.record.stall, EEP_NS_PER_MS);
+    check_serves(&pool);
+    fake_pool_clear(&pool);
+}
+END_TEST
+
 /* g1's barrier: a member that learns of the open counter one step late costs the first pass and one
  * more step, and all meet in the second. */
 START_TEST(staged_barrier)
@@ -388,12 +441,14 @@ int main(void)
     tcase_add_loop_test(tcase, cancelled_anywhere, 0, G_N_ELEMENTS(ways));
     tcase_add_loop_test(tcase, superseded_anywhere, 0, G_N_ELEMENTS(ways));
     tcase_add_loop_test(tcase, any_phase_fails, 0, G_N_ELEMENTS(ways));
+    tcase_add_loop_test(tcase, any_hang_healed_by_retry, 0, G_N_ELEMENTS(ways));
     tcase_add_loop_test(tcase, any_engine_lost_anywhere, 0, G_N_ELEMENTS(ways));
     tcase_add_test(tcase, lost_while_recovering);
     tcase_add_test(tcase, lost_while_idle);
     tcase_add_test(tcase, retry_needs_the_process);
     tcase_add_test(tcase, nobody_is_left);
     tcase_add_test(tcase, deadline_rolls_back);
+    tcase_add_test(tcase, deadline_lets_a_start_be);
     tcase_add_test(tcase, staged_barrier);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
