@@ -26,7 +26,7 @@
  *      |                    v
  *      |               COMMITTING
  *      |                    | ALL_COMMITTED     every state from PREPARING to SETTLING but
- *      |                    v                   PREPARED and DRAINING:
+ *      |                    v                   PREPARED:
  *      |                RESUMING                  FAILURE, DEADLINE --> STUCK
  *      |                    | ALL_RESUMED       STUCK -- REQUEST --> PREPARING (a recovery)
  *      |                    v
