@@ -99,7 +99,7 @@ static void start_phase(EepResize *resize, guint index)
         .bytes = bytes_of(resize, row),
         .n_receivers = eep_control_count(control, row->receivers),
         .epoch = serving->epoch,
-        .target_epoch = eep_control_target(control)->epoch,
+        .target = eep_control_target(control),
     };
     count_bytes(resize, row, work.n_receivers);
     control->rows[index].op = resize->host->start_phase(resize->host_self, &work);

@@ -1,0 +1,95 @@
+/* EepTransport: how the ranks of a group exchange bytes that lie in device memory.
+ *
+ * A transport makes communicators; a communicator belongs to one rank of one group epoch. Every
+ * group has two, one for steps and one for moves, used from different threads; one communicator is
+ * used by one thread at a time, but for abort(). Calls on a communicator are made by all its ranks
+ * in one order. Nothing blocks longer than `wait_ns`: what does not come in time breaks the
+ * communicator, and a broken one can only be aborted. Not a topology and not a schedule. The ops
+ * tables are transport_nccl.c (a process a rank) and transport_loopback.c (threads of one process
+ * on one device: the reference, bit for bit). EepTransportKind (core/gpu_options.h) names them. */
+#ifndef EEP_GPU_WORKER_TRANSPORT_H
+#define EEP_GPU_WORKER_TRANSPORT_H
+
+#include "core/resize/group.h"
+#include "gpu/worker/device.h"
+
+G_BEGIN_DECLS
+
+#define EEP_COMM_ID_BYTES 128
+
+typedef struct {
+    guint8 bytes[EEP_COMM_ID_BYTES];
+} EepCommId;
+
+typedef struct EepTransport EepTransport;
+typedef struct EepComm EepComm;
+
+/* A piece of a grouped exchange. */
+typedef struct {
+    guint peer;
+    gboolean is_send;
+    gpointer data; /* device memory; read by a send */
+    gsize bytes;   /* 0: nothing happens */
+} EepPiece;
+
+typedef struct {
+    gsize size;
+    const char *name;
+    /* A group's identity, made by its rank 0, carried to the others by the coordinator. */
+    gboolean (*make_id)(EepTransport *self, EepCommId *ret_id, GError **error);
+    /* Waits for all n_ranks, at most wait_ns; `stop` (an atomic, nullable) ends it early. */
+    EepComm *(*join)(EepTransport *self, const EepCommId *id, guint rank, guint n_ranks,
+                     gint64 wait_ns, const gint *stop, GError **error);
+    void (*free)(EepTransport *self);
+} EepTransportOps;
+
+struct EepTransport {
+    const EepTransportOps *ops;
+};
+
+typedef struct {
+    gsize size;
+    /* Enqueue on `stream`; FALSE at once when the communicator is broken. */
+    gboolean (*exchange)(EepComm *self, guint n, const EepPiece *pieces, EepStream stream,
+                         GError **error);
+    gboolean (*all_gather)(EepComm *self, gconstpointer send, gpointer recv, gsize bytes_each,
+                           EepStream stream, GError **error);
+    /* Sums `n` floats a rank; the order of the sum is the transport's. */
+    gboolean (*reduce_scatter)(EepComm *self, const gfloat *send, gfloat *recv, gsize n_each,
+                               EepStream stream, GError **error);
+    gboolean (*all_reduce_min)(EepComm *self, guint64 *inout, gsize n, EepStream stream,
+                               GError **error);
+    /* Waits for what was enqueued on `stream`, at most wait_ns, and looks at the communicator's
+     * health meanwhile. *ret_suspect: a rank that is known to be the cause, or EEP_RANK_NONE. On
+     * FALSE the communicator is broken and has been aborted. */
+    gboolean (*wait)(EepComm *self, EepStream stream, gint64 wait_ns, const gint *stop,
+                     guint *ret_suspect, GError **error);
+    /* A communicator of the ranks not listed, in their order; all of those call it, with the same
+     * list. `is_broken`: the others are dead; the parent is aborted by it. NULL on error. */
+    EepComm *(*shrink)(EepComm *self, guint n_gone, const guint *gone, gboolean is_broken,
+                       gint64 wait_ns, GError **error);
+    /* From any thread: everything enqueued ends soon, in error. */
+    void (*abort)(EepComm *self);
+    /* Destroys; waits for what is enqueued unless it was aborted. */
+    void (*leave)(EepComm *self);
+} EepCommOps;
+
+struct EepComm {
+    const EepCommOps *ops;
+    EepTransport *transport;
+    guint rank, n_ranks;
+    gboolean is_bit_exact; /* reduce_scatter's sum does not depend on the number of ranks */
+};
+
+/* NCCL, one rank a process. */
+EepTransport *eep_transport_nccl_new(void);
+
+/* Threads of this process; every logical rank makes one and they find each other by the id. */
+EepTransport *eep_transport_loopback_new(void);
+
+void eep_transport_free(EepTransport *transport);
+void eep_comm_leave(EepComm *comm); /* does nothing with NULL */
+
+G_END_DECLS
+
+#endif
