@@ -310,7 +310,8 @@ static ncclResult_t begin(ncclComm_t *ret_comm, const guint8 *id, guint rank, gu
     }
     g_hash_table_add(table, comm);
     pthread_mutex_unlock(&table_lock);
-    *ret_comm = comm;
+    /* The pointer of a shrink's caller, who may look at it meanwhile. */
+    __atomic_store_n(ret_comm, comm, __ATOMIC_RELEASE);
     return eep_nccl_engage(comm, connect_all, NULL);
 }
 
@@ -378,20 +379,19 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *async_error)
         return result;
     }
     pthread_mutex_lock(&comm->lock);
-    *async_error = comm->async != ncclSuccess ? comm->async
-                   : comm->n_in_progress > 0  ? ncclInProgress
-                                              : ncclSuccess;
+    *async_error = comm->n_in_progress > 0 ? ncclInProgress : comm->async;
     comm->must_look &= *async_error == ncclInProgress;
     pthread_mutex_unlock(&comm->lock);
     eep_nccl_unref(comm);
     return ncclSuccess;
 }
 
-/* FALSE after the lock's holder saw the end of what went on: all operations done, or aborted. */
+/* Waits for the operations; FALSE: they will not end, or were aborted. */
 static gboolean await_quiet(ncclComm_t comm)
 {
     pthread_mutex_lock(&comm->lock);
-    while (comm->n_run < comm->n_calls && !eep_mesh_is_aborted(comm->mesh)) {
+    while (comm->n_run < comm->n_calls && comm->async == ncclSuccess &&
+           !eep_mesh_is_aborted(comm->mesh)) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += 20 * 1000 * 1000;
@@ -399,8 +399,9 @@ static gboolean await_quiet(ncclComm_t comm)
         until.tv_nsec %= 1000000000;
         pthread_cond_timedwait(&comm->changed, &comm->lock, &until);
     }
+    const gboolean is_quiet = comm->n_run == comm->n_calls;
     pthread_mutex_unlock(&comm->lock);
-    return !eep_mesh_is_aborted(comm->mesh);
+    return is_quiet;
 }
 
 static void finalize(ncclComm_t comm, gpointer data)
