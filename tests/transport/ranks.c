@@ -61,6 +61,14 @@ static gboolean join(Rank *rank)
     return TRUE;
 }
 
+static void end_rank(Rank *rank)
+{
+    eep_comm_leave(rank->comm);
+    eep_transport_free(rank->transport);
+    eep_device_drop_stream(rank->device, rank->stream);
+    eep_device_close(rank->device);
+}
+
 static gboolean run_rank(Rank *rank)
 {
     g_autoptr(GError) error = NULL;
@@ -73,12 +81,8 @@ static gboolean run_rank(Rank *rank)
     rank->transport = rank->plan->kind == EEP_TRANSPORT_NCCL ? eep_transport_nccl_new()
                                                              : eep_transport_loopback_new();
     const gboolean is_good = join(rank) && rank->plan->body(rank);
-    if (rank->rank == rank->plan->dies)
-        return is_good; /* a thread that is gone closes nothing */
-    eep_comm_leave(rank->comm);
-    eep_transport_free(rank->transport);
-    eep_device_drop_stream(rank->device, rank->stream);
-    eep_device_close(rank->device);
+    if (rank->rank != rank->plan->dies) /* a thread that is gone closes nothing */
+        end_rank(rank);
     return is_good;
 }
 
@@ -99,6 +103,8 @@ static guint run_threads(Rank *ranks, guint n)
         pthread_join(threads[i], &failed);
         n_failed += failed != NULL;
     }
+    if (ranks->plan->dies < n)
+        end_rank(&ranks[ranks->plan->dies]);
     return n_failed;
 }
 
