@@ -1,9 +1,9 @@
 #include "gpu/emulation/emulated_nccl.h"
 
+#include "gpu/emulation/emulated_nccl_switches.h"
 #include "gpu/emulation/emulated_runtime.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -20,21 +20,13 @@ static GHashTable *table;
 static gint n_counted; /* atomic */
 static __thread char last_error[512];
 
-/* -- switches -- */
-
-static gint64 read_switch(const char *name, gint64 otherwise)
-{
-    const char *text = g_getenv(name);
-    return text != NULL && *text != '\0' ? g_ascii_strtoll(text, NULL, 10) : otherwise;
-}
-
 ncclResult_t eep_nccl_count(const char *call)
 {
-    const gint64 n = g_atomic_int_add(&n_counted, 1) + 1;
+    const guint64 n = (guint64)g_atomic_int_add(&n_counted, 1) + 1;
     const int fails = eep_emulated_fails(call, ncclSystemError);
-    if (fails != 0 || n == read_switch("EEP_EMULATED_NCCL_FAIL", 0)) {
+    if (fails != 0 || n == eep_nccl_switches()->fails) {
         return eep_nccl_fail(NULL, fails != 0 ? (ncclResult_t)fails : ncclSystemError,
-                             "%s fails, as it was told to (NCCL call %" G_GINT64_FORMAT
+                             "%s fails, as it was told to (NCCL call %" G_GUINT64_FORMAT
                              " of this process)",
                              call, n);
     }
@@ -182,13 +174,13 @@ void eep_nccl_leave(ncclComm_t comm)
 /* Up to EEP_EMULATED_NCCL_LATENCY microseconds, another time for each rank and call. */
 static void delay(ncclComm_t comm)
 {
-    const gint64 at_most = read_switch("EEP_EMULATED_NCCL_LATENCY", 0);
-    if (at_most <= 0)
+    const guint64 at_most = eep_nccl_switches()->latency_us;
+    if (at_most == 0)
         return;
     guint64 mixed = (comm->n_delays++ * 64 + comm->rank + comm->id[0]) * 0x9e3779b97f4a7c15u;
     mixed ^= mixed >> 29;
     mixed *= 0xbf58476d1ce4e5b9u;
-    const gint64 end = g_get_monotonic_time() + (gint64)((mixed >> 20) % (guint64)(at_most + 1));
+    const gint64 end = g_get_monotonic_time() + (gint64)((mixed >> 20) % (at_most + 1));
     for (gint64 left; (left = end - g_get_monotonic_time()) > 0;) {
         if (eep_mesh_is_aborted(comm->mesh))
             return;
@@ -265,13 +257,13 @@ static ncclResult_t begin(ncclComm_t *ret_comm, const guint8 *id, guint rank, gu
                           guint64 tag, int device, gboolean is_blocking)
 {
     char bus_id[32] = "";
-    if (read_switch("EEP_EMULATED_NCCL_BUS_IDS", 0) != 0 &&
+    if (eep_nccl_switches()->compares_bus_id &&
         cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, device) != cudaSuccess)
         return eep_nccl_fail(NULL, ncclUnhandledCudaError, "device %d has no bus id", device);
     EepMeshPlace place = {.rank = rank,
                           .n_ranks = n_ranks,
                           .tag = tag,
-                          .announces = read_switch("EEP_EMULATED_NCCL_DETECT", 1) != 0,
+                          .announces = eep_nccl_switches()->announces,
                           .device = device,
                           .bus_id = bus_id};
     memcpy(place.id, id, EEP_MESH_ID_BYTES);
