@@ -29,13 +29,13 @@ EEP_KERNEL eep_k_gemm(EepGemmArgs args)
     uint32_t group = 0;
     while (group + 1 < args.n_groups && args.groups[group + 1].first_row <= row)
         group++;
-    const EepGemmGroup *mine = args.groups ? args.groups + group : &args.only;
-    row -= mine->first_row;
-    const uint16_t *a = mine->a + row * args.a_pitch, *b = mine->b + column * args.b_pitch;
+    const EepGemmGroup mine = args.groups ? args.groups[group] : args.only;
+    row -= mine.first_row;
+    const uint16_t *a = mine.a + row * args.a_pitch, *b = mine.b + column * args.b_pitch;
     float sum = 0.0f;
     for (uint32_t i = 0; i < args.k; i++)
         sum = eep_add(sum, eep_mul(eep_bf16_float(a[i]), eep_bf16_float(b[i])));
-    mine->c[row * args.c_pitch + column] = eep_float_bf16(sum);
+    mine.c[row * args.c_pitch + column] = eep_float_bf16(sum);
 }
 
 cudaError_t eep_kernel_gemm(const EepGemmArgs *args, cudaStream_t stream)
