@@ -18,7 +18,6 @@ G_BEGIN_DECLS
 #define EEP_WIRE_MAGIC        G_GUINT64_CONSTANT(0x0a31504545706565) /* "eepEEP1\n" */
 #define EEP_WIRE_VERSION      1
 #define EEP_WIRE_HEADER_BYTES 8
-#define EEP_WIRE_MAX_BODY     (4u << 20)
 
 #define EEP_WIRE_MAX_RANKS     1024
 #define EEP_WIRE_MAX_LAYERS    256
@@ -152,7 +151,7 @@ typedef struct {
 } EepWireStep;
 
 typedef struct {
-    guint32 from, to; /* workers */
+    guint32 from, to; /* ranks of the target group */
 } EepWirePeers;
 
 typedef enum { EEP_WIRE_BREAK_NONE, EEP_WIRE_BREAK_FAIL, EEP_WIRE_BREAK_HANG } EepWireBreak;
