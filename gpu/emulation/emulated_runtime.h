@@ -47,9 +47,8 @@ gboolean eep_emulated_is_capturing(cudaStream_t stream);
 cudaError_t eep_emulated_check_memory(int device, const void *memory, gsize bytes,
                                       const char *user);
 
-/* Device memory is closed to host threads where the machine can do that (protection keys). A thread
- * of the emulation that touches it says so once. */
-void eep_emulated_open_memory(void);
+/* The device that the address is memory of; -1: pinned host memory, -2: neither. */
+int eep_emulated_owner(const void *address);
 
 G_END_DECLS
 
