@@ -527,3 +527,9 @@ EepTransport *eep_transport_nccl_new(void)
     transport->ops = &transport_ops;
     return transport;
 }
+
+guint eep_transport_nccl_version(void)
+{
+    int version = 0;
+    return passes(NULL, ncclGetVersion(&version), "ncclGetVersion", NULL) ? (guint)version : 0;
+}
