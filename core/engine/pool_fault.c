@@ -150,7 +150,8 @@ static void arm_detection(EepPool *pool, EepTrouble *trouble)
 static void set_stalled(EepPool *pool)
 {
     for (guint i = 0; i < pool->n_engines; i++)
-        if (pool->engines[i]->gpu_use == EEP_GPU_SERVING)
+        if (pool->engines[i]->gpu_use == EEP_GPU_SERVING ||
+            pool->engines[i]->gpu_use == EEP_GPU_DRAINING)
             eep_pool_set_gpu_use(pool, pool->engines[i], EEP_GPU_STALLED);
 }
 

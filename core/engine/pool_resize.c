@@ -313,7 +313,7 @@ static void host_set_routable(gpointer self, EepWorkerId worker, gboolean is_rou
     EepEngine *engine = eep_pool_find_engine(self, worker);
 
     if (engine != NULL)
-        engine->is_routable = is_routable;
+        eep_pool_set_routable(self, engine, is_routable);
 }
 
 static guint host_abort_requests(gpointer self, EepWorkerId worker, const char *reason)
@@ -428,8 +428,10 @@ static void host_adopt_group(gpointer self, const EepGroup *group, EepPlacementC
     for (guint rank = 0; rank < group->n_engines; rank++)
         seat_engine(pool, old, n_old, eep_group_worker(group, rank), rank);
     for (guint i = 0; i < n_old; i++)
-        if (old[i] != NULL)
+        if (old[i] != NULL) {
             g_ptr_array_add(pool->leaving, old[i]);
+            eep_pool_set_gpu_use(pool, old[i], EEP_GPU_DRAINING);
+        }
     pool->epoch = group->epoch;
     eep_router_map_engines(pool->router, engines, pool->n_engines);
     adopt_placement(pool, ranks, eep_group_n_ranks(group), change);
