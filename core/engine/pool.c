@@ -504,6 +504,7 @@ void eep_pool_release(EepPool *pool)
 {
     g_assert(pool->n_holds > 0);
     pool->n_holds--;
+    eep_pool_fault_forwards_run(pool);
     if (pool->n_in_flight == 0)
         eep_pool_queue_plan(pool);
 }

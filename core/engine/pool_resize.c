@@ -295,8 +295,7 @@ static void host_release_engine(gpointer self, EepWorkerId worker)
     eep_pool_migrate_lost(pool, engine);
     is_dead = engine->is_dead;
     eep_pool_reserve_put(pool, eep_pool_fault_released(pool, engine) || is_dead);
-    eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED,
-                          is_dead ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
+    eep_pool_fault_end_released(pool, engine);
     eep_pool_retire_engine(pool, engine);
 }
 
@@ -318,14 +317,12 @@ static void host_set_routable(gpointer self, EepWorkerId worker, gboolean is_rou
 
 static guint host_abort_requests(gpointer self, EepWorkerId worker, const char *reason)
 {
-    EepPool *pool = self;
-    EepEngine *engine = eep_pool_find_engine(pool, worker);
+    EepEngine *engine = eep_pool_find_engine(self, worker);
     gboolean is_fault = strcmp(reason, eep_reason_names[EEP_REASON_FAULT]) == 0;
 
     if (engine == NULL)
         return 0;
-    return eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED,
-                                 is_fault ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
+    return eep_pool_fault_stop(self, engine, is_fault ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
 }
 
 static void host_set_gpu_use(gpointer self, EepWorkerId worker, EepGpuUse use)
