@@ -80,7 +80,7 @@ void eep_pool_fault_end_slow(EepPool *pool, EepTrouble *trouble)
     trouble->state = EEP_TROUBLE_OVER;
     apply_slowness(pool, trouble);
     trouble->incident.degraded = now_of(pool) - trouble->incident.at;
-    eep_trouble_end(pool, trouble, "degraded");
+    eep_trouble_end(pool, trouble, "ended");
 }
 
 /* -- phases that break ------------------------------------------------------------------------ */
@@ -97,8 +97,21 @@ void eep_pool_fault_arm_phase(EepPool *pool, const EepFault *fault, const char *
                                    fault->kind == EEP_FAULT_KIND_PHASE_HANG);
 }
 
-static void hit_phase(EepPool *pool, EepTrouble *trouble, const EepPhase *phase)
+/* The incident of a phase that breaks: each opens one. */
+static EepTrouble *hit(EepPool *pool, EepTrouble *armed)
 {
+    g_autofree char *id = NULL;
+
+    if (armed->n_left == 0 && armed->fault.nth > 0)
+        return armed;
+    id = armed->n_hits++ == 0 ? g_strdup(armed->incident.id)
+                              : g_strdup_printf("%s-%u", armed->incident.id, armed->n_hits);
+    return eep_trouble_open(pool, &armed->fault, id, EEP_TROUBLE_PHASE);
+}
+
+static void hit_phase(EepPool *pool, EepTrouble *armed, const EepPhase *phase)
+{
+    EepTrouble *trouble = hit(pool, armed);
     EepTime watchdog = pool->options.fault_tolerance.detect[EEP_DETECT_WATCHDOG];
 
     trouble->state = EEP_TROUBLE_PHASE;
