@@ -34,7 +34,7 @@ awk '
         if (s > shared[kernel]) shared[kernel] = s
         known[kernel] = 1
     }
-    END { for (kernel in known) print kernel, registers[kernel], shared[kernel] > "'"$scratch/used"'"
+    END { for (kernel in known) print kernel, registers[kernel] + 0, shared[kernel] + 0 > "'"$scratch/used"'"
           exit bad }' "$scratch/ptxas" || exit 1
 sort -o "$scratch/used" "$scratch/used"
 if [ $renew -eq 1 ]; then
