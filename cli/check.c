@@ -164,9 +164,10 @@ static char *fault_text(const EepEventOptions *event)
     const char *space = *length != '\0' ? " for " : "";
 
     if (fault.kind >= EEP_FAULT_KIND_PHASE_FAIL)
-        return fault.nth == 0 ? g_strdup_printf("%s, every %s", kind, eep_phase_names[fault.phase])
-                              : g_strdup_printf("%s, %s number %u from then on", kind,
-                                                eep_phase_names[fault.phase], fault.nth);
+        return fault.nth == 0
+                   ? g_strdup_printf("%s, every %s", kind, eep_breakable_name(fault.phase))
+                   : g_strdup_printf("%s, %s number %u from then on", kind,
+                                     eep_breakable_name(fault.phase), fault.nth);
     if (fault.kind == EEP_FAULT_KIND_SLOW || fault.kind == EEP_FAULT_KIND_LINK)
         return g_strdup_printf("%s %s %u x %g%s%s", kind, eep_event_targets[fault.target],
                                fault.index, fault.factor, space, length);
@@ -188,6 +189,17 @@ static char *target_text(const EepEventOptions *event, const EepScenarioPool *po
                                  n);
 }
 
+/* GPUs that the pool holds at this size: with a reserve of all that there are, those. */
+static gint64 held_gpus(const EepScenario *scenario, const EepScenarioPool *pool, gint64 size)
+{
+    const EepPoolOptions *options = &pool->options;
+    gboolean takes_all = eep_generation_find(options->resize.generation)->has_reserve &&
+                         options->resize.reserve == 0;
+
+    return eep_scenario_gpus(pool,
+                             takes_all ? MAX(size, elastic_range(scenario, pool).most) : size);
+}
+
 static char *what_text(const EepScenario *scenario, const EepEventOptions *event, gint64 *size)
 {
     const EepScenarioPool *pool = &scenario->pools[eep_scenario_find_pool(scenario, event->pool)];
@@ -202,9 +214,10 @@ static char *what_text(const EepScenario *scenario, const EepEventOptions *event
     }
     *size = event->scale_elastic_ep.new_data_parallel_size;
     g_autofree char *spare = spares > 0 ? g_strdup_printf(" with %" D " spare", spares) : NULL;
-    return g_strdup_printf(
-        "DP %" D " -> %" D ", %" D " of %" D " GPUs%s", from, *size, eep_scenario_gpus(pool, *size),
-        scenario->nodes * scenario->hardware.gpus_per_node, spare != NULL ? spare : "");
+    return g_strdup_printf("DP %" D " -> %" D ", %" D " of %" D " GPUs%s", from, *size,
+                           held_gpus(scenario, pool, *size),
+                           scenario->nodes * scenario->hardware.gpus_per_node,
+                           spare != NULL ? spare : "");
 }
 
 /* What the loader has not refused can be; sizes as if every resize were done before the next. */
@@ -332,7 +345,7 @@ static void add_event_json(const EepScenario *scenario, const EepEventOptions *e
         gint64 to = event->scale_elastic_ep.new_data_parallel_size;
         eep_json_add_int(json, "data_parallel_size", *size);
         eep_json_add_int(json, "new_data_parallel_size", to);
-        eep_json_add_int(json, "gpus", eep_scenario_gpus(pool, to));
+        eep_json_add_int(json, "gpus", held_gpus(scenario, pool, to));
         *size = to;
     } else {
         g_autofree char *what = what_text(scenario, event, size);

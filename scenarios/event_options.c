@@ -1,7 +1,5 @@
 #include "scenarios/event_options.h"
 
-#include "core/resize/phase.h"
-
 #include <stddef.h>
 #include <string.h>
 
@@ -100,8 +98,8 @@ static EepTime length_of(EepTime duration)
 
 static guint phase_of(const char *name)
 {
-    for (guint i = 0; i < EEP_PHASE_COUNT; i++)
-        if (g_strcmp0(eep_phase_names[i], name) == 0)
+    for (guint i = 0; i < EEP_BREAKABLE_COUNT; i++)
+        if (g_strcmp0(eep_breakable_name(i), name) == 0)
             return i;
     g_return_val_if_reached(0);
 }

@@ -317,7 +317,7 @@ static void detected(EepPool *pool, EepTrouble *trouble)
     else if (pool->options.fault_tolerance.recovery == EEP_RECOVERY_NONE)
         eep_pool_exit(pool, trouble);
     else
-        eep_pool_abort_op(pool, trouble->op);
+        eep_pool_fault_fail_phase(pool, trouble);
 }
 
 gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, GError **error)
@@ -340,6 +340,9 @@ gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, G
         break;
     case EEP_FAULT_TIMER_SETTLE:
         eep_pool_fault_settle(pool);
+        break;
+    case EEP_FAULT_TIMER_ACT:
+        eep_pool_fault_fail_phase(pool, trouble);
         break;
     case EEP_FAULT_TIMER_NONE:
         break;
@@ -418,7 +421,7 @@ void eep_pool_fault_finish(EepPool *pool, EepFate fate)
             continue;
         if (trouble->state == EEP_TROUBLE_ARMED) {
             eep_trouble_tell(pool, trouble, "event_not_reached",
-                             eep_phase_names[trouble->fault.phase]);
+                             eep_breakable_name(trouble->fault.phase));
             trouble->state = EEP_TROUBLE_OVER;
             continue;
         }

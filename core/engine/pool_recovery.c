@@ -488,6 +488,8 @@ void eep_pool_fault_resize_ended(EepPool *pool, const EepResizeRecord *record)
 
     if (faults->troubles->len == 0 || pool->has_exited)
         return;
+    if (record->accepted != EEP_TIME_NEVER)
+        eep_pool_fault_end_acts(pool);
     if (faults->ended->len == 0)
         eep_loop_schedule(pool->services->loop, now_of(pool), &event);
     g_array_append_val(faults->ended, *record);
