@@ -42,8 +42,16 @@ static gboolean digest_if_any(const char *path, char **ret_digest, GError **erro
     return *ret_digest != NULL;
 }
 
-/* Two runs with this digest in common have met the same requests: the trace's bytes, what is taken
- * of them, and the law of a synthetic one. Paths do not count, clients' retries do not either. */
+/* Clients that do not retry have no backoff. */
+static gboolean is_idle_retry(const EepScenario *scenario, const char *key)
+{
+    return scenario->traffic.retry.attempts <= 1 && strcmp(key, "retry.attempts") != 0 &&
+           g_str_has_prefix(key, "retry");
+}
+
+/* Two runs with this digest in common have met the same clients: the trace's bytes, what is taken
+ * of them, the law of a synthetic one, and how often requests are tried again. Paths do not
+ * count. */
 static char *digest_of_traffic(const EepScenario *scenario, const char *trace_sha256)
 {
     g_autoptr(GString) text = g_string_new(trace_sha256 != NULL ? trace_sha256 : "synthetic");
@@ -52,7 +60,7 @@ static char *digest_of_traffic(const EepScenario *scenario, const char *trace_sh
         const EepOption *option = &eep_traffic_options.options[i];
         g_autofree char *value = NULL;
 
-        if (option->type == EEP_OPTION_PATH || g_str_has_prefix(option->key, "retry") ||
+        if (option->type == EEP_OPTION_PATH || is_idle_retry(scenario, option->key) ||
             g_str_has_prefix(option->key, trace_sha256 != NULL ? "synthetic" : "trace"))
             continue;
         value = eep_option_format(option, &scenario->traffic);
