@@ -142,11 +142,12 @@ static void print_text(const GArray *sums, const EepExploreJob *bad, const EepEx
     }
     print_line("together", &total, text);
     g_autofree char *bytes = eep_human_bytes((double)total.peak_bytes);
-    eep_command_add_line(
-        text,
-        "%.1f s on %u thread%s; at most %s a world, 16 bytes a visited state; chance "
-        "of a clash of hashes %.1e",
-        seconds, bound->n_threads, bound->n_threads == 1 ? "" : "s", bytes, total.clash);
+    eep_command_add_line(text, "%.1f s on %u thread%s", seconds, bound->n_threads,
+                         bound->n_threads == 1 ? "" : "s");
+    eep_command_add_line(text,
+                         "at most %s a world, 16 bytes a visited state; chance of a clash of "
+                         "hashes %.1e",
+                         bytes, total.clash);
     if (bad != NULL)
         print_bad(bad, bound, text);
     else

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/elastic_range.h"
 #include "sim/all2all.h"
 
 struct EepScenarioFacts {
@@ -130,18 +131,12 @@ static char *describe_deployment(const EepScenario *scenario)
 /* Sizes that the first pool can take, NULL when it cannot be resized. */
 static char *describe_elastic(const EepScenario *scenario)
 {
-    const EepPoolOptions *options = &scenario->pools[0].options;
-    const EepAll2all *all2all = eep_all2all(options->all2all_backend);
-    gint64 most = scenario->nodes * scenario->hardware.gpus_per_node;
+    EepElasticRange range = eep_elastic_range(scenario, &scenario->pools[0]);
 
-    if (scenario->n_pools > 1 || !options->enable_elastic_ep ||
+    if (scenario->n_pools > 1 || !scenario->pools[0].options.enable_elastic_ep ||
         eep_hardware_is_constant(&scenario->hardware))
         return NULL;
-    if (all2all->max_ranks > 0)
-        most = MIN(most, (gint64)all2all->max_ranks);
-    return g_strdup_printf("DP %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT,
-                           eep_memory_min_data_parallel_size(&scenario->model, options),
-                           most / options->tensor_parallel_size);
+    return g_strdup_printf("DP %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT, range.least, range.most);
 }
 
 EepScenarioFacts *eep_scenario_facts_new(const EepScenario *scenario, GError **error)

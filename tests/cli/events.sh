@@ -12,6 +12,11 @@ out_has 'commit of grow + 200 ms  main: fail engine 2, of 20  death2'
 out_has 'Elastic   DP 11..23: ceil(256 * 16 / (256 + 128)) = 11, at most 23 by GPUs'
 out_has 'Note      recovery replace (eep): hypothetical'
 
+# The same sizes at the head of a run.
+eep run rank-failure --set 'events=[]' --set 'expect=[]' --set traffic.synthetic.duration=5s
+exits 0
+out_has 'elastic range DP 11..23'
+
 eep check rank-failure --json
 exits 0
 out_is_json
