@@ -16,11 +16,11 @@ do for [i = 1:n_rows] {
 set key at screen 0.96, screen 0.925 right top horizontal Left reverse samplen 2 noenhanced
 set grid xtics linecolor rgb '#dddddd' linewidth 1
 set label 1 resize_title at screen 0.03, screen 0.965 left noenhanced font ',13'
-# Lines at t1 and t2, between which the commit lies; their names lean away from each other, since it
-# may take no time to speak of.
+# Lines at t1 (of one that was given up: the end of its preparation) and t2, between which the commit
+# lies; their names lean away from each other, since it may take no time to speak of.
 if (t_commit == t_commit) {
     set arrow 1 from first t_commit, graph 0 to first t_commit, graph 1 nohead back linecolor rgb grey dashtype 2
-    set label 2 'commit' at first t_commit, graph 1.02 right font ',10' textcolor rgb grey
+    set label 2 commit_label at first t_commit, graph 1.02 right font ',10' textcolor rgb grey
 }
 if (t_serving == t_serving) {
     set arrow 2 from first t_serving, graph 0 to first t_serving, graph 1 nohead back linecolor rgb grey dashtype 2
