@@ -235,12 +235,12 @@ static void add_gpus(EepScreenText *screen, const EepMetricsReport *report)
     }
     g_autofree char *item = g_strdup_printf("    %s per 1,000 good", per_good);
     add_or_wrap(screen, item);
-    eep_screen_end_line(screen);
     if (report->gpu_tail_ns > 0) {
         g_autofree char *tail = eep_screen_figure(eep_gpu_hours_from_ns(report->gpu_tail_ns));
-        eep_screen_print(screen, "          and %s after the end of traffic", tail);
-        eep_screen_end_line(screen);
+        g_autofree char *after = g_strdup_printf("    and %s after the end of traffic", tail);
+        add_or_wrap(screen, after);
     }
+    eep_screen_end_line(screen);
 }
 
 static void add_balance(EepScreenText *screen, const EepMetricsReport *report)

@@ -83,7 +83,7 @@ void eep_pool_fault_end_slow(EepPool *pool, EepTrouble *trouble)
     trouble->state = EEP_TROUBLE_OVER;
     apply_slowness(pool, trouble);
     trouble->incident.degraded = now_of(pool) - trouble->incident.at;
-    eep_trouble_end(pool, trouble, "degraded");
+    eep_trouble_end(pool, trouble, "ended");
 }
 
 /* -- phases that break ------------------------------------------------------------------------ */
@@ -100,9 +100,22 @@ void eep_pool_fault_arm_phase(EepPool *pool, const EepFault *fault, const char *
                                    fault->kind == EEP_FAULT_KIND_PHASE_HANG);
 }
 
-/* `op` 0: an act of the machine. */
-static void hit_phase(EepPool *pool, EepTrouble *trouble, EepOpId op)
+/* The incident of a phase that breaks: each opens one. */
+static EepTrouble *hit(EepPool *pool, EepTrouble *armed)
 {
+    g_autofree char *id = NULL;
+
+    if (armed->n_left == 0 && armed->fault.nth > 0)
+        return armed;
+    id = armed->n_hits++ == 0 ? g_strdup(armed->incident.id)
+                              : g_strdup_printf("%s-%u", armed->incident.id, armed->n_hits);
+    return eep_trouble_open(pool, &armed->fault, id, EEP_TROUBLE_PHASE);
+}
+
+/* `op` 0: an act of the machine. */
+static EepTrouble *hit_phase(EepPool *pool, EepTrouble *armed, EepOpId op)
+{
+    EepTrouble *trouble = hit(pool, armed);
     EepTime watchdog = pool->options.fault_tolerance.detect[EEP_DETECT_WATCHDOG];
 
     trouble->state = EEP_TROUBLE_PHASE;
@@ -113,6 +126,14 @@ static void hit_phase(EepPool *pool, EepTrouble *trouble, EepOpId op)
         watchdog > 0)
         eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_DETECT,
                               eep_time_after(now_of(pool), watchdog));
+    return trouble;
+}
+
+/* Whether what the trouble breaks has begun. */
+static gboolean is_hit(EepTrouble *trouble, guint breakable)
+{
+    return trouble->state == EEP_TROUBLE_ARMED && trouble->fault.phase == breakable &&
+           (trouble->n_left == 0 || --trouble->n_left == 0);
 }
 
 static gboolean waits_for(const EepRunningPhase *phase, const EepTrouble *trouble)
@@ -146,8 +167,7 @@ void eep_pool_fault_phase_began(EepPool *pool, const EepPhase *phase)
 
         if (trouble->state == EEP_TROUBLE_SILENT && waits_for(&running, trouble))
             eep_trouble_collective_waits(pool, trouble);
-        else if (trouble->state == EEP_TROUBLE_ARMED && trouble->fault.phase == phase->kind &&
-                 (trouble->n_left == 0 || --trouble->n_left == 0))
+        else if (is_hit(trouble, phase->kind))
             hit_phase(pool, trouble, phase->op.id);
     }
 }
@@ -164,24 +184,16 @@ static void note_broken(EepPool *pool, EepTrouble *trouble)
     eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
 }
 
-/* A trouble that breaks every act goes on doing so when its first incident is over. */
-static gboolean hits_act(EepTrouble *trouble)
-{
-    if (trouble->fault.nth == 0)
-        return TRUE;
-    return trouble->state == EEP_TROUBLE_ARMED && --trouble->n_left == 0;
-}
-
 static void break_act(EepPool *pool, EepBreakable act)
 {
-    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+    guint n = pool->faults->troubles->len;
+
+    for (guint i = 0; i < n; i++) {
         EepTrouble *trouble = nth_trouble(pool, i);
 
-        if (trouble->fault.kind < EEP_FAULT_KIND_PHASE_FAIL || trouble->fault.phase != act ||
-            !hits_act(trouble))
+        if (!is_hit(trouble, act))
             continue;
-        if (trouble->state == EEP_TROUBLE_ARMED)
-            hit_phase(pool, trouble, 0);
+        trouble = hit_phase(pool, trouble, 0);
         pool->faults->broken_acts |= 1u << (act - EEP_PHASE_COUNT);
         if (trouble->fault.kind == EEP_FAULT_KIND_PHASE_FAIL)
             eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_ACT, now_of(pool));

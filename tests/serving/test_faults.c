@@ -183,7 +183,8 @@ START_TEST(without_recovery_it_exits)
         }
     }
     ck_assert_uint_gt(n_aborted, 10);
-    ck_assert_uint_eq(incident->n_lost, n_aborted);
+    ck_assert_uint_eq(incident->n_lost, n_aborted + incident->n_lost_rejected);
+    ck_assert_uint_eq(incident->n_lost_rejected, count_fates(run, EEP_FATE_REJECTED));
     ck_assert_str_eq(incident->outcome, "exited");
     ck_assert_int_eq(incident->recovery, EEP_TIME_NEVER);
     ck_assert_int_eq(incident->degraded, run->end - AT);
@@ -272,7 +273,7 @@ START_TEST(a_slow_rank_slows_everybody)
     for (guint i = 0; i < 2; i++) {
         const EepIncident *incident = kit_nth(run->incidents, EepIncident, i);
 
-        ck_assert_str_eq(incident->outcome, "degraded");
+        ck_assert_str_eq(incident->outcome, "ended");
         ck_assert_str_eq(incident->detected_by, "");
         ck_assert_int_eq(incident->detection, EEP_TIME_NEVER);
         ck_assert_int_eq(incident->degraded, 400);
