@@ -318,7 +318,7 @@ static void detected(EepPool *pool, EepTrouble *trouble)
     else if (pool->options.fault_tolerance.recovery == EEP_RECOVERY_NONE)
         eep_pool_exit(pool, trouble);
     else
-        eep_pool_abort_op(pool, trouble->op);
+        eep_pool_fault_fail_phase(pool, trouble);
 }
 
 gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, GError **error)
@@ -341,6 +341,9 @@ gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, G
         break;
     case EEP_FAULT_TIMER_SETTLE:
         eep_pool_fault_settle(pool);
+        break;
+    case EEP_FAULT_TIMER_ACT:
+        eep_pool_fault_fail_phase(pool, trouble);
         break;
     case EEP_FAULT_TIMER_NONE:
         break;
@@ -434,7 +437,7 @@ void eep_pool_fault_finish(EepPool *pool, EepFate fate)
         if (trouble->state == EEP_TROUBLE_ARMED) {
             if (trouble->n_hits == 0)
                 eep_trouble_tell(pool, trouble, "event_not_reached",
-                                 eep_phase_names[trouble->fault.phase]);
+                                 eep_breakable_name(trouble->fault.phase));
             trouble->state = EEP_TROUBLE_OVER;
             continue;
         }

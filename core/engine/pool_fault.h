@@ -42,6 +42,7 @@ typedef enum {
     EEP_FAULT_TIMER_DEADLINE, /* of a recovery */
     EEP_FAULT_TIMER_HEAL,     /* the end of a slow spell */
     EEP_FAULT_TIMER_SETTLE,   /* a resize has ended; serial 0 */
+    EEP_FAULT_TIMER_ACT,      /* what the machine does itself fails, as soon as it has begun */
 } EepFaultTimer;
 
 typedef struct {
@@ -76,6 +77,7 @@ struct EepPoolFaults {
     GArray *phases;        /* EepRunningPhase */
     GArray *ended;         /* EepResizeRecord of resizes that ended in this instant */
     EepRequestQueue limbo; /* taken off lost engines, with nowhere to go yet */
+    guint broken_acts;     /* bits from EEP_PHASE_COUNT on: EepBreakable that run and never end */
     gboolean is_unrecovered;
     /* spares */
     guint n_spares;   /* not launched */
@@ -147,6 +149,18 @@ void eep_pool_fault_end_slow(EepPool *pool, EepTrouble *trouble);
 void eep_pool_fault_arm_phase(EepPool *pool, const EepFault *fault, const char *id);
 void eep_pool_fault_phase_began(EepPool *pool, const EepPhase *phase);
 void eep_pool_fault_phase_ended(EepPool *pool, const EepCompletion *completion);
+/* A span of a resize began, which may be an act that breaks. */
+void eep_pool_fault_span_began(EepPool *pool, const char *name);
+/* A stage or a resize is over: no act runs into the next, so that what hung has been given up. */
+void eep_pool_fault_end_acts(EepPool *pool);
+/* Whether the act has broken: it is not to be begun, and is not seen to end. */
+gboolean eep_pool_fault_is_broken(const EepPool *pool, EepBreakable act);
+/* The pool's step as the members' check sees it: none while they cannot agree on a pause. */
+guint64 eep_pool_fault_check_step(const EepPool *pool);
+/* Whether a drain has to wait: for any request of the pool (worker 0) or of one engine. */
+gboolean eep_pool_has_requests(const EepPool *pool, EepWorkerId worker);
+/* Ends what the trouble broke, as failed: its operation or the machine's act. */
+void eep_pool_fault_fail_phase(EepPool *pool, EepTrouble *trouble);
 /* Whether a phase runs whose other workers wait for the trouble's. */
 gboolean eep_pool_fault_is_phase_waiting(const EepPool *pool, const EepTrouble *trouble);
 /* Operations that will not end by themselves. */

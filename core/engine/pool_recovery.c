@@ -521,6 +521,8 @@ void eep_pool_fault_resize_ended(EepPool *pool, const EepResizeRecord *record)
 
     if (faults->troubles->len == 0 || pool->has_exited)
         return;
+    if (record->accepted != EEP_TIME_NEVER)
+        eep_pool_fault_end_acts(pool);
     if (faults->ended->len == 0)
         eep_pool_fault_settle_soon(pool);
     g_array_append_val(faults->ended, *record);

@@ -56,13 +56,7 @@ static gboolean host_is_stepping(gpointer self)
 
 static gboolean host_has_requests(gpointer self, EepWorkerId worker)
 {
-    EepPool *pool = self;
-
-    for (guint i = 0; i < pool->n_engines; i++)
-        if ((worker == 0 || pool->engines[i]->worker == worker) &&
-            eep_engine_n_requests(pool->engines[i]) > 0)
-            return TRUE;
-    return FALSE;
+    return eep_pool_has_requests(self, worker);
 }
 
 static void host_choose_leaving(gpointer self, guint n, EepWorkerId *ret_workers)
@@ -219,6 +213,9 @@ static gboolean host_reshuffle(gpointer self, const EepGroup *target, EepReshuff
                            .is_free = pool->migration.is_instant,
                            .for_resize = TRUE};
 
+    if (eep_pool_fault_is_broken(pool, mode == EEP_RESHUFFLE_PRELOAD ? EEP_BREAKABLE_PRELOAD
+                                                                     : EEP_BREAKABLE_RESHUFFLE))
+        return FALSE;
     if (pool->eplb == NULL)
         return TRUE;
     if (mode == EEP_RESHUFFLE_PRELOAD) {
@@ -451,6 +448,7 @@ static void host_span_began(gpointer self, const EepResizeRecord *record, const 
 
     observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "resize_phase",
                             facts, G_N_ELEMENTS(facts));
+    eep_pool_fault_span_began(pool, name);
     pool->services->span_began(pool->services->self, pool->id, record->id, name);
 }
 
@@ -656,7 +654,7 @@ void eep_pool_resize_boundary(EepPool *pool)
 {
     if (G_LIKELY(!eep_resize_wants_boundary(pool->resize)) || pool->n_in_flight > 0)
         return;
-    eep_resize_boundary(pool->resize, pool->wave_step);
+    eep_resize_boundary(pool->resize, eep_pool_fault_check_step(pool));
     eep_pool_follow_wants(pool);
 }
 

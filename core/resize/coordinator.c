@@ -372,6 +372,7 @@ static void enter_settling(EepResize *resize, EepCoordinatorEvent cause)
 
 static void enter_rolling_back(EepResize *resize, EepCoordinatorEvent cause)
 {
+    resize->record.given_up = eep_resize_now(resize);
     eep_rows_abort(resize);
     set_refusing(resize, FALSE);
     eep_roster_set_leaving_routable(resize, TRUE);
@@ -381,6 +382,7 @@ static void enter_rolling_back(EepResize *resize, EepCoordinatorEvent cause)
 
 static void enter_stuck(EepResize *resize, EepCoordinatorEvent cause)
 {
+    resize->record.given_up = eep_resize_now(resize);
     if (eep_resize_scheme(resize)->clears_503)
         set_refusing(resize, FALSE);
     eep_resize_tell_end(

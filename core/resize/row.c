@@ -3,8 +3,7 @@
 
 #include "core/resize/resize_machine.h"
 
-/* EepWhen that hold. */
-static guint facts(const EepResizeParams *params)
+guint eep_resize_facts(const EepResizeParams *params)
 {
     static const guint from[] = {[EEP_WEIGHTS_FROM_PEER] = EEP_WHEN_FROM_PEER,
                                  [EEP_WEIGHTS_FROM_DISK] = EEP_WHEN_FROM_DISK,
@@ -18,7 +17,7 @@ static guint facts(const EepResizeParams *params)
 
 gboolean eep_resize_row_applies(const EepResize *resize, const EepGenerationRow *row)
 {
-    return (row->when & ~facts(&resize->params)) == 0;
+    return (row->when & ~eep_resize_facts(&resize->params)) == 0;
 }
 
 gboolean eep_resize_has_rows(const EepResize *resize, EepWho role, EepStage stage)
