@@ -98,8 +98,7 @@ static void choose(const ReferenceStep *step, guint layer, guint row, guint *ret
         gint32 best_key = 0;
         guint best = G_MAXUINT;
         for (guint e = 0; e < shape->n_experts; e++) {
-            gint32 weight =
-                row < 4 || !step->popularity ? 0 : eep_route_log2(step->popularity[e]);
+            gint32 weight = row < 4 || !step->popularity ? 0 : eep_route_log2(step->popularity[e]);
             gint32 key = eep_route_key(weight, stream(token, e));
             if (!is_taken[e] && (best == G_MAXUINT || key > best_key)) {
                 best = e;

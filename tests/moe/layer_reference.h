@@ -10,7 +10,7 @@
 
 typedef struct {
     const EepWireModel *shape;
-    const gfloat *popularity;  /* [n_experts] of every layer; NULL: uniform */
+    const gfloat *popularity;   /* [n_experts] of every layer; NULL: uniform */
     const gboolean *is_missing; /* [n_layers][n_experts]; NULL: none */
     guint64 step;
     guint rank;

@@ -100,6 +100,7 @@ MoeGroup *moe_group_new(guint n_ranks, const EepWireModel *shape, EepGemmKind ge
     group->n_ranks = n_ranks;
     group->shape = *shape;
     group->gemm = gemm;
+    group->wait_ns = WAIT_NS;
     if (shape->slots_per_rank == 0)
         group->shape.slots_per_rank = (shape->n_experts + n_ranks - 1) / n_ranks + 1;
     for (guint i = 0; i < n_ranks; i++) {
@@ -169,8 +170,12 @@ void moe_group_popularity(MoeGroup *group, const gfloat *popularity)
 
 static gboolean forward(MoeRank *rank, gpointer data, GError **error)
 {
-    return eep_moe_forward(rank->moe, rank->comm, &rank->step, WAIT_NS, NULL, &rank->result,
-                           &rank->suspect, error);
+    if (eep_moe_forward(rank->moe, rank->comm, &rank->step, rank->group->wait_ns, NULL,
+                        &rank->result, &rank->suspect, error))
+        return TRUE;
+    if (rank->moe->is_unsettled) /* a refused step has not begun */
+        rank->comm->ops->abort(rank->comm);
+    return FALSE;
 }
 
 gboolean moe_group_forward(MoeGroup *group, guint64 step, const guint *n_tokens)
@@ -204,9 +209,8 @@ guint16 *moe_group_rows(MoeRank *rank, guint n_rows)
     guint16 *pinned = NULL, *rows = g_new(guint16, (gsize)n_rows * hidden);
     ck_assert(eep_device_use(rank->device, &error));
     ck_assert(EEP_CUDA(cudaMallocHost((void **)&pinned, bytes), &error));
-    ck_assert(EEP_CUDA(cudaMemcpyAsync(pinned, moe->at.x, bytes, cudaMemcpyDeviceToHost,
-                                       rank->stream),
-                       &error));
+    ck_assert(EEP_CUDA(
+        cudaMemcpyAsync(pinned, moe->at.x, bytes, cudaMemcpyDeviceToHost, rank->stream), &error));
     ck_assert(eep_device_wait(rank->device, rank->stream, WAIT_NS, NULL, &error));
     for (guint row = 0; row < n_rows; row++)
         memcpy(rows + (gsize)row * hidden, pinned + (gsize)row * moe->pitch, 2 * hidden);

@@ -25,6 +25,7 @@ typedef struct {
 struct MoeGroup {
     EepWireModel shape;
     EepGemmKind gemm;
+    gint64 wait_ns; /* of forwards; 20 s */
     guint n_ranks;
     EepCommId id;
     MoeRank ranks[MAX_RANKS];
@@ -50,7 +51,7 @@ gboolean moe_group_map(MoeGroup *group, guint layer, guint version, const guint3
 void moe_group_place(MoeGroup *group, const guint32 *experts);
 void moe_group_popularity(MoeGroup *group, const gfloat *popularity);
 
-/* A step; rank r has n_tokens[r] (NULL: none, a dummy). */
+/* A step; rank r has n_tokens[r] (NULL: none, a dummy). Who fails aborts its communicator. */
 gboolean moe_group_forward(MoeGroup *group, guint64 step, const guint *n_tokens);
 
 /* The rows after the last layer, [n_rows][hidden], from the device. */
