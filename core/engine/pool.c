@@ -9,9 +9,8 @@ G_DEFINE_QUARK(eep - pool - error - quark, eep_pool_error)
 
 EepEngine *eep_pool_make_engine(EepPool *pool)
 {
-    EepEngine *engine =
-        eep_engine_new(&pool->options, pool->shape.n_blocks, pool->shape.hash_tokens,
-                       pool->services->next_worker++, &pool->history);
+    EepEngine *engine = eep_engine_new(&pool->options, pool->n_blocks, pool->shape.hash_tokens,
+                                       pool->services->next_worker++, &pool->history);
 
     engine->gpu_since = eep_loop_now(pool->services->loop);
     engine->gpu_use = EEP_GPU_PREPARING;
@@ -41,6 +40,7 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
     pool->options = *options;
     pool->shape = *shape;
     pool->predictor = shape->predictor != NULL ? shape->predictor : services->predictor;
+    pool->n_blocks = shape->n_blocks;
     pool->epoch = 1;
     eep_gap_stack_init(&pool->gaps);
     pool->history.gaps = &pool->gaps;
@@ -120,6 +120,14 @@ const EepPoolOptions *eep_pool_options_of(const EepPool *pool)
 const EepPoolShape *eep_pool_shape(const EepPool *pool)
 {
     return &pool->shape;
+}
+
+gboolean eep_pool_can_hold(const EepPool *pool, const EepRequest *request)
+{
+    guint64 n_tokens = (guint64)request->prompt_tokens + request->output_tokens;
+    guint64 block_size = (guint64)pool->options.block_size;
+
+    return (n_tokens + block_size - 1) / block_size <= pool->n_blocks;
 }
 
 gboolean eep_pool_is_refusing(const EepPool *pool)
@@ -270,7 +278,7 @@ static gboolean plan_step(EepPool *pool)
             return FALSE;
         }
     }
-    step->kv_usage = 1.0 - (double)n_free / ((double)pool->shape.n_blocks * pool->n_engines);
+    step->kv_usage = 1.0 - (double)n_free / ((double)pool->n_blocks * pool->n_engines);
     pool->counts.n_admitted += step->plan.n_admitted;
     submit(pool, step);
     return TRUE;

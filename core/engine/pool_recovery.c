@@ -109,7 +109,7 @@ static guint leave_limbo(EepPool *pool)
     pool->faults->limbo = (EepRequestQueue){NULL, NULL, 0};
     while ((request = waiting.head) != NULL) {
         eep_request_queue_remove(&waiting, request);
-        if (!eep_pool_requeue(pool, request))
+        if (!eep_pool_can_hold(pool, request) || !eep_pool_requeue(pool, request))
             eep_request_queue_push_tail(&pool->faults->limbo, request);
     }
     return end_limbo(pool, EEP_FATE_ABORTED, EEP_REASON_FAULT);
