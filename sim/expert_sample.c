@@ -308,14 +308,8 @@ void eep_expert_sample_step(EepExpertSample *self, const EepPlacement *placement
     }
 }
 
-void eep_expert_sample_add_load(EepExpertSample *self, guint64 step, guint64 tokens,
+void eep_expert_sample_add_load(EepExpertSample *self, guint64 step, const EepTokenMix *tokens,
                                 double *ret_load)
-{
-    eep_expert_sample_add_mixed_load(self, step, &(EepTokenMix){.n = {tokens}}, ret_load);
-}
-
-void eep_expert_sample_add_mixed_load(EepExpertSample *self, guint64 step,
-                                      const EepTokenMix *tokens, double *ret_load)
 {
     Stream stream;
     self->chunk = tokens->chunk;

@@ -93,16 +93,6 @@ void eep_pool_free(EepPool *pool)
     g_free(pool);
 }
 
-const char *eep_pool_name(const EepPool *pool)
-{
-    return pool->name;
-}
-
-guint eep_pool_n_engines(const EepPool *pool)
-{
-    return pool->n_engines;
-}
-
 double eep_pool_load(const EepPool *pool)
 {
     guint64 n = 0;
@@ -110,11 +100,6 @@ double eep_pool_load(const EepPool *pool)
     for (guint i = 0; i < pool->n_engines; i++)
         n += eep_engine_n_requests(pool->engines[i]);
     return (double)n / MAX(1, pool->n_engines);
-}
-
-const EepPoolOptions *eep_pool_options_of(const EepPool *pool)
-{
-    return &pool->options;
 }
 
 const EepPoolShape *eep_pool_shape(const EepPool *pool)

@@ -86,13 +86,10 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
                       const EepPoolOptions *options, const EepPoolShape *shape, GError **error);
 void eep_pool_free(EepPool *pool);
 
-const char *eep_pool_name(const EepPool *pool);
-guint eep_pool_n_engines(const EepPool *pool); /* that serve */
 
 /* Requests in the pool an engine, waiting or running. O(engines). */
 double eep_pool_load(const EepPool *pool);
 
-const EepPoolOptions *eep_pool_options_of(const EepPool *pool);
 const EepPoolShape *eep_pool_shape(const EepPool *pool);
 
 /* Whether an engine, as engines are now, could ever hold the request's KV. */
