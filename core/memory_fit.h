@@ -28,7 +28,8 @@ typedef struct {
 } EepMemoryFit;
 
 /* Slots of a rank: (E + num_redundant_experts) / (DP x TP at the start). They do not change when
- * the pool is resized, but by a restart that refits. The division must come out even (checked by the loader). */
+ * the pool is resized, but by a restart that refits. The division must come out even (checked by
+ * the loader). */
 gint64 eep_memory_slots_per_rank(const EepModel *model, const EepPoolOptions *options);
 
 /* Fewest engines that can hold every expert: ceil(E / (slots per rank x TP)), which is vLLM's

@@ -86,7 +86,6 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
                       const EepPoolOptions *options, const EepPoolShape *shape, GError **error);
 void eep_pool_free(EepPool *pool);
 
-
 /* Requests in the pool an engine, waiting or running. O(engines). */
 double eep_pool_load(const EepPool *pool);
 

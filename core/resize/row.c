@@ -39,8 +39,9 @@ static gint64 expert_bytes(const EepResize *resize)
 
     if (params->slots_per_rank == 0)
         return params->expert_bytes;
-    return params->expert_bytes / params->slots_per_rank *
-           eep_resize_slots_at(resize, eep_resize_scheme(resize), resize->control->coordinator.to);
+    return params->expert_bytes *
+           eep_resize_slots_at(resize, eep_resize_scheme(resize), resize->control->coordinator.to) /
+           params->slots_per_rank;
 }
 
 static gint64 bytes_of(const EepResize *resize, const EepGenerationRow *row)
