@@ -151,12 +151,11 @@ static EepPool *choose_pool(EepDeployment *deployment)
 static gboolean can_ever_run(const EepPool *pool, const EepRequest *request, EepReason *ret_reason)
 {
     const EepPoolShape *shape = eep_pool_shape(pool);
-    guint64 n_tokens = (guint64)request->prompt_tokens + request->output_tokens;
-    guint64 block_size = (guint64)eep_pool_options_of(pool)->block_size;
+    gint64 n_tokens = (gint64)request->prompt_tokens + request->output_tokens;
 
-    if ((gint64)n_tokens > shape->max_model_len)
+    if (n_tokens > shape->max_model_len)
         *ret_reason = EEP_REASON_TOO_LONG;
-    else if ((n_tokens + block_size - 1) / block_size > shape->n_blocks)
+    else if (!eep_pool_can_hold(pool, request))
         *ret_reason = EEP_REASON_NEVER_FITS;
     else
         return TRUE;

@@ -81,7 +81,7 @@ static void leave_limbo(EepPool *pool)
     pool->faults->limbo = (EepRequestQueue){NULL, NULL, 0};
     while ((request = waiting.head) != NULL) {
         eep_request_queue_remove(&waiting, request);
-        if (eep_pool_requeue(pool, request))
+        if (eep_pool_can_hold(pool, request) && eep_pool_requeue(pool, request))
             nth_trouble(pool, request->limbo_by - 1)->incident.n_retried++;
         else
             eep_request_queue_push_tail(&pool->faults->limbo, request);

@@ -31,15 +31,16 @@ gboolean eep_resize_has_rows(const EepResize *resize, EepWho role, EepStage stag
     return FALSE;
 }
 
-/* Of one engine. A fresh start that may choose its slots has the fewest. */
+/* Of one engine of the target. */
 static gint64 expert_bytes(const EepResize *resize)
 {
     const EepResizeParams *params = &resize->params;
-    gint64 ranks = (gint64)resize->control->coordinator.to * params->tensor_parallel_size;
 
-    if (!params->refit || !eep_resize_scheme(resize)->replaces_all || params->slots_per_rank == 0)
+    if (params->slots_per_rank == 0)
         return params->expert_bytes;
-    return params->expert_bytes / params->slots_per_rank * ((params->n_experts - 1) / ranks + 1);
+    return params->expert_bytes *
+           eep_resize_slots_at(resize, eep_resize_scheme(resize), resize->control->coordinator.to) /
+           params->slots_per_rank;
 }
 
 static gint64 bytes_of(const EepResize *resize, const EepGenerationRow *row)
@@ -52,7 +53,7 @@ static gint64 bytes_of(const EepResize *resize, const EepGenerationRow *row)
     case EEP_BYTES_ALL_WEIGHTS:
         return params->non_expert_bytes + expert_bytes(resize);
     case EEP_BYTES_MAP:
-        return params->map_bytes_per_slot * params->slots_per_rank *
+        return params->map_bytes_per_slot * resize->control->slots_per_rank *
                eep_control_serving(resize->control)->tensor_parallel_size *
                resize->control->coordinator.from;
     default:
@@ -161,6 +162,7 @@ static void adopt_group(EepResize *resize)
     /* From here to the release, whoever stopped the forwards before. */
     eep_resize_block(resize, EEP_BLOCK_PAUSE);
     eep_group_set(serving, target->epoch, target->n_engines, target->workers);
+    control->slots_per_rank = eep_resize_slots_at(resize, scheme, target->n_engines);
     for (guint slot = 0; slot < control->n_slots; slot++) {
         EepMember *member = eep_control_member(control, slot);
 
