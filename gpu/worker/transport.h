@@ -49,7 +49,9 @@ struct EepTransport {
 
 typedef struct {
     gsize size;
-    /* Enqueue on `stream`; FALSE at once when the communicator is broken. */
+    /* Enqueue on `stream`; FALSE at once when the communicator is broken. What fails here has
+     * broken it, as with wait(). In an exchange a rank without pieces need not call; pieces of a
+     * pair are matched in their order and have the same size on both sides. */
     gboolean (*exchange)(EepComm *self, guint n, const EepPiece *pieces, EepStream stream,
                          GError **error);
     gboolean (*all_gather)(EepComm *self, gconstpointer send, gpointer recv, gsize bytes_each,
@@ -60,17 +62,19 @@ typedef struct {
     gboolean (*all_reduce_min)(EepComm *self, guint64 *inout, gsize n, EepStream stream,
                                GError **error);
     /* Waits for what was enqueued on `stream`, at most wait_ns, and looks at the communicator's
-     * health meanwhile. *ret_suspect: a rank that is known to be the cause, or EEP_RANK_NONE. On
-     * FALSE the communicator is broken and has been aborted. */
+     * health meanwhile. *ret_suspect (nullable): a rank that is known to be the cause, or
+     * EEP_RANK_NONE. On FALSE the communicator is broken and has been aborted, unless may_shrink is
+     * set: then what is enqueued may hang until shrink(), abort() or leave(). */
     gboolean (*wait)(EepComm *self, EepStream stream, gint64 wait_ns, const gint *stop,
                      guint *ret_suspect, GError **error);
     /* A communicator of the ranks not listed, in their order; all of those call it, with the same
      * list. `is_broken`: the others are dead; the parent is aborted by it. NULL on error. */
     EepComm *(*shrink)(EepComm *self, guint n_gone, const guint *gone, gboolean is_broken,
                        gint64 wait_ns, GError **error);
-    /* From any thread: everything enqueued ends soon, in error. */
+    /* From any thread, but not beside leave(): everything enqueued ends soon, in error. */
     void (*abort)(EepComm *self);
-    /* Destroys; waits for what is enqueued unless it was aborted. */
+    /* Destroys. Waits for what is enqueued and for the other ranks to leave, as long as join() was
+     * allowed to wait, unless it was aborted. */
     void (*leave)(EepComm *self);
 } EepCommOps;
 
@@ -78,11 +82,15 @@ struct EepComm {
     const EepCommOps *ops;
     EepTransport *transport;
     guint rank, n_ranks;
-    gboolean is_bit_exact; /* reduce_scatter's sum does not depend on the number of ranks */
+    gboolean is_bit_exact; /* reduce_scatter adds in the order of the ranks, always */
+    gboolean may_shrink;   /* set by who will shrink() it when it breaks */
 };
 
 /* NCCL, one rank a process. */
 EepTransport *eep_transport_nccl_new(void);
+
+/* The library's version as NCCL counts it (22809); 0 if it does not say. */
+guint eep_transport_nccl_version(void);
 
 /* Threads of this process; every logical rank makes one and they find each other by the id. */
 EepTransport *eep_transport_loopback_new(void);
