@@ -21,33 +21,55 @@ G_BEGIN_DECLS
 typedef struct EepMoe EepMoe;
 
 typedef struct {
-    guint64 probe_hash;              /* of the probe tokens' output bits; 0: none (n_layers 0) */
-    gfloat probe[EEP_WIRE_N_PROBES]; /* sums of each probe token's last output, for tolerances */
+    guint64 probe_hash; /* of the probe tokens' output bits; 0: there is nothing to compare, since
+                           n_layers is 0 or an expert of a probe token has no slot in the map */
+    gfloat probe[EEP_WIRE_N_PROBES]; /* a figure of each probe token's output (probe.h) */
+    guint64
+        n_dropped; /* pairs of a token and an expert, of this rank, that no slot could compute */
 } EepMoeResult;
 
-/* Allocates everything that steps need; runs the start-up self-test of the GEMMs. */
+/* Steps whose load is remembered, the last ones; a window of EPLB is at most that long. */
+#define EEP_MOE_LOAD_STEPS 1024
+
+/* Allocates everything that steps need, for any number of ranks up to EEP_WIRE_MAX_SLOTS /
+ * slots_per_rank; runs the start-up self-test of the GEMMs. A rank's memory for rows that arrive is
+ * 1.5 times what its own tokens send at most (and a row a rank): what a skewed router sends beyond
+ * goes in further rounds, which all ranks know of. Non-expert weights are zeros until they are
+ * filled or received. */
 EepMoe *eep_moe_new(EepDevice *device, const EepWireModel *shape, GError **error);
 void eep_moe_free(EepMoe *moe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepMoe, eep_moe_free)
 
 const char *eep_moe_gemm(const EepMoe *moe); /* which one the self-test picked */
 
+/* How long any wait may take that is not part of a forward; 30 s if never said. */
+void eep_moe_set_wait(EepMoe *moe, gint64 wait_ns);
+
+/* Of the object's own: steps run on it. */
+EepStream eep_moe_stream(const EepMoe *moe);
+
 /* -- the steps' thread -- */
 
 gboolean eep_moe_set_popularity(EepMoe *moe, guint layer, const gfloat *popularity, GError **error);
 
 /* The layer's map for the steps that follow; `rank` is this one's. Staged experts (below) whose
- * slot wants them are committed. A slot that wants an expert that is neither held nor staged is
- * filled from the hash if map->may_load, else an error says which. */
+ * slot wants them are committed; what another slot of the rank holds or has staged is copied. A
+ * slot that wants an expert that the rank neither holds nor has staged is filled from the hash if
+ * map->may_load, else an error says which, and nothing has changed. An empty one keeps its memory
+ * and holds nothing. */
 gboolean eep_moe_set_map(EepMoe *moe, const EepWireMap *map, guint rank, GError **error);
 
-/* One forward on the group. A dummy step runs with no tokens but takes part. */
+/* One forward on the group, whose size is that of every layer's map. A dummy step runs with no
+ * tokens but takes part. A token-expert pair whose expert has no slot is left out of the sum. After
+ * a failure the next call first waits until the stream is at rest. */
 gboolean eep_moe_forward(EepMoe *moe, EepComm *comm, const EepWireStep *step, gint64 wait_ns,
                          const gint *stop, EepMoeResult *ret_result, guint *ret_suspect,
                          GError **error);
 
-/* Captures what of the forward can be (the local part of each layer) for the usual sizes; later
- * forwards replay it. Returns how many graphs. */
+/* Captures what of the forward can be: of each layer that has a map, attention's projection, router
+ * and permute, for batches of 0, 1, 2, 4 .. 512 tokens; later forwards replay it while the map has
+ * as many slots. Not captured: reads of the KV cache, exchange, experts. Returns how many graphs.
+ */
 gboolean eep_moe_capture(EepMoe *moe, guint *ret_n_graphs, GError **error);
 void eep_moe_drop_graphs(EepMoe *moe);
 
@@ -63,7 +85,8 @@ gsize eep_moe_expert_bytes(const EepMoe *moe);
 gconstpointer eep_moe_held(EepMoe *moe, guint layer, guint slot, guint expert);
 /* The slot that holds the expert; G_MAXUINT: none. */
 guint eep_moe_find(EepMoe *moe, guint layer, guint expert);
-/* Memory to receive an expert for a slot into, beside what serves; a later one replaces it. */
+/* Memory to receive an expert for a slot into, beside what serves; a later one replaces it. It
+ * counts as staged from here on: who does not receive it has to unstage. */
 gpointer eep_moe_stage(EepMoe *moe, guint layer, guint slot, guint expert, GError **error);
 /* What was staged and not committed is forgotten; layer G_MAXUINT: everywhere. */
 void eep_moe_unstage(EepMoe *moe, guint layer);
