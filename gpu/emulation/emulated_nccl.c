@@ -1,9 +1,9 @@
 #include "gpu/emulation/emulated_nccl.h"
 
+#include "gpu/emulation/emulated_nccl_switches.h"
 #include "gpu/emulation/emulated_runtime.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -20,21 +20,13 @@ static GHashTable *table;
 static gint n_counted; /* atomic */
 static __thread char last_error[512];
 
-/* -- switches -- */
-
-static gint64 read_switch(const char *name, gint64 otherwise)
-{
-    const char *text = g_getenv(name);
-    return text != NULL && *text != '\0' ? g_ascii_strtoll(text, NULL, 10) : otherwise;
-}
-
 ncclResult_t eep_nccl_count(const char *call)
 {
-    const gint64 n = g_atomic_int_add(&n_counted, 1) + 1;
+    const guint64 n = (guint64)g_atomic_int_add(&n_counted, 1) + 1;
     const int fails = eep_emulated_fails(call, ncclSystemError);
-    if (fails != 0 || n == read_switch("EEP_EMULATED_NCCL_FAIL", 0)) {
+    if (fails != 0 || n == eep_nccl_switches()->fails) {
         return eep_nccl_fail(NULL, fails != 0 ? (ncclResult_t)fails : ncclSystemError,
-                             "%s fails, as it was told to (NCCL call %" G_GINT64_FORMAT
+                             "%s fails, as it was told to (NCCL call %" G_GUINT64_FORMAT
                              " of this process)",
                              call, n);
     }
@@ -75,9 +67,8 @@ void eep_nccl_break(ncclComm_t comm, ncclResult_t result, char *text)
 
 void eep_nccl_break_by(ncclComm_t comm, EepMeshResult result, char *text)
 {
-    if (result == EEP_MESH_GONE || result == EEP_MESH_MISFIT) {
+    if (result == EEP_MESH_GONE || result == EEP_MESH_MISFIT)
         eep_nccl_break(comm, result == EEP_MESH_GONE ? ncclRemoteError : ncclInvalidUsage, text);
-    }
 }
 
 const char *ncclGetLastError(ncclComm_t comm)
@@ -85,9 +76,8 @@ const char *ncclGetLastError(ncclComm_t comm)
     pthread_mutex_lock(&table_lock);
     if (table != NULL && comm != NULL && g_hash_table_contains(table, comm)) {
         pthread_mutex_lock(&comm->lock);
-        if (comm->text != NULL) {
+        if (comm->text != NULL)
             g_strlcpy(last_error, comm->text, sizeof last_error);
-        }
         pthread_mutex_unlock(&comm->lock);
     }
     pthread_mutex_unlock(&table_lock);
@@ -119,9 +109,8 @@ ncclComm_t eep_nccl_ref(ncclComm_t comm)
 
 void eep_nccl_unref(ncclComm_t comm)
 {
-    if (!g_atomic_int_dec_and_test(&comm->n_references)) {
+    if (!g_atomic_int_dec_and_test(&comm->n_references))
         return;
-    }
     eep_mesh_free(comm->mesh);
     pthread_mutex_destroy(&comm->lock);
     pthread_cond_destroy(&comm->changed);
@@ -135,9 +124,8 @@ static ncclComm_t find(ncclComm_t comm, const char *call, ncclResult_t *ret_resu
 {
     pthread_mutex_lock(&table_lock);
     const gboolean is_there = comm != NULL && table != NULL && g_hash_table_contains(table, comm);
-    if (is_there) {
+    if (is_there)
         eep_nccl_ref(comm);
-    }
     pthread_mutex_unlock(&table_lock);
     if (!is_there) {
         *ret_result = eep_nccl_fail(NULL, ncclInvalidArgument,
@@ -151,19 +139,16 @@ static ncclComm_t find(ncclComm_t comm, const char *call, ncclResult_t *ret_resu
 ncclComm_t eep_nccl_enter(ncclComm_t comm, const char *call, ncclResult_t *ret_result)
 {
     *ret_result = eep_nccl_count(call);
-    if (*ret_result != ncclSuccess || find(comm, call, ret_result) == NULL) {
+    if (*ret_result != ncclSuccess || find(comm, call, ret_result) == NULL)
         return NULL;
-    }
     pthread_mutex_lock(&comm->lock);
     const char *inside = comm->inside;
     const gboolean must_look = comm->must_look;
-    if (inside == NULL && !must_look) {
+    if (inside == NULL && !must_look)
         comm->inside = call;
-    }
     pthread_mutex_unlock(&comm->lock);
-    if (inside == NULL && !must_look) {
+    if (inside == NULL && !must_look)
         return comm;
-    }
     *ret_result = inside != NULL
                       ? eep_nccl_fail(comm, ncclInvalidUsage,
                                       "%s while another thread is inside %s", call, inside)
@@ -189,18 +174,16 @@ void eep_nccl_leave(ncclComm_t comm)
 /* Up to EEP_EMULATED_NCCL_LATENCY microseconds, another time for each rank and call. */
 static void delay(ncclComm_t comm)
 {
-    const gint64 at_most = read_switch("EEP_EMULATED_NCCL_LATENCY", 0);
-    if (at_most <= 0) {
+    const guint64 at_most = eep_nccl_switches()->latency_us;
+    if (at_most == 0)
         return;
-    }
     guint64 mixed = (comm->n_delays++ * 64 + comm->rank + comm->id[0]) * 0x9e3779b97f4a7c15u;
     mixed ^= mixed >> 29;
     mixed *= 0xbf58476d1ce4e5b9u;
-    const gint64 end = g_get_monotonic_time() + (gint64)((mixed >> 20) % (guint64)(at_most + 1));
+    const gint64 end = g_get_monotonic_time() + (gint64)((mixed >> 20) % (at_most + 1));
     for (gint64 left; (left = end - g_get_monotonic_time()) > 0;) {
-        if (eep_mesh_is_aborted(comm->mesh)) {
+        if (eep_mesh_is_aborted(comm->mesh))
             return;
-        }
         g_usleep((gulong)MIN(left, 1000));
     }
 }
@@ -236,9 +219,8 @@ ncclResult_t eep_nccl_engage(ncclComm_t comm, void (*run)(ncclComm_t, gpointer),
     comm->n_in_progress++;
     comm->must_look = !comm->is_blocking;
     pthread_cond_broadcast(&comm->changed);
-    while (comm->is_blocking && comm->n_in_progress > 0 && comm->async == ncclSuccess) {
+    while (comm->is_blocking && comm->n_in_progress > 0 && comm->async == ncclSuccess)
         pthread_cond_wait(&comm->changed, &comm->lock);
-    }
     const ncclResult_t result = comm->is_blocking ? comm->async : ncclInProgress;
     pthread_mutex_unlock(&comm->lock);
     return result;
@@ -257,9 +239,8 @@ static void dismiss(ncclComm_t comm)
     pthread_mutex_unlock(&comm->lock);
     pthread_join(comm->engine, NULL);
     pthread_mutex_lock(&comm->lock);
-    while (comm->n_running > 0) {
+    while (comm->n_running > 0)
         pthread_cond_wait(&comm->changed, &comm->lock);
-    }
     pthread_mutex_unlock(&comm->lock);
     eep_nccl_unref(comm);
 }
@@ -276,14 +257,13 @@ static ncclResult_t begin(ncclComm_t *ret_comm, const guint8 *id, guint rank, gu
                           guint64 tag, int device, gboolean is_blocking)
 {
     char bus_id[32] = "";
-    if (read_switch("EEP_EMULATED_NCCL_BUS_IDS", 0) != 0 &&
-        cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, device) != cudaSuccess) {
+    if (eep_nccl_switches()->compares_bus_id &&
+        cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, device) != cudaSuccess)
         return eep_nccl_fail(NULL, ncclUnhandledCudaError, "device %d has no bus id", device);
-    }
     EepMeshPlace place = {.rank = rank,
                           .n_ranks = n_ranks,
                           .tag = tag,
-                          .announces = read_switch("EEP_EMULATED_NCCL_DETECT", 1) != 0,
+                          .announces = eep_nccl_switches()->announces,
                           .device = device,
                           .bus_id = bus_id};
     memcpy(place.id, id, EEP_MESH_ID_BYTES);
@@ -305,9 +285,8 @@ static ncclResult_t begin(ncclComm_t *ret_comm, const guint8 *id, guint rank, gu
         return eep_nccl_fail(NULL, ncclSystemError, "no thread can be made");
     }
     pthread_mutex_lock(&table_lock);
-    if (table == NULL) {
+    if (table == NULL)
         table = g_hash_table_new(NULL, NULL);
-    }
     g_hash_table_add(table, comm);
     pthread_mutex_unlock(&table_lock);
     /* The pointer of a shrink's caller, who may look at it meanwhile. */
@@ -320,22 +299,19 @@ static ncclResult_t begin(ncclComm_t *ret_comm, const guint8 *id, guint rank, gu
 ncclResult_t ncclGetVersion(int *version)
 {
     const ncclResult_t result = eep_nccl_count("ncclGetVersion");
-    if (result == ncclSuccess) {
+    if (result == ncclSuccess)
         *version = NCCL_VERSION_CODE;
-    }
     return result;
 }
 
 ncclResult_t ncclGetUniqueId(ncclUniqueId *id)
 {
     const ncclResult_t result = eep_nccl_count("ncclGetUniqueId");
-    if (result != ncclSuccess) {
+    if (result != ncclSuccess)
         return result;
-    }
     memset(id, 0, sizeof *id);
-    if (getrandom(id->internal, EEP_MESH_ID_BYTES, 0) != EEP_MESH_ID_BYTES) {
+    if (getrandom(id->internal, EEP_MESH_ID_BYTES, 0) != EEP_MESH_ID_BYTES)
         return eep_nccl_fail(NULL, ncclSystemError, "no random bytes: %s", g_strerror(errno));
-    }
     return ncclSuccess;
 }
 
@@ -357,17 +333,15 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int n_ranks, ncclUniqueId 
 {
     ncclResult_t result = eep_nccl_count("ncclCommInitRankConfig");
     *comm = NULL;
-    if (result != ncclSuccess || !check_config(config, "ncclCommInitRankConfig", &result)) {
+    if (result != ncclSuccess || !check_config(config, "ncclCommInitRankConfig", &result))
         return result;
-    }
     if (n_ranks < 1 || rank < 0 || rank >= n_ranks) {
         return eep_nccl_fail(NULL, ncclInvalidArgument,
                              "ncclCommInitRankConfig: rank %d of %d ranks", rank, n_ranks);
     }
     int device;
-    if (cudaGetDevice(&device) != cudaSuccess) {
+    if (cudaGetDevice(&device) != cudaSuccess)
         return eep_nccl_fail(NULL, ncclUnhandledCudaError, "there is no current device");
-    }
     return begin(comm, (const guint8 *)id.internal, (guint)rank, (guint)n_ranks, 0, device,
                  config == NULL || config->blocking != 0);
 }
@@ -375,9 +349,8 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int n_ranks, ncclUniqueId 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *async_error)
 {
     ncclResult_t result = ncclSuccess;
-    if (find(comm, "ncclCommGetAsyncError", &result) == NULL) {
+    if (find(comm, "ncclCommGetAsyncError", &result) == NULL)
         return result;
-    }
     pthread_mutex_lock(&comm->lock);
     *async_error = comm->n_in_progress > 0 ? ncclInProgress : comm->async;
     comm->must_look &= *async_error == ncclInProgress;
@@ -406,16 +379,13 @@ static gboolean await_quiet(ncclComm_t comm)
 
 static void finalize(ncclComm_t comm, gpointer data)
 {
-    if (!await_quiet(comm)) {
+    if (!await_quiet(comm))
         return;
-    }
     g_autofree EepMeshItem *items = g_new0(EepMeshItem, 2 * comm->n_ranks);
     guint n = 0;
-    for (guint i = 0; i < comm->n_ranks; i++) {
-        for (guint is_send = 0; is_send < 2 && i != comm->rank; is_send++) {
+    for (guint i = 0; i < comm->n_ranks; i++)
+        for (guint is_send = 0; is_send < 2 && i != comm->rank; is_send++)
             items[n++] = (EepMeshItem){i, is_send != 0, {.kind = EEP_MESH_FINALIZE}, NULL};
-        }
-    }
     char *text = NULL;
     const EepMeshResult result = eep_mesh_run(comm->mesh, n, items, &text);
     eep_nccl_break_by(comm, result, text);
@@ -433,9 +403,8 @@ ncclResult_t eep_nccl_refuse_ended(ncclComm_t comm, const char *call)
 ncclResult_t ncclCommFinalize(ncclComm_t comm)
 {
     ncclResult_t result;
-    if (eep_nccl_enter(comm, "ncclCommFinalize", &result) == NULL) {
+    if (eep_nccl_enter(comm, "ncclCommFinalize", &result) == NULL)
         return result;
-    }
     if (comm->ended_by != NULL || comm->is_finalized) {
         comm->ended_by = comm->ended_by != NULL ? comm->ended_by : "ncclCommFinalize";
         result = eep_nccl_refuse_ended(comm, "ncclCommFinalize");
@@ -450,9 +419,8 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm)
 ncclResult_t ncclCommDestroy(ncclComm_t comm)
 {
     ncclResult_t result;
-    if (eep_nccl_enter(comm, "ncclCommDestroy", &result) == NULL) {
+    if (eep_nccl_enter(comm, "ncclCommDestroy", &result) == NULL)
         return result;
-    }
     pthread_mutex_lock(&comm->lock);
     const ncclResult_t async = comm->async;
     pthread_mutex_unlock(&comm->lock);
@@ -476,9 +444,8 @@ ncclResult_t ncclCommAbort(ncclComm_t comm)
     /* Does its work also when it is told to fail: a caller has no other way out. */
     const ncclResult_t told = eep_nccl_count("ncclCommAbort");
     ncclResult_t result = ncclSuccess;
-    if (find(comm, "ncclCommAbort", &result) == NULL) {
+    if (find(comm, "ncclCommAbort", &result) == NULL)
         return result;
-    }
     pthread_mutex_lock(&comm->lock);
     const char *inside = comm->inside;
     pthread_mutex_unlock(&comm->lock);
@@ -495,18 +462,16 @@ ncclResult_t ncclCommAbort(ncclComm_t comm)
 static void await_still(ncclComm_t comm, gpointer data)
 {
     pthread_mutex_lock(&comm->lock);
-    while (comm->n_running > 0) {
+    while (comm->n_running > 0)
         pthread_cond_wait(&comm->changed, &comm->lock);
-    }
     pthread_mutex_unlock(&comm->lock);
 }
 
 ncclResult_t ncclCommRevoke(ncclComm_t comm, int flags)
 {
     ncclResult_t result;
-    if (eep_nccl_enter(comm, "ncclCommRevoke", &result) == NULL) {
+    if (eep_nccl_enter(comm, "ncclCommRevoke", &result) == NULL)
         return result;
-    }
     if (flags != NCCL_REVOKE_DEFAULT || comm->ended_by != NULL) {
         result =
             eep_nccl_fail(comm, ncclInvalidArgument, "ncclCommRevoke: flags %d, or ended", flags);
@@ -534,20 +499,17 @@ typedef struct {
 static void shrink(ncclComm_t comm, gpointer data)
 {
     g_autofree Shrink *job = data;
-    if (job->must_wait && !await_quiet(comm)) {
+    if (job->must_wait && !await_quiet(comm))
         return;
-    }
     pthread_mutex_lock(&comm->lock);
     const gboolean is_ending = comm->is_ending;
     pthread_mutex_unlock(&comm->lock);
-    if (is_ending) {
+    if (is_ending)
         return;
-    }
     const ncclResult_t result = begin(job->result, job->id, job->rank, job->n_ranks, job->tag,
                                       comm->device, job->is_blocking);
-    if (result != ncclSuccess && result != ncclInProgress) {
+    if (result != ncclSuccess && result != ncclInProgress)
         eep_nccl_break(comm, result, g_strdup("the smaller communicator cannot be made"));
-    }
 }
 
 /* Who stays, and a tag by which ranks with another list are found; FALSE: the list is wrong. */
@@ -556,9 +518,8 @@ static gboolean read_list(ncclComm_t comm, const int *excluded, int n_excluded, 
     g_autofree gboolean *is_out = g_new0(gboolean, comm->n_ranks);
     for (int i = 0; i < n_excluded; i++) {
         if (excluded[i] < 0 || excluded[i] >= (int)comm->n_ranks || is_out[excluded[i]] ||
-            excluded[i] == (int)comm->rank) {
+            excluded[i] == (int)comm->rank)
             return FALSE;
-        }
         is_out[excluded[i]] = TRUE;
     }
     ret_job->tag = 1;
@@ -589,9 +550,8 @@ ncclResult_t ncclCommShrink(ncclComm_t comm, int *excluded, int n_excluded, nccl
 {
     ncclResult_t result;
     *new_comm = NULL;
-    if (eep_nccl_enter(comm, "ncclCommShrink", &result) == NULL) {
+    if (eep_nccl_enter(comm, "ncclCommShrink", &result) == NULL)
         return result;
-    }
     Shrink job = {.result = new_comm,
                   .is_blocking = config == NULL ? comm->is_blocking : config->blocking != 0,
                   .must_wait = comm->ended_by == NULL && flags == NCCL_SHRINK_DEFAULT};

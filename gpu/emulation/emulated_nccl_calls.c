@@ -51,22 +51,19 @@ static void plan(ncclComm_t comm, const Part *part, guint8 *scratch, GArray *ite
 {
     guint8 *send = (guint8 *)part->send; /* a send item only reads it */
     if (part->kind == EEP_MESH_P2P) {
-        if (part->peer != comm->rank) {
+        if (part->peer != comm->rank)
             add_item(items, part, part->peer, part->is_send, part->is_send ? send : part->recv);
-        }
         return;
     }
     for (guint i = 0; i < comm->n_ranks; i++) {
-        if (i == comm->rank) {
+        if (i == comm->rank)
             continue;
-        }
         switch (part->kind) {
         case EEP_MESH_BROADCAST:
-            if (part->peer == comm->rank) {
+            if (part->peer == comm->rank)
                 add_item(items, part, i, TRUE, send);
-            } else if (part->peer == i) {
+            else if (part->peer == i)
                 add_item(items, part, i, FALSE, part->recv);
-            }
             break;
         case EEP_MESH_ALL_GATHER:
             add_item(items, part, i, TRUE, send);
@@ -93,9 +90,8 @@ static void complete(ncclComm_t comm, const Part *part, guint8 *scratch)
         memmove(part->recv + own, part->send, part->bytes);
         break;
     case EEP_MESH_BROADCAST:
-        if (part->peer == comm->rank) {
+        if (part->peer == comm->rank)
             memmove(part->recv, part->send, part->bytes);
-        }
         break;
     case EEP_MESH_REDUCE_SCATTER:
         memcpy(scratch + own, part->send + own, part->bytes);
@@ -117,9 +113,8 @@ static const Part *find_own(const Operation *operation, guint n, gboolean is_sen
     for (guint i = 0; i < operation->parts->len; i++) {
         const Part *part = &g_array_index(operation->parts, Part, i);
         if (part->kind == EEP_MESH_P2P && part->peer == operation->comm->rank &&
-            part->is_send == is_send && n-- == 0) {
+            part->is_send == is_send && n-- == 0)
             return part;
-        }
     }
     return NULL;
 }
@@ -127,9 +122,8 @@ static const Part *find_own(const Operation *operation, guint n, gboolean is_sen
 static void copy_own(const Operation *operation)
 {
     const Part *from;
-    for (guint n = 0; (from = find_own(operation, n, TRUE)) != NULL; n++) {
+    for (guint n = 0; (from = find_own(operation, n, TRUE)) != NULL; n++)
         memmove(find_own(operation, n, FALSE)->recv, from->send, from->bytes);
-    }
 }
 
 static EepMeshResult exchange(const Operation *operation, char **ret_text)
@@ -146,12 +140,10 @@ static EepMeshResult exchange(const Operation *operation, char **ret_text)
     }
     const EepMeshResult result =
         eep_mesh_run(comm->mesh, items->len, (const EepMeshItem *)(void *)items->data, ret_text);
-    for (guint i = 0; i < operation->parts->len && result == EEP_MESH_DONE; i++) {
+    for (guint i = 0; i < operation->parts->len && result == EEP_MESH_DONE; i++)
         complete(comm, &g_array_index(operation->parts, Part, i), scratches->pdata[i]);
-    }
-    if (result == EEP_MESH_DONE) {
+    if (result == EEP_MESH_DONE)
         copy_own(operation);
-    }
     return result;
 }
 
@@ -188,9 +180,8 @@ static void run_operation(gpointer data)
         result = exchange(operation, &text);
         eep_nccl_break_by(comm, result, text);
     }
-    if (result != EEP_MESH_DONE) {
+    if (result != EEP_MESH_DONE)
         eep_mesh_hang(comm->mesh);
-    }
     pthread_mutex_lock(&comm->lock);
     comm->n_running--;
     comm->n_run += result == EEP_MESH_DONE;
@@ -225,9 +216,8 @@ static gboolean is_own_matched(const Operation *operation)
 {
     for (guint n = 0;; n++) {
         const Part *from = find_own(operation, n, TRUE), *to = find_own(operation, n, FALSE);
-        if (from == NULL || to == NULL || from->bytes != to->bytes) {
+        if (from == NULL || to == NULL || from->bytes != to->bytes)
             return from == NULL && to == NULL;
-        }
     }
 }
 
@@ -236,9 +226,8 @@ static ncclResult_t end_group(void)
     Operation *operation = g_steal_pointer(&group);
     ncclResult_t result = group_result;
     group_result = ncclSuccess;
-    if (operation == NULL) {
+    if (operation == NULL)
         return result;
-    }
     ncclComm_t comm = operation->comm;
     if (result == ncclSuccess && !is_own_matched(operation)) {
         result = eep_nccl_fail(comm, ncclInvalidUsage,
@@ -264,17 +253,15 @@ static ncclResult_t end_group(void)
 ncclResult_t ncclGroupStart(void)
 {
     const ncclResult_t result = eep_nccl_count("ncclGroupStart");
-    if (result == ncclSuccess) {
+    if (result == ncclSuccess)
         group_depth++;
-    }
     return result;
 }
 
 ncclResult_t ncclGroupEnd(void)
 {
-    if (group_depth == 0) {
+    if (group_depth == 0)
         return eep_nccl_fail(NULL, ncclInvalidUsage, "ncclGroupEnd without ncclGroupStart");
-    }
     /* Closes the group also when it is told to fail: nothing is launched then. */
     const ncclResult_t told = eep_nccl_count("ncclGroupEnd");
     group_result = group_result == ncclSuccess ? told : group_result;

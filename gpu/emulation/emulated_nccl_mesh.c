@@ -50,9 +50,8 @@ EepMesh *eep_mesh_new(const EepMeshPlace *place)
     mesh->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     mesh->listener = -1;
     mesh->links = g_new0(Link, place->n_ranks);
-    for (guint i = 0; i < place->n_ranks; i++) {
+    for (guint i = 0; i < place->n_ranks; i++)
         mesh->links[i].socket = -1;
-    }
     mesh->arrivals = g_array_new(FALSE, TRUE, sizeof(Link));
     return mesh;
 }
@@ -68,18 +67,16 @@ static void close_socket(int *socket)
 static void stop_listening(EepMesh *mesh)
 {
     close_socket(&mesh->listener);
-    for (guint i = 0; i < mesh->arrivals->len; i++) {
+    for (guint i = 0; i < mesh->arrivals->len; i++)
         close_socket(&g_array_index(mesh->arrivals, Link, i).socket);
-    }
     g_array_set_size(mesh->arrivals, 0);
 }
 
 void eep_mesh_free(EepMesh *mesh)
 {
     stop_listening(mesh);
-    for (guint i = 0; i < mesh->place.n_ranks; i++) {
+    for (guint i = 0; i < mesh->place.n_ranks; i++)
         close_socket(&mesh->links[i].socket);
-    }
     close_socket(&mesh->wake);
     g_array_unref(mesh->arrivals);
     g_free(mesh->links);
@@ -118,9 +115,8 @@ static socklen_t name_rank(const EepMesh *mesh, guint rank, struct sockaddr_un *
 {
     *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
     GString *name = g_string_new("eep-nccl-");
-    for (guint i = 0; i < EEP_MESH_ID_BYTES; i++) {
+    for (guint i = 0; i < EEP_MESH_ID_BYTES; i++)
         g_string_append_printf(name, "%02x", mesh->place.id[i]);
-    }
     g_string_append_printf(name, "-%u", rank);
     memcpy(ret_address->sun_path + 1, name->str, name->len);
     const socklen_t length = offsetof(struct sockaddr_un, sun_path) + 1 + name->len;
@@ -132,9 +128,8 @@ static int new_socket(void)
 {
     const int bytes = SOCKET_BYTES;
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0) {
+    if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-    }
     return fd;
 }
 
@@ -159,9 +154,8 @@ static gboolean listen_for_higher(EepMesh *mesh, char **ret_text)
 static void greet(EepMesh *mesh, Link *link)
 {
     /* A fresh socket has room for it; a peer that has gone is seen by the read. */
-    if (send(link->socket, &mesh->hello, sizeof mesh->hello, MSG_NOSIGNAL) < 0) {
+    if (send(link->socket, &mesh->hello, sizeof mesh->hello, MSG_NOSIGNAL) < 0)
         return;
-    }
     link->is_greeted = TRUE;
 }
 
@@ -171,11 +165,10 @@ static void call_lower(EepMesh *mesh, guint rank)
     struct sockaddr_un address;
     const socklen_t length = name_rank(mesh, rank, &address);
     link->socket = new_socket();
-    if (link->socket >= 0 && connect(link->socket, (struct sockaddr *)&address, length) == 0) {
+    if (link->socket >= 0 && connect(link->socket, (struct sockaddr *)&address, length) == 0)
         greet(mesh, link);
-    } else {
+    else
         close_socket(&link->socket);
-    }
 }
 
 /* TRUE while the socket lives; *ret_is_whole when the peer's hello is complete. */
@@ -185,9 +178,8 @@ static gboolean hear(Link *link, gboolean *ret_is_whole)
     while (!*ret_is_whole) {
         const gssize n = recv(link->socket, (guint8 *)&link->heard + link->n_heard,
                               sizeof link->heard - link->n_heard, 0);
-        if (n <= 0) {
+        if (n <= 0)
             return n < 0 && (errno == EAGAIN || errno == EINTR);
-        }
         link->n_heard += (gsize)n;
         *ret_is_whole = link->n_heard == sizeof link->heard;
     }
@@ -218,9 +210,8 @@ static gboolean fits(const EepMesh *mesh, const Hello *peer, char **ret_text)
 static EepMeshResult lose(EepMesh *mesh, guint rank, char **ret_text)
 {
     close_socket(&mesh->links[rank].socket);
-    if (!mesh->place.announces) {
+    if (!mesh->place.announces)
         return EEP_MESH_DONE;
-    }
     *ret_text = g_strdup_printf("rank %u closed its connection to rank %u", rank, mesh->place.rank);
     return EEP_MESH_MISFIT;
 }
@@ -243,9 +234,8 @@ static EepMeshResult accept_higher(EepMesh *mesh, char **ret_text)
             continue;
         } else {
             greet(mesh, link); /* before the look: the peer finds the same fault */
-            if (!fits(mesh, &link->heard, ret_text)) {
+            if (!fits(mesh, &link->heard, ret_text))
                 return EEP_MESH_MISFIT;
-            }
             close_socket(&mesh->links[link->heard.rank].socket);
             mesh->links[link->heard.rank] = *link;
         }
@@ -261,18 +251,15 @@ static EepMeshResult connect_round(EepMesh *mesh, guint *ret_n_missing, char **r
     *ret_n_missing = 0;
     for (guint i = 0; i < mesh->place.n_ranks && result == EEP_MESH_DONE; i++) {
         Link *link = &mesh->links[i];
-        if (i == mesh->place.rank) {
+        if (i == mesh->place.rank)
             continue;
-        }
-        if (i < mesh->place.rank && link->socket < 0 && !link->is_greeted) {
+        if (i < mesh->place.rank && link->socket < 0 && !link->is_greeted)
             call_lower(mesh, i);
-        }
         gboolean is_whole = FALSE;
-        if (link->socket >= 0 && !hear(link, &is_whole)) {
+        if (link->socket >= 0 && !hear(link, &is_whole))
             result = lose(mesh, i, ret_text);
-        } else if (is_whole && i < mesh->place.rank && !fits(mesh, &link->heard, ret_text)) {
+        else if (is_whole && i < mesh->place.rank && !fits(mesh, &link->heard, ret_text))
             result = EEP_MESH_MISFIT;
-        }
         *ret_n_missing += !is_whole;
     }
     return result;
@@ -280,12 +267,10 @@ static EepMeshResult connect_round(EepMesh *mesh, guint *ret_n_missing, char **r
 
 EepMeshResult eep_mesh_connect(EepMesh *mesh, char **ret_text)
 {
-    if (mesh->place.n_ranks == 1) {
+    if (mesh->place.n_ranks == 1)
         return EEP_MESH_DONE;
-    }
-    if (!listen_for_higher(mesh, ret_text)) {
+    if (!listen_for_higher(mesh, ret_text))
         return EEP_MESH_MISFIT;
-    }
     EepMeshResult result = EEP_MESH_DONE;
     for (guint n_missing = 1; n_missing > 0 && result == EEP_MESH_DONE;) {
         result = connect_round(mesh, &n_missing, ret_text);
@@ -321,9 +306,8 @@ static void seek(const Run *run, Flow *flow, guint from, guint peer, gboolean is
     flow->at = from;
     flow->offset = 0;
     while (flow->at < run->n &&
-           (run->items[flow->at].peer != peer || !run->items[flow->at].is_send != !is_send)) {
+           (run->items[flow->at].peer != peer || !run->items[flow->at].is_send != !is_send))
         flow->at++;
-    }
 }
 
 static const char *const kind_names[] = {
@@ -339,9 +323,8 @@ static const char *kind_name(guint32 kind)
 static gboolean check_head(const Run *run, guint peer, const EepMeshHead *got,
                            const EepMeshHead *wanted)
 {
-    if (memcmp(got, wanted, sizeof *got) == 0) {
+    if (memcmp(got, wanted, sizeof *got) == 0)
         return TRUE;
-    }
     *run->ret_text = g_strdup_printf(
         "calls do not match: rank %u makes call %" G_GUINT64_FORMAT " as %s (%" G_GUINT64_FORMAT
         " bytes, type %u, op %u, root %u), rank %u expects call %" G_GUINT64_FORMAT
@@ -376,13 +359,11 @@ static EepMeshResult push(const Run *run, guint peer)
         }
         const struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)n_parts};
         const gssize n = sendmsg(run->mesh->links[peer].socket, &message, MSG_NOSIGNAL);
-        if (n <= 0) {
+        if (n <= 0)
             return is_lost(n) ? lose(run->mesh, peer, run->ret_text) : EEP_MESH_DONE;
-        }
         flow->offset += (gsize)n;
-        if (flow->offset == sizeof item->head + item->head.bytes) {
+        if (flow->offset == sizeof item->head + item->head.bytes)
             seek(run, flow, flow->at + 1, peer, TRUE);
-        }
     }
     return EEP_MESH_DONE;
 }
@@ -397,17 +378,14 @@ static EepMeshResult pull(const Run *run, guint peer)
                              : (guint8 *)item->data + (flow->offset - sizeof item->head);
         const gsize end = sizeof item->head + (is_head ? 0 : item->head.bytes);
         const gssize n = recv(run->mesh->links[peer].socket, to, end - flow->offset, 0);
-        if (n <= 0) {
+        if (n <= 0)
             return is_lost(n) ? lose(run->mesh, peer, run->ret_text) : EEP_MESH_DONE;
-        }
         flow->offset += (gsize)n;
         if (is_head && flow->offset == sizeof item->head &&
-            !check_head(run, peer, &flow->got, &item->head)) {
+            !check_head(run, peer, &flow->got, &item->head))
             return EEP_MESH_MISFIT;
-        }
-        if (flow->offset == sizeof item->head + item->head.bytes) {
+        if (flow->offset == sizeof item->head + item->head.bytes)
             seek(run, flow, flow->at + 1, peer, FALSE);
-        }
     }
     return EEP_MESH_DONE;
 }
@@ -425,9 +403,8 @@ static gboolean await_peers(const Run *run, struct pollfd *waits)
                                    (short)((sends ? POLLOUT : 0) | (receives ? POLLIN : 0)), 0};
     }
     waits[n_ranks] = (struct pollfd){run->mesh->wake, POLLIN, 0};
-    if (is_left) {
+    if (is_left)
         poll(waits, n_ranks + 1, LOOK_MS);
-    }
     return is_left;
 }
 
@@ -445,16 +422,13 @@ EepMeshResult eep_mesh_run(EepMesh *mesh, guint n, const EepMeshItem *items, cha
     while (result == EEP_MESH_DONE) {
         for (guint i = 0; i < n_ranks && result == EEP_MESH_DONE; i++) {
             result = push(&run, i);
-            if (result == EEP_MESH_DONE) {
+            if (result == EEP_MESH_DONE)
                 result = pull(&run, i);
-            }
         }
-        if (result == EEP_MESH_DONE && !await_peers(&run, waits)) {
+        if (result == EEP_MESH_DONE && !await_peers(&run, waits))
             return EEP_MESH_DONE;
-        }
-        if (result == EEP_MESH_DONE && is_over(mesh)) {
+        if (result == EEP_MESH_DONE && is_over(mesh))
             result = EEP_MESH_ENDED;
-        }
     }
     return result;
 }

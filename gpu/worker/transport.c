@@ -2,14 +2,12 @@
 
 void eep_transport_free(EepTransport *transport)
 {
-    if (transport != NULL) {
+    if (transport != NULL)
         transport->ops->free(transport);
-    }
 }
 
 void eep_comm_leave(EepComm *comm)
 {
-    if (comm != NULL) {
+    if (comm != NULL)
         comm->ops->leave(comm);
-    }
 }

@@ -94,11 +94,9 @@ static gboolean collect(Call *call)
     for (guint i = 0; i < call->wants->len; i++) {
         Want *one = &g_array_index(call->wants, Want, i);
         GQueue *from = &group->offers[one->peer * group->n_ranks + rank];
-        while (g_queue_is_empty(from)) {
-            if (!eep_loop_group_await(group, rank, one->peer, &call->until)) {
+        while (g_queue_is_empty(from))
+            if (!eep_loop_group_await(group, rank, one->peer, &call->until))
                 return FALSE;
-            }
-        }
         one->offer = g_queue_pop_head(from);
         if (one->offer->bytes != one->bytes || strcmp(one->offer->call, call->name) != 0) {
             eep_loop_group_break(group, EEP_DEVICE_ERROR_GROUP, one->peer,
@@ -117,15 +115,13 @@ static gboolean take(const Call *call, GError **error)
 {
     for (guint i = 0; i < call->wants->len; i++) {
         const Want *one = &g_array_index(call->wants, Want, i);
-        if (!EEP_CUDA(cudaStreamWaitEvent(call->stream, one->offer->ready, 0), error)) {
+        if (!EEP_CUDA(cudaStreamWaitEvent(call->stream, one->offer->ready, 0), error))
             return FALSE;
-        }
         if (one->to != NULL && one->to != one->offer->data && one->bytes > 0 &&
             !EEP_CUDA(cudaMemcpyAsync(one->to, one->offer->data, one->bytes,
                                       cudaMemcpyDeviceToDevice, call->stream),
-                      error)) {
+                      error))
             return FALSE;
-        }
     }
     return TRUE;
 }
@@ -141,11 +137,9 @@ static gboolean settle(Call *call)
     pthread_cond_broadcast(&group->changed);
     for (guint i = 0; i < call->offers->len; i++) {
         const EepLoopOffer *one = call->offers->pdata[i];
-        while (one->taken == NULL) {
-            if (!eep_loop_group_await(group, call->self->base.rank, one->to, &call->until)) {
+        while (one->taken == NULL)
+            if (!eep_loop_group_await(group, call->self->base.rank, one->to, &call->until))
                 return FALSE;
-            }
-        }
     }
     return TRUE;
 }
@@ -156,9 +150,8 @@ static gboolean follow(const Call *call, GError **error)
     for (guint i = 0; i < call->offers->len; i++) {
         const EepLoopOffer *one = call->offers->pdata[i];
         if (one->to != call->self->base.rank &&
-            !EEP_CUDA(cudaStreamWaitEvent(call->stream, one->taken, 0), error)) {
+            !EEP_CUDA(cudaStreamWaitEvent(call->stream, one->taken, 0), error))
             return FALSE;
-        }
     }
     return TRUE;
 }
@@ -168,9 +161,8 @@ typedef cudaError_t (*Kernel)(const EepSources *sources, void *out, size_t n, cu
 static gboolean reduce(const Call *call, Kernel kernel, gpointer out, gsize n, GError **error)
 {
     EepSources sources = {.n = call->wants->len};
-    for (guint i = 0; i < call->wants->len; i++) {
+    for (guint i = 0; i < call->wants->len; i++)
         sources.from[i] = g_array_index(call->wants, Want, i).offer->data;
-    }
     return EEP_CUDA(kernel(&sources, out, n, call->stream), error);
 }
 
@@ -180,13 +172,11 @@ static void end(Call *call)
     pthread_mutex_lock(&group->lock);
     for (guint i = 0; i < call->wants->len; i++) {
         EepLoopOffer *one = g_array_index(call->wants, Want, i).offer;
-        if (one != NULL) {
+        if (one != NULL)
             eep_loop_offer_give_back(one);
-        }
     }
-    for (guint i = 0; i < call->offers->len; i++) {
+    for (guint i = 0; i < call->offers->len; i++)
         eep_loop_offer_give_back(call->offers->pdata[i]);
-    }
     pthread_mutex_unlock(&group->lock);
     g_array_unref(call->wants);
     g_ptr_array_unref(call->offers);
@@ -208,9 +198,8 @@ static gboolean run(Call *call, Kernel kernel, gpointer out, gsize n, GError **e
         is_good = has_device && (settle(call) || eep_loop_group_tell(group, error));
         pthread_mutex_unlock(&group->lock);
     }
-    if (is_good) {
+    if (is_good)
         is_good = has_device = follow(call, error);
-    }
     if (!has_device) {
         pthread_mutex_lock(&group->lock);
         eep_loop_group_break(group, EEP_DEVICE_ERROR_GROUP, call->self->base.rank,
@@ -228,14 +217,12 @@ static gboolean loop_exchange(EepComm *base, guint n, const EepPiece *pieces, Ee
     Call call;
     gboolean is_good = begin(&call, base, "exchange", stream, error);
     for (guint i = 0; i < n && is_good; i++) {
-        if (pieces[i].bytes == 0) {
+        if (pieces[i].bytes == 0)
             continue;
-        }
-        if (pieces[i].is_send) {
+        if (pieces[i].is_send)
             offer(&call, pieces[i].peer, pieces[i].data, pieces[i].bytes);
-        } else {
+        else
             want(&call, pieces[i].peer, pieces[i].data, pieces[i].bytes);
-        }
     }
     is_good = is_good && run(&call, NULL, NULL, 0, error);
     end(&call);
@@ -280,18 +267,15 @@ static gboolean loop_all_reduce_min(EepComm *base, guint64 *inout, gsize n, EepS
         Call call;
         is_good = begin(&call, base, "all_reduce_min", stream, error);
         const gboolean reduces = round == 0 && base->rank == 0;
-        for (guint i = 0; i < base->n_ranks && is_good && base->rank == 0; i++) {
-            if (round == 0) {
+        for (guint i = 0; i < base->n_ranks && is_good && base->rank == 0; i++)
+            if (round == 0)
                 want(&call, i, NULL, bytes);
-            } else if (i != 0) {
+            else if (i != 0)
                 offer(&call, i, inout, bytes);
-            }
-        }
-        if (is_good && round == 0) {
+        if (is_good && round == 0)
             offer(&call, 0, inout, bytes);
-        } else if (is_good && base->rank != 0) {
+        else if (is_good && base->rank != 0)
             want(&call, 0, inout, bytes);
-        }
         is_good = is_good && run(&call, reduces ? eep_transport_min : NULL, inout, n, error);
         end(&call);
     }
@@ -304,15 +288,13 @@ static gboolean loop_wait(EepComm *base, EepStream stream, gint64 wait_ns, const
     EepLoopGroup *group = ((LoopComm *)base)->group;
     EepPace pace = eep_pace(wait_ns, stop);
     g_autoptr(GError) failure = NULL;
-    if (eep_pace_stream(&pace, stream, eep_loop_group_look, group, &failure)) {
+    if (eep_pace_stream(&pace, stream, eep_loop_group_look, group, &failure))
         return TRUE;
-    }
     pthread_mutex_lock(&group->lock);
     eep_loop_group_break(group, (EepDeviceError)failure->code, EEP_RANK_NONE,
                          "rank %u of the group: %s", base->rank, failure->message);
-    if (ret_suspect != NULL) {
+    if (ret_suspect != NULL)
         *ret_suspect = group->suspect;
-    }
     pthread_mutex_unlock(&group->lock);
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
@@ -339,9 +321,8 @@ static EepComm *join_tagged(EepTransport *transport, const EepCommId *id, guint6
         return NULL;
     }
     EepLoopGroup *group = eep_loop_group_join(id, tag, rank, n_ranks, wait_ns, stop, error);
-    if (group == NULL) {
+    if (group == NULL)
         return NULL;
-    }
     LoopComm *self = g_new0(LoopComm, 1);
     self->base = (EepComm){.ops = &comm_ops,
                            .transport = transport,
@@ -363,11 +344,10 @@ static EepComm *loop_shrink(EepComm *base, guint n_gone, const guint *gone, gboo
                             gint64 wait_ns, GError **error)
 {
     LoopComm *self = (LoopComm *)base;
-    if (is_broken) {
+    if (is_broken)
         loop_abort(base);
-    } else if (!eep_loop_group_look(self->group, error)) {
+    else if (!eep_loop_group_look(self->group, error))
         return NULL;
-    }
     /* All who stay find the same id, without a word. */
     g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA512);
     EepCommId id = {{0}};

@@ -15,9 +15,8 @@ static GPtrArray *table; /* of EepLoopGroup: those that somebody is in */
 void eep_loop_group_break(EepLoopGroup *group, EepDeviceError code, guint suspect,
                           const char *format, ...)
 {
-    if (group->is_broken) {
+    if (group->is_broken)
         return;
-    }
     va_list arguments;
     va_start(arguments, format);
     g_vsnprintf(group->why, sizeof group->why, format, arguments);
@@ -38,9 +37,8 @@ gboolean eep_loop_group_tell(const EepLoopGroup *group, GError **error)
 static guint find_suspect(const EepLoopGroup *group, guint rank)
 {
     for (guint i = 0; i < group->n_ranks; i++) {
-        if (group->members[rank].waits_for == EEP_RANK_NONE) {
+        if (group->members[rank].waits_for == EEP_RANK_NONE)
             break;
-        }
         rank = group->members[rank].waits_for;
     }
     return rank;
@@ -74,9 +72,8 @@ gboolean eep_loop_group_await(EepLoopGroup *group, guint rank, guint peer,
         eep_loop_group_break(group, EEP_DEVICE_ERROR_GROUP, peer, "rank %u has left the group",
                              peer);
     }
-    if (group->is_broken) {
+    if (group->is_broken)
         return FALSE;
-    }
     own->waits_for = peer;
     const gboolean is_late =
         pthread_cond_timedwait(&group->changed, &group->lock, until) == ETIMEDOUT;
@@ -91,9 +88,8 @@ gboolean eep_loop_group_await(EepLoopGroup *group, guint rank, guint peer,
 
 void eep_loop_offer_give_back(EepLoopOffer *offer)
 {
-    if (--offer->n_holders == 0) {
+    if (--offer->n_holders == 0)
         g_free(offer);
-    }
 }
 
 /* -- in and out -- */
@@ -106,9 +102,8 @@ static EepLoopGroup *new_group(const EepCommId *id, guint64 tag, guint n_ranks)
     group->n_ranks = n_ranks;
     group->suspect = EEP_RANK_NONE;
     group->members = g_new0(EepLoopMember, n_ranks);
-    for (guint i = 0; i < n_ranks; i++) {
+    for (guint i = 0; i < n_ranks; i++)
         group->members[i].waits_for = EEP_RANK_NONE;
-    }
     group->offers = g_new0(GQueue, n_ranks * n_ranks);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -122,9 +117,8 @@ static EepLoopGroup *new_group(const EepCommId *id, guint64 tag, guint n_ranks)
 static void drop_event(cudaEvent_t event)
 {
     g_autoptr(GError) error = NULL;
-    if (!EEP_CUDA(cudaEventDestroy(event), &error)) {
+    if (!EEP_CUDA(cudaEventDestroy(event), &error))
         g_debug("%s", error->message); /* the device is lost, and its events with it */
-    }
 }
 
 static void free_group(EepLoopGroup *group)
@@ -135,11 +129,9 @@ static void free_group(EepLoopGroup *group)
             drop_event(group->members[i].taken);
         }
     }
-    for (guint i = 0; i < group->n_ranks * group->n_ranks; i++) {
-        for (EepLoopOffer *one; (one = g_queue_pop_head(&group->offers[i])) != NULL;) {
+    for (guint i = 0; i < group->n_ranks * group->n_ranks; i++)
+        for (EepLoopOffer *one; (one = g_queue_pop_head(&group->offers[i])) != NULL;)
             eep_loop_offer_give_back(one);
-        }
-    }
     pthread_cond_destroy(&group->changed);
     pthread_mutex_destroy(&group->lock);
     g_free(group->offers);
@@ -150,14 +142,12 @@ static void free_group(EepLoopGroup *group)
 /* With the table's lock held. */
 static EepLoopGroup *find_group(const EepCommId *id)
 {
-    if (table == NULL) {
+    if (table == NULL)
         table = g_ptr_array_new();
-    }
     for (guint i = 0; i < table->len; i++) {
         EepLoopGroup *group = table->pdata[i];
-        if (memcmp(&group->id, id, sizeof *id) == 0) {
+        if (memcmp(&group->id, id, sizeof *id) == 0)
             return group;
-        }
     }
     return NULL;
 }
@@ -170,16 +160,13 @@ void eep_loop_group_leave(EepLoopGroup *group, guint rank)
     pthread_mutex_unlock(&group->lock);
     pthread_mutex_lock(&table_lock);
     const gboolean is_last = --group->n_holders == 0;
-    if (is_last) {
+    if (is_last)
         g_ptr_array_remove_fast(table, group);
-    }
-    if (table->len == 0) {
+    if (table->len == 0)
         g_clear_pointer(&table, g_ptr_array_unref);
-    }
     pthread_mutex_unlock(&table_lock);
-    if (is_last) {
+    if (is_last)
         free_group(group);
-    }
 }
 
 /* Takes the rank's place in the group of that id, which is made by the first who comes. */
@@ -212,9 +199,8 @@ static EepLoopGroup *enter_group(const EepCommId *id, guint64 tag, guint rank, g
 
 static gboolean make_events(EepLoopMember *member, GError **error)
 {
-    if (!EEP_CUDA(cudaEventCreateWithFlags(&member->ready, cudaEventDisableTiming), error)) {
+    if (!EEP_CUDA(cudaEventCreateWithFlags(&member->ready, cudaEventDisableTiming), error))
         return FALSE;
-    }
     if (!EEP_CUDA(cudaEventCreateWithFlags(&member->taken, cudaEventDisableTiming), error)) {
         drop_event(member->ready);
         return FALSE;
@@ -248,9 +234,8 @@ EepLoopGroup *eep_loop_group_join(const EepCommId *id, guint64 tag, guint rank, 
                                   gint64 wait_ns, const gint *stop, GError **error)
 {
     EepLoopGroup *group = enter_group(id, tag, rank, n_ranks, error);
-    if (group == NULL) {
+    if (group == NULL)
         return NULL;
-    }
     gboolean is_good = make_events(&group->members[rank], error);
     pthread_mutex_lock(&group->lock);
     group->n_here += is_good;

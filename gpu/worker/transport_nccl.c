@@ -45,9 +45,8 @@ static const EepCommOps comm_ops;
 static gboolean passes(ncclComm_t handle, ncclResult_t status, const char *call, GError **error)
 {
     if (status == ncclInProgress ||
-        eep_device_check_nccl((int)status, call, __FILE__, __LINE__, error)) {
+        eep_device_check_nccl((int)status, call, __FILE__, __LINE__, error))
         return TRUE;
-    }
     g_prefix_error(error, "%s: ", ncclGetLastError(handle));
     return FALSE;
 }
@@ -55,9 +54,8 @@ static gboolean passes(ncclComm_t handle, ncclResult_t status, const char *call,
 static gboolean check_version(GError **error)
 {
     int version = 0;
-    if (!passes(NULL, ncclGetVersion(&version), "ncclGetVersion", error)) {
+    if (!passes(NULL, ncclGetVersion(&version), "ncclGetVersion", error))
         return FALSE;
-    }
     if (version < MIN_VERSION) {
         g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_NONE_THERE,
                     "NCCL %d is too old: %d or later is needed; put a newer libnccl.so.2 first in "
@@ -80,9 +78,8 @@ static void set_gone(const NcclComm *self, GError **error)
 static gboolean enter(NcclComm *self, GError **error)
 {
     pthread_mutex_lock(&self->lock);
-    if (self->state == READY) {
+    if (self->state == READY)
         return TRUE;
-    }
     set_gone(self, error);
     pthread_mutex_unlock(&self->lock);
     return FALSE;
@@ -98,18 +95,16 @@ static void leave_call(NcclComm *self)
 static void *abort_handle(void *handle)
 {
     g_autoptr(GError) error = NULL;
-    if (!passes(NULL, ncclCommAbort(handle), "ncclCommAbort", &error)) {
+    if (!passes(NULL, ncclCommAbort(handle), "ncclCommAbort", &error))
         g_warning("%s", error->message);
-    }
     return NULL;
 }
 
 static void *destroy_handle(void *handle)
 {
     g_autoptr(GError) error = NULL;
-    if (!passes(NULL, ncclCommDestroy(handle), "ncclCommDestroy", &error)) {
+    if (!passes(NULL, ncclCommDestroy(handle), "ncclCommDestroy", &error))
         g_warning("%s", error->message);
-    }
     return NULL;
 }
 
@@ -136,9 +131,8 @@ static void nccl_abort(EepComm *base)
     ncclComm_t handle = g_steal_pointer(&self->handle);
     self->state = ABORTED;
     pthread_mutex_unlock(&self->lock);
-    if (handle != NULL) {
+    if (handle != NULL)
         end_in_time(abort_handle, handle);
-    }
 }
 
 /* After something went wrong. */
@@ -181,12 +175,10 @@ static gboolean await_call(NcclComm *self, EepPace *pace, const char *what, GErr
 {
     ncclResult_t async = ncclSuccess;
     while (look(self, &async, error)) {
-        if (async != ncclInProgress) {
+        if (async != ncclInProgress)
             return TRUE;
-        }
-        if (!eep_pace_next(pace, what, error)) {
+        if (!eep_pace_next(pace, what, error))
             return FALSE;
-        }
     }
     return FALSE;
 }
@@ -195,9 +187,8 @@ static gboolean await_call(NcclComm *self, EepPace *pace, const char *what, GErr
 static gboolean finish(NcclComm *self, gboolean is_good, GError **error)
 {
     EepPace pace = eep_pace(self->wait_ns, NULL);
-    if (is_good && await_call(self, &pace, "the launch of an NCCL operation", error)) {
+    if (is_good && await_call(self, &pace, "the launch of an NCCL operation", error))
         return TRUE;
-    }
     break_up(self);
     return FALSE;
 }
@@ -214,12 +205,10 @@ static gboolean nccl_wait(EepComm *base, EepStream stream, gint64 wait_ns, const
 {
     NcclComm *self = (NcclComm *)base;
     EepPace pace = eep_pace(wait_ns, stop);
-    if (ret_suspect != NULL) {
+    if (ret_suspect != NULL)
         *ret_suspect = EEP_RANK_NONE; /* NCCL does not know */
-    }
-    if (eep_pace_stream(&pace, stream, look_at_health, self, error)) {
+    if (eep_pace_stream(&pace, stream, look_at_health, self, error))
         return TRUE;
-    }
     break_up(self);
     if (!base->may_shrink) {
         /* What the aborted operations still write must not meet the memory's next use. */
@@ -237,16 +226,14 @@ static gboolean add_pieces(NcclComm *self, guint n, const EepPiece *pieces, EepS
     for (guint i = 0; i < n; i++) {
         const EepPiece *piece = &pieces[i];
         const int peer = (int)piece->peer;
-        if (piece->bytes == 0) {
+        if (piece->bytes == 0)
             continue;
-        }
         const ncclResult_t status =
             piece->is_send
                 ? ncclSend(piece->data, piece->bytes, ncclUint8, peer, self->handle, stream)
                 : ncclRecv(piece->data, piece->bytes, ncclUint8, peer, self->handle, stream);
-        if (!passes(self->handle, status, piece->is_send ? "ncclSend" : "ncclRecv", error)) {
+        if (!passes(self->handle, status, piece->is_send ? "ncclSend" : "ncclRecv", error))
             return FALSE;
-        }
     }
     return TRUE;
 }
@@ -256,12 +243,10 @@ static gboolean nccl_exchange(EepComm *base, guint n, const EepPiece *pieces, Ee
 {
     NcclComm *self = (NcclComm *)base;
     gsize bytes = 0;
-    for (guint i = 0; i < n; i++) {
+    for (guint i = 0; i < n; i++)
         bytes += pieces[i].bytes;
-    }
-    if (!enter(self, error)) {
+    if (!enter(self, error))
         return FALSE;
-    }
     if (bytes == 0) {
         leave_call(self);
         return TRUE;
@@ -281,9 +266,8 @@ static gboolean nccl_all_gather(EepComm *base, gconstpointer send, gpointer recv
                                 EepStream stream, GError **error)
 {
     NcclComm *self = (NcclComm *)base;
-    if (!enter(self, error)) {
+    if (!enter(self, error))
         return FALSE;
-    }
     const ncclResult_t status =
         ncclAllGather(send, recv, bytes_each, ncclUint8, self->handle, stream);
     const gboolean is_good = passes(self->handle, status, "ncclAllGather", error);
@@ -295,9 +279,8 @@ static gboolean nccl_reduce_scatter(EepComm *base, const gfloat *send, gfloat *r
                                     EepStream stream, GError **error)
 {
     NcclComm *self = (NcclComm *)base;
-    if (!enter(self, error)) {
+    if (!enter(self, error))
         return FALSE;
-    }
     const ncclResult_t status =
         ncclReduceScatter(send, recv, n_each, ncclFloat32, ncclSum, self->handle, stream);
     const gboolean is_good = passes(self->handle, status, "ncclReduceScatter", error);
@@ -309,9 +292,8 @@ static gboolean nccl_all_reduce_min(EepComm *base, guint64 *inout, gsize n, EepS
                                     GError **error)
 {
     NcclComm *self = (NcclComm *)base;
-    if (!enter(self, error)) {
+    if (!enter(self, error))
         return FALSE;
-    }
     const ncclResult_t status =
         ncclAllReduce(inout, inout, n, ncclUint64, ncclMin, self->handle, stream);
     const gboolean is_good = passes(self->handle, status, "ncclAllReduce", error);
@@ -353,9 +335,8 @@ static EepComm *make_ready(NcclComm *self, gboolean is_good, EepPace *pace, GErr
 static EepComm *nccl_join(EepTransport *transport, const EepCommId *id, guint rank, guint n_ranks,
                           gint64 wait_ns, const gint *stop, GError **error)
 {
-    if (!check_version(error)) {
+    if (!check_version(error))
         return NULL;
-    }
     EepPace pace = eep_pace(wait_ns, stop);
     NcclComm *self = new_comm(transport, rank, n_ranks, wait_ns);
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
@@ -375,9 +356,8 @@ static gboolean begin_shrink(NcclComm *self, guint n_gone, const guint *gone, gb
                              NcclComm *child, GError **error)
 {
     g_autofree int *list = g_new(int, n_gone);
-    for (guint i = 0; i < n_gone; i++) {
+    for (guint i = 0; i < n_gone; i++)
         list[i] = (int)gone[i];
-    }
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     pthread_mutex_lock(&self->lock);
@@ -404,9 +384,8 @@ static gboolean await_child(NcclComm *self, NcclComm *child, gboolean is_broken,
         g_autoptr(GError) failure = NULL;
         ncclResult_t async = ncclSuccess;
         const gboolean is_good = look(self, &async, &failure);
-        if (g_atomic_pointer_get(&child->handle) != NULL) {
+        if (g_atomic_pointer_get(&child->handle) != NULL)
             return TRUE;
-        }
         if (!is_good &&
             !(is_broken && g_error_matches(failure, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP))) {
             g_propagate_error(error, g_steal_pointer(&failure));
@@ -418,9 +397,8 @@ static gboolean await_child(NcclComm *self, NcclComm *child, gboolean is_broken,
                         ncclGetLastError(NULL));
             return FALSE;
         }
-        if (!eep_pace_next(pace, "shrinking a group", error)) {
+        if (!eep_pace_next(pace, "shrinking a group", error))
             return FALSE;
-        }
     }
 }
 
@@ -429,18 +407,16 @@ static EepComm *nccl_shrink(EepComm *base, guint n_gone, const guint *gone, gboo
 {
     NcclComm *self = (NcclComm *)base;
     guint rank = base->rank;
-    for (guint i = 0; i < n_gone; i++) {
+    for (guint i = 0; i < n_gone; i++)
         rank -= gone[i] < base->rank;
-    }
     EepPace pace = eep_pace(wait_ns, NULL);
     NcclComm *child = new_comm(base->transport, rank, base->n_ranks - n_gone, wait_ns);
     const gboolean is_good = begin_shrink(self, n_gone, gone, is_broken, child, error) &&
                              await_child(self, child, is_broken, &pace, error);
     /* After NCCL_SHRINK_ABORT the parent must be aborted, never finalized or destroyed: with NCCL
      * 2.31.2 and later the survivors hang otherwise (PyTorch issue 194775). */
-    if (is_broken || !is_good) {
+    if (is_broken || !is_good)
         nccl_abort(base);
-    }
     EepComm *result = make_ready(child, is_good, &pace, error);
     pthread_mutex_lock(&self->lock);
     self->state = self->state == SHRINKING ? READY : self->state;
@@ -453,22 +429,19 @@ static EepComm *nccl_shrink(EepComm *base, guint n_gone, const guint *gone, gboo
 static gboolean finalize(NcclComm *self, GError **error)
 {
     EepPace pace = eep_pace(self->wait_ns, NULL);
-    if (!enter(self, error)) {
+    if (!enter(self, error))
         return FALSE;
-    }
     const gboolean is_good =
         passes(self->handle, ncclCommFinalize(self->handle), "ncclCommFinalize", error);
     leave_call(self);
-    if (!is_good || !await_call(self, &pace, "leaving a group", error)) {
+    if (!is_good || !await_call(self, &pace, "leaving a group", error))
         return FALSE;
-    }
     pthread_mutex_lock(&self->lock);
     ncclComm_t handle = g_steal_pointer(&self->handle);
     self->state = ABORTED;
     pthread_mutex_unlock(&self->lock);
-    if (handle != NULL) {
+    if (handle != NULL)
         end_in_time(destroy_handle, handle);
-    }
     return TRUE;
 }
 
@@ -500,10 +473,8 @@ static const EepCommOps comm_ops = {
 static gboolean nccl_make_id(EepTransport *self, EepCommId *ret_id, GError **error)
 {
     ncclUniqueId unique;
-    if (!check_version(error) ||
-        !passes(NULL, ncclGetUniqueId(&unique), "ncclGetUniqueId", error)) {
+    if (!check_version(error) || !passes(NULL, ncclGetUniqueId(&unique), "ncclGetUniqueId", error))
         return FALSE;
-    }
     memcpy(ret_id, &unique, sizeof *ret_id);
     return TRUE;
 }
@@ -526,4 +497,10 @@ EepTransport *eep_transport_nccl_new(void)
     EepTransport *transport = g_new0(EepTransport, 1);
     transport->ops = &transport_ops;
     return transport;
+}
+
+guint eep_transport_nccl_version(void)
+{
+    int version = 0;
+    return passes(NULL, ncclGetVersion(&version), "ncclGetVersion", NULL) ? (guint)version : 0;
 }

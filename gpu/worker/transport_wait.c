@@ -33,11 +33,9 @@ gboolean eep_pace_stream(EepPace *pace, EepStream stream,
 {
     for (;;) {
         const cudaError_t status = cudaStreamQuery(stream);
-        if (status != cudaErrorNotReady) {
+        if (status != cudaErrorNotReady)
             return EEP_CUDA(status, error) && (look == NULL || look(object, error));
-        }
-        if ((look != NULL && !look(object, error)) || !eep_pace_next(pace, "the stream", error)) {
+        if ((look != NULL && !look(object, error)) || !eep_pace_next(pace, "the stream", error))
             return FALSE;
-        }
     }
 }
