@@ -16,7 +16,8 @@ G_BEGIN_DECLS
 /* A slot's memory and the one beside it; under `lock`. */
 typedef struct {
     gpointer memory;
-    guint expert; /* that `memory` holds, or EEP_MOE_NO_EXPERT */
+    guint expert;    /* that `memory` holds, or EEP_MOE_NO_EXPERT */
+    gboolean serves; /* the map wants it there; else it is only good to be sent or copied */
     gpointer staged;
     guint staged_expert;
 } EepMoeSlot;

@@ -187,7 +187,9 @@ static void commit_slot(EepMoe *moe, EepMoeSlot *slot, guint wanted, const Plan 
     }
     if (slot->memory != old)
         give_spare(moe, old);
-    slot->expert = wanted == EEP_WIRE_SLOT_EMPTY ? EEP_MOE_NO_EXPERT : wanted;
+    slot->serves = wanted != EEP_WIRE_SLOT_EMPTY;
+    if (slot->serves)
+        slot->expert = wanted;
 }
 
 static gboolean commit(EepMoe *moe, const EepWireMap *map, guint rank, GError **error)

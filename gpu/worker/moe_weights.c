@@ -93,7 +93,7 @@ EepWireSlotSum *eep_moe_check(EepMoe *moe, EepStream stream, guint *ret_n, GErro
     for (guint layer = 0; layer < moe->shape.n_layers; layer++) {
         for (guint i = 0; i < moe->shape.slots_per_rank; i++) {
             const EepMoeSlot *slot = &moe->layers[layer].slots[i];
-            if (slot->expert == EEP_MOE_NO_EXPERT)
+            if (!slot->serves)
                 continue;
             sums[n] = (EepWireSlotSum){layer, i, slot->expert, 0};
             pieces[n++] = (Piece){slot->memory, moe->layout.bytes};
