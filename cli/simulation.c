@@ -97,6 +97,7 @@ static EepPoolShape shape_of(const EepSimulation *simulation, const EepScenarioP
         .gpus_per_node = (guint)hardware->gpus_per_node,
         .max_engines = MAX(max_engines(scenario, pool), (guint)options->data_parallel_size),
         .n_blocks = (guint64)pool->memory.num_gpu_blocks,
+        .memory = pool->memory,
         .hash_tokens = eep_trace_hash_tokens(simulation->trace),
         .max_model_len = options->max_model_len,
         .expert_bytes = eep_model_expert_bytes(model),

@@ -88,6 +88,24 @@ char *eep_memory_fit_to_text(const EepMemoryFit *fit)
     return g_string_free(text, FALSE);
 }
 
+/* What remains for blocks beside so many slots. */
+static void fill_blocks(EepMemoryFit *fit)
+{
+    gint64 room;
+
+    fit->expert_total_bytes = fit->slots_per_rank * fit->n_moe_layers * fit->expert_bytes;
+    room = fit->usable_bytes - fit->non_expert_bytes - fit->expert_total_bytes - fit->graph_bytes -
+           fit->reserved_bytes - fit->activation_bytes;
+    fit->bounded_seqs = 0;
+    if (fit->bounded_each > 0 && room > 0)
+        fit->bounded_seqs = MIN(fit->max_num_seqs, room / 2 / fit->bounded_each);
+    fit->bounded_bytes = fit->bounded_seqs * fit->bounded_each;
+    fit->kv_bytes = room - fit->bounded_bytes;
+    if (!fit->is_override)
+        fit->num_gpu_blocks =
+            fit->kv_bytes > 0 && fit->block_bytes > 0 ? fit->kv_bytes / fit->block_bytes : 0;
+}
+
 static void fill_terms(const EepModel *model, const EepHardware *hardware,
                        const EepPoolOptions *options, EepMemoryFit *fit)
 {
@@ -100,26 +118,43 @@ static void fill_terms(const EepModel *model, const EepHardware *hardware,
     fit->n_moe_layers = eep_model_n_moe_layers(model);
     fit->expert_bytes = eep_model_expert_bytes(model);
     fit->non_expert_bytes = eep_model_non_expert_bytes(model, tp);
-    fit->expert_total_bytes = fit->slots_per_rank * fit->n_moe_layers * fit->expert_bytes;
     fit->graph_bytes = options->enforce_eager ? 0 : hardware->graph_bytes;
     fit->reserved_bytes = hardware->reserved_bytes;
     fit->activation_bytes = eep_memory_activation_bytes(model, options);
     fit->kv_bytes_per_token = eep_model_kv_bytes_per_token(model, tp);
     fit->block_size = options->block_size;
     fit->block_bytes = fit->kv_bytes_per_token * options->block_size;
-    gint64 room = fit->usable_bytes - fit->non_expert_bytes - fit->expert_total_bytes -
-                  fit->graph_bytes - fit->reserved_bytes - fit->activation_bytes;
-    gint64 state = eep_model_bounded_state_bytes(model, tp);
-    if (state > 0 && room > 0) {
-        fit->bounded_seqs = MIN(options->max_num_seqs, room / 2 / state);
-        fit->bounded_bytes = fit->bounded_seqs * state;
-    }
-    fit->kv_bytes = room - fit->bounded_bytes;
+    fit->bounded_each = eep_model_bounded_state_bytes(model, tp);
+    fit->max_num_seqs = options->max_num_seqs;
     fit->is_override = options->num_gpu_blocks_override > 0;
-    if (fit->is_override)
-        fit->num_gpu_blocks = options->num_gpu_blocks_override;
-    else if (fit->kv_bytes > 0 && fit->block_bytes > 0)
-        fit->num_gpu_blocks = fit->kv_bytes / fit->block_bytes;
+    fit->num_gpu_blocks = options->num_gpu_blocks_override;
+    fill_blocks(fit);
+}
+
+void eep_memory_fit_with_slots(const EepMemoryFit *fit, gint64 slots_per_rank, EepMemoryFit *ret)
+{
+    *ret = *fit;
+    ret->slots_per_rank = slots_per_rank;
+    if (fit->hbm_bytes > 0)
+        fill_blocks(ret);
+}
+
+gint64 eep_memory_fit_max_slots(const EepMemoryFit *fit)
+{
+    const gint64 slot_bytes = fit->n_moe_layers * fit->expert_bytes;
+    EepMemoryFit other;
+    gint64 slots;
+
+    if (fit->hbm_bytes <= 0 || slot_bytes <= 0 || fit->is_override)
+        return G_MAXINT64;
+    eep_memory_fit_with_slots(fit, 0, &other);
+    slots = MAX(0, other.kv_bytes + other.bounded_bytes) / slot_bytes;
+    for (; slots > 0; slots--) {
+        eep_memory_fit_with_slots(fit, slots, &other);
+        if (other.num_gpu_blocks > 0)
+            break;
+    }
+    return slots;
 }
 
 gboolean eep_memory_fit(const EepModel *model, const EepHardware *hardware,

@@ -19,6 +19,7 @@ typedef struct {
         expert_total_bytes; /* weights: the rest, and slots x layers x expert */
     gint64 graph_bytes, reserved_bytes, activation_bytes;
     gint64 bounded_bytes; /* state of window and linear layers of bounded_seqs sequences */
+    gint64 bounded_each, max_num_seqs;
     gint64 bounded_seqs; /* max_num_seqs, or as many as half of the room beside the weights holds */
     gint64 kv_bytes;     /* what remains for blocks */
     gint64 kv_bytes_per_token, block_bytes, block_size;
@@ -27,7 +28,8 @@ typedef struct {
 } EepMemoryFit;
 
 /* Slots of a rank: (E + num_redundant_experts) / (DP x TP at the start). They do not change when
- * the pool is resized. The division must come out even (checked by the loader). */
+ * the pool is resized, but by a restart that refits. The division must come out even (checked by
+ * the loader). */
 gint64 eep_memory_slots_per_rank(const EepModel *model, const EepPoolOptions *options);
 
 /* Fewest engines that can hold every expert: ceil(E / (slots per rank x TP)), which is vLLM's
@@ -45,6 +47,14 @@ gint64 eep_memory_activation_bytes(const EepModel *model, const EepPoolOptions *
 gboolean eep_memory_fit(const EepModel *model, const EepHardware *hardware,
                         const EepPoolOptions *options, gint64 n_ranks, EepMemoryFit *ret,
                         GError **error);
+
+/* The same GPU with other slots a rank, as an engine has that was started anew: what remains for
+ * blocks follows. num_gpu_blocks is 0 when nothing remains. A fit without memory (constant-step) or
+ * with num_gpu_blocks_override keeps its blocks. */
+void eep_memory_fit_with_slots(const EepMemoryFit *fit, gint64 slots_per_rank, EepMemoryFit *ret);
+
+/* The most slots that leave room for a block; G_MAXINT64: any. */
+gint64 eep_memory_fit_max_slots(const EepMemoryFit *fit);
 
 /* The arithmetic as text, one line a term, ends in a newline. New string. */
 char *eep_memory_fit_to_text(const EepMemoryFit *fit);

@@ -6,11 +6,6 @@
 
 __extension__ typedef unsigned __int128 Wide;
 
-static inline guint64 rotate_left(guint64 x, int count)
-{
-    return (x << count) | (x >> (64 - count));
-}
-
 /* Fowler, Noll & Vo; offset basis and prime: RFC 9923. */
 static guint64 fnv1a64(const char *text)
 {
@@ -41,21 +36,6 @@ void eep_rng_init(EepRng *rng, guint64 seed, const char *stream)
         rng->state[i] = eep_rng_splitmix64(&counter);
 }
 
-guint64 eep_rng_next(EepRng *rng)
-{
-    guint64 *s = rng->state;
-    guint64 result = rotate_left(s[1] * 5, 7) * 9;
-    guint64 shifted = s[1] << 17;
-
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= shifted;
-    s[3] = rotate_left(s[3], 45);
-    return result;
-}
-
 /* Lemire, "Fast random integer generation in an interval" (2019): the high half of a product, drawn
  * again in the few cases that would make some values likelier. */
 guint64 eep_rng_below(EepRng *rng, guint64 bound)
@@ -69,11 +49,6 @@ guint64 eep_rng_below(EepRng *rng, guint64 bound)
             product = (Wide)eep_rng_next(rng) * bound;
     }
     return (guint64)(product >> 64);
-}
-
-double eep_rng_uniform(EepRng *rng)
-{
-    return (double)(eep_rng_next(rng) >> 11) * 0x1p-53;
 }
 
 /* (0, 1), symmetric about one half: 52 bits and a half, exactly. */

@@ -25,9 +25,29 @@ void eep_rng_init(EepRng *rng, guint64 seed, const char *stream);
  * pseudorandom number generators" (2014), with Stafford's mix 13. */
 guint64 eep_rng_splitmix64(guint64 *counter);
 
-guint64 eep_rng_next(EepRng *rng);                 /* 64 uniform bits */
+/* 64 uniform bits. */
+static inline guint64 eep_rng_next(EepRng *rng)
+{
+    guint64 *s = rng->state;
+    guint64 scrambled = s[1] * 5, shifted = s[1] << 17;
+
+    scrambled = ((scrambled << 7) | (scrambled >> 57)) * 9;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= shifted;
+    s[3] = (s[3] << 45) | (s[3] >> 19);
+    return scrambled;
+}
+
+/* [0, 1), 53 bits; one draw. */
+static inline double eep_rng_uniform(EepRng *rng)
+{
+    return (double)(eep_rng_next(rng) >> 11) * 0x1p-53;
+}
+
 guint64 eep_rng_below(EepRng *rng, guint64 bound); /* uniform in [0, bound), unbiased; bound > 0 */
-double eep_rng_uniform(EepRng *rng);               /* [0, 1), 53 bits; one draw */
 double eep_rng_exponential(EepRng *rng);           /* mean 1; one draw */
 double eep_rng_normal(EepRng *rng);                /* mean 0, variance 1; one draw */
 

@@ -4,9 +4,7 @@
 #define MAX_INTERVALS  (1u << 20)
 
 /* Changes during the interval; sums up to its end once the curve is finished. */
-typedef struct {
-    gint64 delivered, backlog;
-} Cell;
+typedef EepTokenSums Cell;
 
 struct EepTokenCurve {
     EepObserver base;
@@ -150,7 +148,7 @@ void eep_token_curve_finish(EepTokenCurve *curve)
 
 /* -- reading ----------------------------------------------------------------------------------- */
 
-static Cell sum_at(const EepTokenCurve *curve, EepTime at)
+EepTokenSums eep_token_curve_at(const EepTokenCurve *curve, EepTime at)
 {
     const Cell none = {0, 0};
 
@@ -159,16 +157,6 @@ static Cell sum_at(const EepTokenCurve *curve, EepTime at)
         return none;
     EepTime index = MIN(at / curve->interval, (EepTime)curve->cells->len - 1);
     return g_array_index(curve->cells, Cell, index);
-}
-
-gint64 eep_token_curve_delivered(const EepTokenCurve *curve, EepTime at)
-{
-    return sum_at(curve, at).delivered;
-}
-
-gint64 eep_token_curve_backlog(const EepTokenCurve *curve, EepTime at)
-{
-    return sum_at(curve, at).backlog;
 }
 
 static EepTime length_of(const EepTokenCurve *curve)
@@ -185,11 +173,12 @@ EepTwinFigures eep_token_curve_compare(const EepTokenCurve *run, const EepTokenC
     gint64 dip = 0;
     /* The interval before the one that holds `from`: what the resize does may be in that one. */
     EepTime before = from - from % interval - 1;
-    gint64 base = MAX(sum_at(twin, before).delivered - sum_at(run, before).delivered, 0);
+    gint64 base = MAX(
+        eep_token_curve_at(twin, before).delivered - eep_token_curve_at(run, before).delivered, 0);
 
     for (EepTime at = before + interval;
          at < end && (!is_over || next == EEP_TIME_NEVER || at < next); at += interval) {
-        Cell own = sum_at(run, at), other = sum_at(twin, at);
+        Cell own = eep_token_curve_at(run, at), other = eep_token_curve_at(twin, at);
         if (next == EEP_TIME_NEVER || at < next)
             dip = MAX(dip, other.delivered - own.delivered - base);
         if (is_over)

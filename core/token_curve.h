@@ -14,6 +14,10 @@ G_BEGIN_DECLS
 
 typedef struct EepTokenCurve EepTokenCurve;
 
+typedef struct {
+    gint64 delivered, backlog;
+} EepTokenSums;
+
 /* What one resize cost, beside a run in which it cost nothing. */
 typedef struct {
     gint64 dip_tokens; /* largest deficit of delivered tokens, beyond that at its begin */
@@ -33,8 +37,7 @@ void eep_token_curve_finish(EepTokenCurve *curve);
 /* -- after finish ------------------------------------------------------------------------------ */
 
 /* Up to and including the interval that holds `at`. */
-gint64 eep_token_curve_delivered(const EepTokenCurve *curve, EepTime at);
-gint64 eep_token_curve_backlog(const EepTokenCurve *curve, EepTime at);
+EepTokenSums eep_token_curve_at(const EepTokenCurve *curve, EepTime at);
 
 /* Of a resize that began at `from`, whose blocking part was over at `until` (>= from) and after
  * which the next one began at `next` (EEP_TIME_NEVER: none). The two curves must have met the same

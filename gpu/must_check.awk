@@ -16,5 +16,6 @@ BEGIN { RS = ";" }
     if (seen[name]++) next
     status = words[1]
     sub(/^[^(]*/, "", text)
+    if (text ~ /^ ?\( ?\)/) text = "(void)"
     print status " " name text " __attribute__((warn_unused_result));"
 }

@@ -16,6 +16,14 @@ static gboolean has_worker(const EepWorkerId *workers, guint n, EepWorkerId work
     return FALSE;
 }
 
+gboolean eep_sim_step_has(const EepSimStep *step, EepWorkerId worker)
+{
+    for (guint i = 0; i < step->plan.n_engines; i++)
+        if (step->work[i].engine == worker)
+            return TRUE;
+    return FALSE;
+}
+
 static guint tensor_parallel(const EepSimPool *pool)
 {
     return (guint)MAX(1, eep_sim_predictor_options(pool->predictor)->tensor_parallel_size);
@@ -26,7 +34,7 @@ static const EepSimStep *last_step(const EepSimPool *pool)
     const EepSimStep *last = &pool->steps[0];
 
     for (guint i = 1; i < EEP_SIM_STEPS_IN_FLIGHT; i++)
-        if (pool->steps[i].op.id > last->op.id)
+        if (pool->steps[i].plan.op.id > last->plan.op.id)
             last = &pool->steps[i];
     return last;
 }
@@ -36,9 +44,9 @@ static EepWorkerId worker_of(const EepSimPool *pool, guint engine)
 {
     const EepSimStep *step = last_step(pool);
 
-    if (engine < step->n_engines)
-        return step->engines[engine];
-    engine -= step->n_engines;
+    if (engine < step->plan.n_engines)
+        return step->work[engine].engine;
+    engine -= step->plan.n_engines;
     return pool->joined && engine < pool->joined->len
                ? g_array_index(pool->joined, EepWorkerId, engine)
                : 0;
@@ -47,7 +55,7 @@ static EepWorkerId worker_of(const EepSimPool *pool, guint engine)
 static guint engine_of(const EepSimPool *pool, EepWorkerId worker)
 {
     const EepSimStep *step = last_step(pool);
-    const guint n = step->n_engines + (pool->joined ? pool->joined->len : 0);
+    const guint n = step->plan.n_engines + (pool->joined ? pool->joined->len : 0);
 
     for (guint i = 0; i < n; i++)
         if (worker_of(pool, i) == worker)
@@ -67,9 +75,9 @@ void eep_sim_note_joining(EepSimBackend *self, const EepPhase *phase)
     /* All is started anew: nobody of the old group has a rank any more. */
     for (guint i = 0; phase->n_ranks_old == 0 && i < EEP_SIM_STEPS_IN_FLIGHT; i++)
         if (pool->steps[i].end <= now)
-            pool->steps[i].n_engines = 0;
+            pool->steps[i].plan.n_engines = 0;
     for (guint i = 0; i < phase->n_workers; i++) {
-        if (has_worker(step->engines, step->n_engines, phase->workers[i]))
+        if (eep_sim_step_has(step, phase->workers[i]))
             continue;
         if (!pool->joined)
             pool->joined = g_array_new(FALSE, FALSE, sizeof(EepWorkerId));
@@ -121,7 +129,7 @@ static double link_of(const EepSimBackend *self, EepPoolId id, guint engine)
 
 /* -- prices -- */
 
-static guint8 load_of_step(const EepSimBackend *self, const EepStepPlan *plan, EepTime begin)
+guint8 eep_sim_load_of_step(const EepSimBackend *self, const EepStepPlan *plan, EepTime begin)
 {
     guint8 load = 0;
 
@@ -138,7 +146,7 @@ static guint8 load_of_step(const EepSimBackend *self, const EepStepPlan *plan, E
     return load;
 }
 
-void eep_sim_price_step(EepSimBackend *self, const EepStepPlan *plan, EepTime begin,
+void eep_sim_price_step(EepSimBackend *self, const EepStepPlan *plan, guint8 load,
                         EepStepCost *ret_cost)
 {
     const EepSimPool *pool = eep_sim_pool(self, plan->op.pool);
@@ -154,29 +162,37 @@ void eep_sim_price_step(EepSimBackend *self, const EepStepPlan *plan, EepTime be
             slowness.link = fmin(slowness.link, link_of(self, plan->op.pool, i));
     }
     eep_phase_load_slow(eep_sim_predictor_hardware(pool->predictor),
-                        eep_sim_predictor_options(pool->predictor)->resize.background,
-                        load_of_step(self, plan, begin), &slowness);
+                        eep_sim_predictor_options(pool->predictor)->resize.background, load,
+                        &slowness);
     eep_sim_predictor_slowed_step(pool->predictor, plan, &slowness, ret_cost);
     if (hangs)
         ret_cost->step = EEP_TIME_NEVER;
 }
 
-EepTime eep_sim_price_phase(EepSimBackend *self, const EepPhase *phase, EepTime *ret_each,
-                            EepDone *ret_done)
+void eep_sim_price_parts(EepSimBackend *self, const EepPhase *phase, EepTime *ret_each)
 {
     const EepSimPool *pool = eep_sim_pool(self, phase->op.pool);
-    const EepPhaseFate fate =
-        eep_broken_parts_begin_phase(self->broken, phase->op.pool, phase->kind);
     double link = 1.0;
-    EepTime whole;
 
     for (guint i = 0; i < phase->n_workers; i++)
         link = fmin(link, link_of(self, phase->op.pool, engine_of(pool, phase->workers[i])));
-    whole = eep_sim_predictor_slowed_phase(pool->predictor, phase, link, ret_each);
+    eep_sim_predictor_slowed_phase(pool->predictor, phase, link, ret_each);
     for (guint i = 0; i < phase->n_workers; i++) {
         const double slowness = eep_broken_parts_slowness(self->broken, phase->workers[i]);
         if (slowness > 1.0)
             ret_each[i] = eep_time_from_seconds(eep_time_to_seconds(ret_each[i]) * slowness);
+    }
+}
+
+EepTime eep_sim_price_phase(EepSimBackend *self, const EepPhase *phase, EepTime *ret_each,
+                            EepDone *ret_done)
+{
+    const EepPhaseFate fate =
+        eep_broken_parts_begin_phase(self->broken, phase->op.pool, phase->kind);
+    EepTime whole = 0;
+
+    eep_sim_price_parts(self, phase, ret_each);
+    for (guint i = 0; i < phase->n_workers; i++) {
         if (fate == EEP_PHASE_HANGS || eep_broken_parts_is_stopped(self->broken, phase->workers[i]))
             ret_each[i] = EEP_TIME_NEVER;
         whole = MAX(whole, ret_each[i]);
@@ -186,16 +202,12 @@ EepTime eep_sim_price_phase(EepSimBackend *self, const EepPhase *phase, EepTime 
     return fate == EEP_PHASE_HANGS ? EEP_TIME_NEVER : whole;
 }
 
-EepTime eep_sim_price_move(EepSimBackend *self, const EepMove *move, const EepSimPending *pending,
-                           EepTime *ret_link)
+EepTime eep_sim_price_move(EepSimBackend *self, const EepMove *move, EepTime *ret_link)
 {
     const EepSimPool *pool = eep_sim_pool(self, move->op.pool);
     const EepPoolId other = move->is_kv ? move->to_pool : move->op.pool;
     double link = 1.0;
-    gboolean hangs = FALSE;
 
-    for (guint i = 0; i < pending->n_workers; i++)
-        hangs |= eep_broken_parts_is_stopped(self->broken, pending->workers[i]);
     for (guint i = 0; i < move->n_transfers; i++) {
         const EepTransfer *t = &move->transfers[i];
         if (t->from_rank == EEP_TRANSFER_FROM_DISK)
@@ -204,17 +216,22 @@ EepTime eep_sim_price_move(EepSimBackend *self, const EepMove *move, const EepSi
         link = fmin(link,
                     link_of(self, other, t->to_rank / tensor_parallel(eep_sim_pool(self, other))));
     }
-    const EepTime whole = eep_sim_predictor_slowed_move(pool->predictor, move, link, ret_link);
-    if (hangs)
-        *ret_link = 0;
-    return hangs ? EEP_TIME_NEVER : whole;
+    return eep_sim_predictor_slowed_move(pool->predictor, move, link, ret_link);
+}
+
+gboolean eep_sim_move_hangs(const EepSimBackend *self, const EepSimPending *pending)
+{
+    for (guint i = 0; i < pending->n_workers; i++)
+        if (eep_broken_parts_is_stopped(self->broken, pending->workers[i]))
+            return TRUE;
+    return FALSE;
 }
 
 /* -- the injector -- */
 
 static gboolean step_is_stopped(const EepSimStep *step, EepWorkerId worker, EepTime now)
 {
-    return step->is_open && step->end >= now && has_worker(step->engines, step->n_engines, worker);
+    return step->is_open && step->end >= now && eep_sim_step_has(step, worker);
 }
 
 /* Steps follow each other: behind one that hangs, all do. */
@@ -315,15 +332,19 @@ static void heal_worker(EepFaultInjector *injector, EepWorkerId worker)
 static void slow_worker(EepFaultInjector *injector, EepWorkerId worker, double factor)
 {
     EepSimBackend *self = backend_of(injector);
+    EepSimPrices *before = eep_sim_prices_new(self);
     eep_broken_parts_slow(self->broken, worker, factor);
     note_broken(self);
+    eep_sim_retime(self, before);
 }
 
 static void set_link(EepFaultInjector *injector, EepPoolId pool, guint node, double factor)
 {
     EepSimBackend *self = backend_of(injector);
+    EepSimPrices *before = eep_sim_prices_new(self);
     eep_broken_parts_set_link(self->broken, pool, node, factor);
     note_broken(self);
+    eep_sim_retime(self, before);
 }
 
 static void break_phase(EepFaultInjector *injector, EepPoolId pool, guint phase_kind, guint nth,

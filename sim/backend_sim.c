@@ -28,16 +28,58 @@ static void pool_free(gpointer data)
     if (!pool)
         return;
     for (guint i = 0; i < EEP_SIM_STEPS_IN_FLIGHT; i++)
-        g_free(pool->steps[i].engines);
+        g_free(pool->steps[i].work);
     eep_load_runs_clear(&pool->load);
     if (pool->joined)
         g_array_unref(pool->joined);
     g_free(pool);
 }
 
-static void clear_pending(gpointer pending)
+static void clear_pending(gpointer data)
 {
-    g_free(((EepSimPending *)pending)->workers);
+    EepSimPending *pending = data;
+    if (pending->phase)
+        g_free((gpointer)pending->phase->workers);
+    if (pending->plan) {
+        g_free((gpointer)pending->plan->transfers);
+        g_free((gpointer)pending->plan->bytes);
+    }
+    g_free(pending->phase);
+    g_free(pending->plan);
+    g_free(pending->workers);
+}
+
+/* Phase and move as asked for, to be priced again. */
+static EepPhase *copy_phase(const EepPhase *phase)
+{
+    EepPhase *copy = g_memdup2(phase, sizeof *phase);
+    copy->workers = g_memdup2(phase->workers, phase->n_workers * sizeof *phase->workers);
+    return copy;
+}
+
+static EepMove *copy_move(const EepMove *move)
+{
+    EepMove *copy = g_memdup2(move, sizeof *move);
+    copy->transfers = g_memdup2(move->transfers, move->n_transfers * sizeof *move->transfers);
+    copy->bytes = g_memdup2(move->bytes, move->n_transfers * sizeof *move->bytes);
+    copy->engines = NULL;
+    copy->n_engines = 0;
+    return copy;
+}
+
+static void keep_plan(EepSimStep *step, const EepStepPlan *plan)
+{
+    if (step->n_allocated < plan->n_engines) {
+        step->n_allocated = plan->n_engines;
+        step->work = g_renew(EepEngineWork, step->work, step->n_allocated);
+    }
+    memcpy(step->work, plan->work, plan->n_engines * sizeof *plan->work);
+    step->plan = *plan;
+    step->plan.work = step->work;
+    if (plan->classes != NULL) {
+        memcpy(step->classes, plan->classes, plan->n_classes * sizeof *plan->classes);
+        step->plan.classes = step->classes;
+    }
 }
 
 static EepHandle complete_at(EepSimBackend *self, EepTime at, const EepOp *op, EepOpKind kind,
@@ -75,9 +117,8 @@ static void sim_query_caps(const EepBackend *backend, EepBackendCaps *ret_caps)
     };
 }
 
-/* Of a step's time, what it spends in the all-to-all. */
-static double all2all_fraction(const EepSimPool *pool, const EepStepPlan *plan,
-                               const EepStepCost *cost)
+double eep_sim_all2all_fraction(const EepSimPool *pool, const EepStepPlan *plan,
+                                const EepStepCost *cost)
 {
     const gint64 tp = eep_sim_predictor_options(pool->predictor)->tensor_parallel_size;
     if (plan->n_engines * tp <= 1 || cost->step == 0)
@@ -98,29 +139,24 @@ static void sim_submit_step(EepBackend *backend, const EepStepPlan *plan)
     const gboolean is_shared = eep_sim_links_are_shared(pool, now);
     if (is_shared)
         eep_sim_links_settle(self, plan->op.pool);
-    if (step->n_allocated < plan->n_engines) {
-        step->n_allocated = plan->n_engines;
-        step->engines = g_renew(EepWorkerId, step->engines, step->n_allocated);
-    }
+    keep_plan(step, plan);
     guint64 tokens = 0;
-    for (guint i = 0; i < plan->n_engines; i++) {
+    for (guint i = 0; i < plan->n_engines; i++)
         tokens += plan->work[i].n_decodes + plan->work[i].n_prefill_tokens;
-        step->engines[i] = plan->work[i].engine;
-    }
     EepStepCost cost;
     eep_sim_predictor_advance(pool->predictor, now, plan->first_step);
     step->begin = MAX(now, pool->step_end);
-    if (G_LIKELY(!self->is_broken && now >= pool->loaded_until))
+    step->load = 0;
+    if (G_LIKELY(!self->is_broken && now >= pool->loaded_until)) {
         pool->predictor->ops->step(pool->predictor, plan, &cost);
-    else
-        eep_sim_price_step(self, plan, step->begin, &cost);
+    } else {
+        step->load = eep_sim_load_of_step(self, plan, step->begin);
+        eep_sim_price_step(self, plan, step->load, &cost);
+    }
     step->left = cost.step;
-    step->all2all = all2all_fraction(pool, plan, &cost);
+    step->all2all = eep_sim_all2all_fraction(pool, plan, &cost);
     pool->step_end = eep_time_after(step->begin, cost.step);
-    step->op = plan->op;
     step->end = pool->step_end;
-    step->first_step = plan->first_step;
-    step->n_engines = plan->n_engines;
     step->is_open = TRUE;
     step->handle = complete_at(self, step->end, &plan->op, EEP_OP_STEP, EEP_DONE_OK, 0, 1, NULL);
     pool->next = (pool->next + 1) % EEP_SIM_STEPS_IN_FLIGHT;
@@ -196,6 +232,7 @@ static void sim_start_phase(EepBackend *backend, const EepPhase *phase)
     }
     EepSimPending *all =
         add_pending(self, &phase->op, EEP_OP_PHASE, 0, eep_time_after(now, whole), done, NULL);
+    all->phase = copy_phase(phase);
     any |= all->load = loads ? eep_phase_load_on_others(hardware, phase) : 0;
     if (any != 0)
         pool->loaded_until = MAX(pool->loaded_until, all->at);
@@ -212,13 +249,18 @@ static void sim_move(EepBackend *backend, const EepMove *move)
     EepTime link, whole, begin = MAX(now, pool->move_end);
     eep_sim_name_workers(self, move, &who);
     if (self->is_broken)
-        whole = eep_sim_price_move(self, move, &who, &link);
+        whole = eep_sim_price_move(self, move, &link);
     else
         whole = pool->predictor->ops->move(pool->predictor, move, &link);
+    if (self->is_broken && eep_sim_move_hangs(self, &who)) {
+        whole = EEP_TIME_NEVER;
+        link = 0;
+    }
     pool->move_end = eep_time_after(begin, whole);
     EepSimPending *pending =
         add_pending(self, &move->op, move->is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS, 0,
                     pool->move_end, EEP_DONE_OK, NULL);
+    pending->plan = copy_move(move);
     pending->move = (EepContentionMove){.begin = begin, .local = whole - link, .link = link};
     pending->n_workers = who.n_workers;
     pending->workers = who.workers;
@@ -247,14 +289,8 @@ static gboolean scope_has(const EepScope *scope, const EepOp *op)
 
 static gboolean step_is_in_scope(const EepSimStep *step, const EepScope *scope)
 {
-    if (!scope_has(scope, &step->op))
-        return FALSE;
-    if (scope->op != 0 || scope->worker == 0)
-        return TRUE;
-    for (guint i = 0; i < step->n_engines; i++)
-        if (step->engines[i] == scope->worker)
-            return TRUE;
-    return FALSE;
+    return scope_has(scope, &step->plan.op) &&
+           (scope->op != 0 || scope->worker == 0 || eep_sim_step_has(step, scope->worker));
 }
 
 /* Ends the steps in scope, oldest first. What was to follow them keeps its time. */
@@ -277,8 +313,8 @@ static void abort_steps(EepSimBackend *self, EepPoolId id, const EepScope *scope
         if (step->end != EEP_TIME_NEVER &&
             !eep_loop_reschedule(self->base.loop, step->handle, EEP_TIME_NEVER))
             continue;
-        eep_load_runs_drop_from(&pool->load, step->first_step);
-        eep_backend_end(&self->base, &step->op, EEP_OP_STEP, EEP_DONE_ABORTED);
+        eep_load_runs_drop_from(&pool->load, step->plan.first_step);
+        eep_backend_end(&self->base, &step->plan.op, EEP_OP_STEP, EEP_DONE_ABORTED);
     }
     pool->step_end = MIN(pool->step_end, last_end);
     /* The next step takes a slot that is free. */
@@ -304,8 +340,7 @@ static gboolean operation_is_in_scope(const EepSimBackend *self, const EepSimPen
     return FALSE;
 }
 
-/* Links are free again once no move is left, as is what phases load. */
-static void free_resources(EepSimBackend *self, EepTime now)
+void eep_sim_note_ends(EepSimBackend *self, EepTime now)
 {
     for (guint id = 0; id < self->pools->len; id++) {
         EepSimPool *pool = g_ptr_array_index(self->pools, id);
@@ -345,7 +380,7 @@ static void abort_pending(EepSimBackend *self, const EepScope *scope)
                         0, NULL);
     }
     keep_pending(self, kept);
-    free_resources(self, now);
+    eep_sim_note_ends(self, now);
 }
 
 static void sim_abort(EepBackend *backend, const EepOp *op, const EepScope *scope)

@@ -27,11 +27,11 @@ void eep_sim_backend_set_predictor(EepBackend *backend, EepPoolId pool, EepPredi
  *
  * A stopped worker's part of a phase never ends, the others' do; steps and moves that it takes part
  * in, and all moves queued behind these, hang. What hangs does so until it is aborted, whatever
- * heals. Steps are priced when they are submitted, phases and moves when they start: becoming slow
- * counts from the next one on. A slow link slows whatever is exchanged over it, for all who take
- * part. A phase that fails does so at its usual time, on all its workers, as EEP_DONE_TIMED_OUT.
- * Which rank a worker has is known from the move itself, else from the last step and from the
- * phases of those who join. */
+ * heals. What goes on when a worker or a link becomes slow, or itself again, takes longer for that
+ * time only; background work counts from the next step on. A slow link slows whatever is exchanged
+ * over it, for all who take part. A phase that fails does so at its usual time, on all its workers,
+ * as EEP_DONE_TIMED_OUT. Which rank a worker has is known from the move itself, else from the last
+ * step and from the phases of those who join. */
 EepFaultInjector *eep_sim_backend_injector(EepBackend *backend);
 
 G_END_DECLS

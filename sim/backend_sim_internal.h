@@ -1,9 +1,11 @@
 /* The inside of the simulated backend, for the files that make it up: backend_sim.c (operations),
- * backend_load.c (load reads), backend_faults.c (what is slow or stops), link_shares.c. */
+ * backend_load.c (load reads), backend_faults.c (what is slow or stops), backend_retime.c (new ends
+ * for what goes on when something becomes slow), link_shares.c. */
 #ifndef EEP_SIM_BACKEND_SIM_INTERNAL_H
 #define EEP_SIM_BACKEND_SIM_INTERNAL_H
 
 #include "core/fault.h"
+#include "core/skew.h"
 #include "sim/broken_parts.h"
 #include "sim/contention.h"
 #include "sim/load_runs.h"
@@ -15,16 +17,16 @@ G_BEGIN_DECLS
 
 /* A step in flight. Its event may have been dispatched already: the backend is not told. */
 typedef struct {
-    EepOp op;
+    EepStepPlan plan; /* its arrays are those below */
     EepHandle handle;
     EepTime begin, end; /* end EEP_TIME_NEVER: it hangs */
     EepTime left;       /* of its own time, when the pool's links were settled last */
     double all2all;     /* fraction of its time that wants the links */
-    guint64 first_step;
-    guint32 n_engines;
+    guint8 load;        /* of background work beside it, as when it was submitted */
     gboolean is_open;
-    EepWorkerId *engines; /* [n_allocated], of whose first n_engines the step runs */
+    EepEngineWork *work; /* [n_allocated], of whose first plan.n_engines the step runs */
     guint n_allocated;
+    EepClassTokens classes[EEP_SKEW_MAX_CLASSES];
 } EepSimStep;
 
 typedef struct {
@@ -46,6 +48,8 @@ typedef struct {
     EepWorkerId worker; /* 0: whole */
     EepTime at;         /* EEP_TIME_NEVER: it hangs */
     EepHandle handle;
+    EepPhase *phase; /* of the whole of a phase: to price it again; owned, with its workers */
+    EepMove *plan;   /* of a move, likewise, with its transfers and bytes */
     EepContentionMove move; /* of a move; what is left of it, see EepSimPool.settled */
     guint n_workers;        /* of a move: those that take part, as far as known */
     EepWorkerId *workers;   /* owned */
@@ -71,6 +75,14 @@ struct EepSimBackend {
 
 EepSimPool *eep_sim_pool(EepSimBackend *self, EepPoolId id);
 
+/* Of a step's time, what it spends in the all-to-all. */
+double eep_sim_all2all_fraction(const EepSimPool *pool, const EepStepPlan *plan,
+                                const EepStepCost *cost);
+
+/* Something ends earlier or later than it did, or not at all any more: links are free again once no
+ * move is left, as is what phases load. */
+void eep_sim_note_ends(EepSimBackend *self, EepTime now);
+
 static inline EepSimPending *eep_sim_pending(const EepSimBackend *self, guint index)
 {
     return &g_array_index(self->pending, EepSimPending, index);
@@ -89,29 +101,51 @@ gboolean eep_sim_links_are_shared(const EepSimPool *pool, EepTime now);
  * or taken away. */
 void eep_sim_links_settle(EepSimBackend *self, EepPoolId id);
 
-/* New ends for all that goes on, now that something was added or taken away. */
+/* New ends for all that goes on, now that something was added, taken away or given another time. */
 void eep_sim_links_project(EepSimBackend *self, EepPoolId id);
 
 /* -- backend_faults.c -- */
 
-/* The cost of a step that begins at `begin` while something is broken or loaded; cost->step is
- * EEP_TIME_NEVER when it hangs. */
-void eep_sim_price_step(EepSimBackend *self, const EepStepPlan *plan, EepTime begin,
+/* What background work takes from a step that begins at `begin`. */
+guint8 eep_sim_load_of_step(const EepSimBackend *self, const EepStepPlan *plan, EepTime begin);
+
+/* The cost of a step while something is broken, or `load` beside it; cost->step is EEP_TIME_NEVER
+ * when it hangs. */
+void eep_sim_price_step(EepSimBackend *self, const EepStepPlan *plan, guint8 load,
                         EepStepCost *ret_cost);
 
-/* The same of a phase; *ret_done is how it ends. ret_each[n_workers]. */
+/* What each worker's part of the phase takes, hanging apart. ret_each[n_workers]. */
+void eep_sim_price_parts(EepSimBackend *self, const EepPhase *phase, EepTime *ret_each);
+
+/* The phase begins: the same, and how it ends. Returns what the whole takes. */
 EepTime eep_sim_price_phase(EepSimBackend *self, const EepPhase *phase, EepTime *ret_each,
                             EepDone *ret_done);
 
-/* The same of a move; its workers are in `pending`. */
-EepTime eep_sim_price_move(EepSimBackend *self, const EepMove *move, const EepSimPending *pending,
-                           EepTime *ret_link);
+/* What the move takes, hanging apart; ret_link: of it, the part that uses links. */
+EepTime eep_sim_price_move(EepSimBackend *self, const EepMove *move, EepTime *ret_link);
+/* By its workers, in `pending`. */
+gboolean eep_sim_move_hangs(const EepSimBackend *self, const EepSimPending *pending);
+
+/* Whether the worker takes part in the step. */
+gboolean eep_sim_step_has(const EepSimStep *step, EepWorkerId worker);
 
 /* Remembers who joins, for the ranks of moves; fills in who takes part in one. */
 void eep_sim_note_joining(EepSimBackend *self, const EepPhase *phase);
 void eep_sim_name_workers(EepSimBackend *self, const EepMove *move, EepSimPending *pending);
 
 void eep_sim_injector_init(EepSimBackend *self);
+
+/* -- backend_retime.c -- */
+
+typedef struct EepSimPrices EepSimPrices;
+
+/* What all that goes on would take from begin to end, as things are now; links are settled. NULL:
+ * the backend is not attached, so nothing goes on. */
+EepSimPrices *eep_sim_prices_new(EepSimBackend *self);
+
+/* Gives what goes on new ends: of each, what is left takes as much longer as it would take as a
+ * whole, now against `before`. Frees `before`, which may be NULL. */
+void eep_sim_retime(EepSimBackend *self, EepSimPrices *before);
 
 /* -- backend_load.c -- */
 

@@ -6,6 +6,12 @@
 
 #define MAX_TOP_K 64
 
+/* A uniform cell gives itself with probability `keep`, else `other`. */
+typedef struct {
+    double keep;
+    guint32 other;
+} Cell;
+
 struct EepExpertSample {
     guint n_layers, n_experts, top_k;
     EepSlotCost cost;
@@ -14,11 +20,9 @@ struct EepExpertSample {
     gboolean with_replacement;
     double stickiness;
     guint32 chunk;
-    /* Walker's alias tables, [component][L][E]: a uniform cell keeps itself with `keep`, else gives
-     * `other`.
-     */
-    double *keep;
-    guint32 *other;
+    Cell *cells;     /* Walker's alias tables, [component][L][E] */
+    guint64 *holder; /* [E] the token that drew the expert last, counted over all draws */
+    guint64 n_tokens;
     EepExpertDispatch dispatch;
     EepReplicaSplit *split;
     guint32 *picks; /* [tokens][top_k] of the layer at hand */
@@ -47,6 +51,7 @@ EepExpertSample *eep_expert_sample_new(guint n_layers, guint n_experts, guint to
     self->top_k = top_k;
     self->cost = *cost;
     self->seed = seed;
+    self->holder = g_new0(guint64, n_experts);
     self->split = eep_replica_split_new(&self->dispatch);
     eep_expert_sample_set_law(self, 1, FALSE, 0.0);
     return self;
@@ -60,12 +65,9 @@ void eep_expert_sample_set_law(EepExpertSample *self, guint n_components, gboole
     self->n_components = n_components;
     self->with_replacement = with_replacement;
     self->stickiness = keep;
-    self->keep = g_renew(double, self->keep, cells);
-    self->other = g_renew(guint32, self->other, cells);
-    for (gsize i = 0; i < cells; i++) {
-        self->keep[i] = 1.0;
-        self->other[i] = i % self->n_experts;
-    }
+    self->cells = g_renew(Cell, self->cells, cells);
+    for (gsize i = 0; i < cells; i++)
+        self->cells[i] = (Cell){1.0, i % self->n_experts};
 }
 
 void eep_expert_sample_set_chunk(EepExpertSample *self, guint32 tokens)
@@ -82,8 +84,8 @@ void eep_expert_sample_free(EepExpertSample *self)
 {
     if (!self)
         return;
-    g_free(self->keep);
-    g_free(self->other);
+    g_free(self->cells);
+    g_free(self->holder);
     eep_replica_split_free(self->split);
     g_free(self->picks);
     g_free(self->count);
@@ -106,31 +108,29 @@ void eep_expert_sample_set_component(EepExpertSample *self, guint component, gui
 {
     g_return_if_fail(component < self->n_components && layer < self->n_layers);
     const guint n = self->n_experts;
-    double *keep = self->keep + row_of(self, component, layer);
-    guint32 *other = self->other + row_of(self, component, layer);
+    Cell *cells = self->cells + row_of(self, component, layer);
     g_autofree guint32 *stack = g_new(guint32, n); /* the poor from the left, the rich from right */
     guint poor = 0, rich = n;
     for (guint e = 0; e < n; e++) {
-        keep[e] = p[e] * n;
-        other[e] = e;
-        if (keep[e] < 1.0)
+        cells[e] = (Cell){p[e] * n, e};
+        if (cells[e].keep < 1.0)
             stack[poor++] = e;
         else
             stack[--rich] = e;
     }
     while (poor > 0 && rich < n) {
         guint32 low = stack[--poor], high = stack[rich++];
-        other[low] = high;
-        keep[high] -= 1.0 - keep[low];
-        if (keep[high] < 1.0)
+        cells[low].other = high;
+        cells[high].keep -= 1.0 - cells[low].keep;
+        if (cells[high].keep < 1.0)
             stack[poor++] = high;
         else
             stack[--rich] = high;
     }
     while (poor > 0)
-        keep[stack[--poor]] = 1.0;
+        cells[stack[--poor]].keep = 1.0;
     while (rich < n)
-        keep[stack[rich++]] = 1.0;
+        cells[stack[rich++]].keep = 1.0;
 }
 
 void eep_expert_sample_set_popularity(EepExpertSample *self, guint layer, const double *p)
@@ -159,24 +159,30 @@ static inline gboolean contains(const guint32 *experts, guint n, guint32 expert)
 }
 
 /* A token's experts on its own. */
-static inline void draw_token(const EepExpertSample *self, Stream *stream, guint32 *ret_experts)
+static inline void draw_token(EepExpertSample *self, Stream *stream, guint32 *ret_experts)
 {
     const guint n = self->n_experts;
-    const double *keep = self->keep + row_of(self, stream->component, stream->layer);
-    const guint32 *other = self->other + row_of(self, stream->component, stream->layer);
-    EepRng *rng = &stream->rng;
-    for (guint k = 0; k < self->top_k;) {
-        double u = eep_rng_uniform(rng) * n;
-        guint32 cell = MIN((guint32)u, n - 1);
-        guint32 e = u - cell < keep[cell] ? cell : other[cell];
-        if (self->with_replacement || !contains(ret_experts, k, e))
-            ret_experts[k++] = e;
+    const Cell *cells = self->cells + row_of(self, stream->component, stream->layer);
+    const guint64 token = ++self->n_tokens;
+    guint64 *holder = self->holder;
+    const guint top_k = self->top_k;
+    const gboolean with_replacement = self->with_replacement;
+    EepRng rng = stream->rng; /* in registers */
+    for (guint k = 0; k < top_k;) {
+        double u = eep_rng_uniform(&rng) * n;
+        guint32 cell = MIN((guint32)u, n - 1), other = cells[cell].other;
+        guint32 e = u - cell < cells[cell].keep ? cell : other;
+        /* Written in any case: no branch that is hard to foresee. */
+        ret_experts[k] = e;
+        k += with_replacement || holder[e] != token;
+        holder[e] = token;
     }
+    stream->rng = rng;
 }
 
 /* The experts of a token that follows the stream's last one. Experts that both have stay; of the
  * others the i-th of the one side stands against the i-th of the other. */
-static void follow_token(const EepExpertSample *self, Stream *stream)
+static void follow_token(EepExpertSample *self, Stream *stream)
 {
     const guint k = self->top_k;
     guint32 before[MAX_TOP_K], fresh[MAX_TOP_K];
@@ -199,7 +205,7 @@ static void follow_token(const EepExpertSample *self, Stream *stream)
 }
 
 /* The stream's next token: its experts are stream->experts. */
-static inline void next_token(const EepExpertSample *self, Stream *stream)
+static inline void next_token(EepExpertSample *self, Stream *stream)
 {
     const gboolean is_prefill = stream->component % 2 == 0;
     if (self->stickiness > 0.0 && is_prefill && self->chunk > 1 && stream->n % self->chunk > 0)
@@ -308,14 +314,8 @@ void eep_expert_sample_step(EepExpertSample *self, const EepPlacement *placement
     }
 }
 
-void eep_expert_sample_add_load(EepExpertSample *self, guint64 step, guint64 tokens,
+void eep_expert_sample_add_load(EepExpertSample *self, guint64 step, const EepTokenMix *tokens,
                                 double *ret_load)
-{
-    eep_expert_sample_add_mixed_load(self, step, &(EepTokenMix){.n = {tokens}}, ret_load);
-}
-
-void eep_expert_sample_add_mixed_load(EepExpertSample *self, guint64 step,
-                                      const EepTokenMix *tokens, double *ret_load)
 {
     Stream stream;
     self->chunk = tokens->chunk;

@@ -62,10 +62,8 @@ void eep_expert_sample_layer(EepExpertSample *self, const EepPlacement *placemen
 
 /* Adds the counts of each logical expert in that step to ret_load[n_layers][n_experts]; they do not
  * depend on the placement, nor on how the tokens lie over the batches. */
-void eep_expert_sample_add_load(EepExpertSample *self, guint64 step, guint64 tokens,
+void eep_expert_sample_add_load(EepExpertSample *self, guint64 step, const EepTokenMix *tokens,
                                 double *ret_load);
-void eep_expert_sample_add_mixed_load(EepExpertSample *self, guint64 step,
-                                      const EepTokenMix *tokens, double *ret_load);
 
 G_END_DECLS
 

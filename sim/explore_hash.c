@@ -9,7 +9,7 @@ G_STATIC_ASSERT(sizeof(EepCoordinator) ==
                 40 + EEP_CONTROL_MAX_QUEUE * 8 + EEP_RESIZE_TIMER_COUNT * 8 + 8);
 G_STATIC_ASSERT(sizeof(EepParticipant) == 32 && sizeof(EepMember) == 8 && sizeof(EepRow) == 32);
 G_STATIC_ASSERT(sizeof(EepControl) ==
-                48 + sizeof(EepCoordinator) + EEP_CONTROL_MAX_ROWS * sizeof(EepRow));
+                56 + sizeof(EepCoordinator) + EEP_CONTROL_MAX_ROWS * sizeof(EepRow));
 
 #define SIGNATURE_WORDS 10
 #define MAX_WORDS       (64 + 2 * EEP_CONTROL_MAX_ROWS + EEP_EXPLORE_MAX_LINES * SIGNATURE_WORDS)
@@ -73,7 +73,7 @@ static void put_coordinator(Words *words, const EepExploreRig *rig)
                    (guint64)timers << 40);
     put(words, coordinator->scheme | (guint64)coordinator->recovery << 8 |
                    (guint64)coordinator->undo << 16 | (guint64)coordinator->attempts << 24 |
-                   (guint64)control->blocked_by << 32);
+                   (guint64)control->blocked_by << 32 | (guint64)control->slots_per_rank << 40);
     for (guint i = 0; i < coordinator->n_queued; i++)
         put(words, (guint64)coordinator->queue[i]);
     put(words, serving->n_engines | (guint64)target->n_engines << 16 |

@@ -12,6 +12,7 @@ struct EepReplicaSplit {
     EepExpertDispatch dispatch;
     guint layer, n_experts, n_ranks, slots_per_rank, n_slots;
     guint32 *slots; /* [n_slots] in use, by expert, ascending */
+    guint32 *ranks; /* [n_slots] theirs */
     guint32 *first; /* [E + 1] into slots */
     EepDispatchLp *lp;
     guint16 *fixed;  /* [E][n_ranks] replica that each source takes (static) */
@@ -33,6 +34,7 @@ EepReplicaSplit *eep_replica_split_new(const EepExpertDispatch *dispatch)
 static void clear_shape(EepReplicaSplit *self)
 {
     g_free(self->slots);
+    g_free(self->ranks);
     g_free(self->first);
     eep_dispatch_lp_free(self->lp);
     g_free(self->fixed);
@@ -62,6 +64,7 @@ static void set_shape(EepReplicaSplit *self, const EepPlacement *placement)
     self->slots_per_rank = placement->slots_per_rank;
     self->n_slots = placement->n_slots;
     self->slots = g_new(guint32, self->n_slots);
+    self->ranks = g_new(guint32, self->n_slots);
     self->first = g_new(guint32, self->n_experts + 1);
     self->counts = g_new(guint32, self->n_experts);
     self->slack = g_new(double, self->n_ranks);
@@ -83,9 +86,14 @@ void eep_replica_split_set_layer(EepReplicaSplit *self, const EepPlacement *plac
         self->first[e + 1] =
             self->first[e] + (guint32)placement->logcnt[(gsize)layer * self->n_experts + e];
     memset(self->counts, 0, self->n_experts * sizeof *self->counts);
-    for (guint slot = 0; slot < self->n_slots; slot++)
-        if (row[slot] >= 0)
-            self->slots[self->first[row[slot]] + self->counts[row[slot]]++] = slot;
+    for (guint rank = 0, slot = 0; rank < self->n_ranks; rank++)
+        for (guint end = slot + self->slots_per_rank; slot < end; slot++) {
+            if (row[slot] < 0)
+                continue;
+            const guint at = self->first[row[slot]] + self->counts[row[slot]]++;
+            self->slots[at] = slot;
+            self->ranks[at] = rank;
+        }
     if (self->lp)
         eep_dispatch_lp_set_layer(self->lp, row);
     const guint node =
@@ -157,9 +165,10 @@ void eep_replica_split_batch(EepReplicaSplit *self, guint64 key, const guint32 *
             fill_quota(self, source, lanes, tokens[source], top_k, picks);
         if (choice == EEP_REPLICA_LEAST_LOADED)
             self->sent = grow(self->sent, &self->n_sent, (gsize)lanes * self->n_ranks);
-        for (guint32 t = 0; t < tokens[source]; t++)
+        for (guint32 t = 0, lane = 0; t < tokens[source];
+             t++, lane = lane + 1 < lanes ? lane + 1 : 0)
             for (guint k = 0; k < top_k; k++, picks++) {
-                const guint e = *picks, lane = t % lanes, n = self->first[e + 1] - self->first[e];
+                const guint e = *picks, n = self->first[e + 1] - self->first[e];
                 const guint32 *slots = &self->slots[self->first[e]];
                 guint j = 0;
                 if (n == 0) {
@@ -178,9 +187,10 @@ void eep_replica_split_batch(EepReplicaSplit *self, guint64 key, const guint32 *
                         j++;
                     quota[j]--;
                 } else if (choice == EEP_REPLICA_LEAST_LOADED) {
+                    const guint32 *ranks = &self->ranks[self->first[e]];
                     guint32 *sent = &self->sent[(gsize)lane * self->n_ranks];
-                    j = eep_replica_least_loaded(sent, slots, n, self->slots_per_rank);
-                    sent[slots[j] / self->slots_per_rank]++;
+                    j = eep_replica_least_loaded(sent, ranks, n);
+                    sent[ranks[j]]++;
                 }
                 *picks = slots[j];
             }

@@ -598,5 +598,5 @@ void eep_step_model_add_load(EepStepModel *self, guint64 version, guint64 first_
     }
     sample_from(self, version);
     for (guint64 i = 0; i < n_steps; i++)
-        eep_expert_sample_add_mixed_load(self->sample, first_step + i, tokens, ret_load);
+        eep_expert_sample_add_load(self->sample, first_step + i, tokens, ret_load);
 }

@@ -11,12 +11,8 @@ EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint
     engine->max_num_seqs = (guint32)options->max_num_seqs;
     engine->by_priority = options->scheduling_policy == EEP_SCHEDULING_PRIORITY;
     engine->prefill_interval = (guint32)options->prefill_schedule_interval;
-    engine->watermark_blocks = (guint64)(options->watermark * (double)n_blocks);
     engine->kv.block_size = (guint32)options->block_size;
-    engine->kv.n_blocks = engine->kv.n_free = n_blocks;
-    /* What is less than a block is never shared. */
-    if (options->enable_prefix_caching && hash_tokens >= engine->kv.block_size)
-        engine->kv.prefix = eep_prefix_cache_new(n_blocks, hash_tokens / engine->kv.block_size);
+    eep_engine_set_blocks(engine, options, n_blocks, hash_tokens);
     engine->phase_count = g_new0(guint32, engine->kv.block_size);
     eep_calendar_init(&engine->calendar);
     engine->is_routable = TRUE;
@@ -26,6 +22,18 @@ EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint
     engine->pauses = g_new0(EepGapStack, 1);
     eep_gap_stack_init(engine->pauses);
     return engine;
+}
+
+void eep_engine_set_blocks(EepEngine *engine, const EepPoolOptions *options, guint64 n_blocks,
+                           guint32 hash_tokens)
+{
+    g_assert(eep_engine_n_requests(engine) == 0 && engine->kv.n_free == engine->kv.n_blocks);
+    engine->watermark_blocks = (guint64)(options->watermark * (double)n_blocks);
+    engine->kv.n_blocks = engine->kv.n_free = n_blocks;
+    g_clear_pointer(&engine->kv.prefix, eep_prefix_cache_free);
+    /* What is less than a block is never shared. */
+    if (options->enable_prefix_caching && hash_tokens >= engine->kv.block_size)
+        engine->kv.prefix = eep_prefix_cache_new(n_blocks, hash_tokens / engine->kv.block_size);
 }
 
 void eep_engine_free(EepEngine *engine)

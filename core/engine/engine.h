@@ -82,6 +82,10 @@ EepEngine *eep_engine_new(const EepPoolOptions *options, guint64 n_blocks, guint
                           EepWorkerId worker, EepStepHistory *history);
 void eep_engine_free(EepEngine *engine);
 
+/* The engine, which has no request yet, has so many KV blocks. */
+void eep_engine_set_blocks(EepEngine *engine, const EepPoolOptions *options, guint64 n_blocks,
+                           guint32 hash_tokens);
+
 static inline gboolean eep_engine_has_work(const EepEngine *engine)
 {
     return engine->running.n + engine->waiting.n > 0;

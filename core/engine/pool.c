@@ -9,9 +9,8 @@ G_DEFINE_QUARK(eep - pool - error - quark, eep_pool_error)
 
 EepEngine *eep_pool_make_engine(EepPool *pool)
 {
-    EepEngine *engine =
-        eep_engine_new(&pool->options, pool->shape.n_blocks, pool->shape.hash_tokens,
-                       pool->services->next_worker++, &pool->history);
+    EepEngine *engine = eep_engine_new(&pool->options, pool->n_blocks, pool->shape.hash_tokens,
+                                       pool->services->next_worker++, &pool->history);
 
     engine->gpu_since = eep_loop_now(pool->services->loop);
     engine->gpu_use = EEP_GPU_PREPARING;
@@ -41,6 +40,7 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
     pool->options = *options;
     pool->shape = *shape;
     pool->predictor = shape->predictor != NULL ? shape->predictor : services->predictor;
+    pool->n_blocks = shape->n_blocks;
     pool->epoch = 1;
     eep_gap_stack_init(&pool->gaps);
     pool->history.gaps = &pool->gaps;
@@ -93,16 +93,6 @@ void eep_pool_free(EepPool *pool)
     g_free(pool);
 }
 
-const char *eep_pool_name(const EepPool *pool)
-{
-    return pool->name;
-}
-
-guint eep_pool_n_engines(const EepPool *pool)
-{
-    return pool->n_engines;
-}
-
 double eep_pool_load(const EepPool *pool)
 {
     guint64 n = 0;
@@ -112,14 +102,17 @@ double eep_pool_load(const EepPool *pool)
     return (double)n / MAX(1, pool->n_engines);
 }
 
-const EepPoolOptions *eep_pool_options_of(const EepPool *pool)
-{
-    return &pool->options;
-}
-
 const EepPoolShape *eep_pool_shape(const EepPool *pool)
 {
     return &pool->shape;
+}
+
+gboolean eep_pool_can_hold(const EepPool *pool, const EepRequest *request)
+{
+    guint64 n_tokens = (guint64)request->prompt_tokens + request->output_tokens;
+    guint64 block_size = (guint64)pool->options.block_size;
+
+    return (n_tokens + block_size - 1) / block_size <= pool->n_blocks;
 }
 
 gboolean eep_pool_is_refusing(const EepPool *pool)
@@ -270,7 +263,7 @@ static gboolean plan_step(EepPool *pool)
             return FALSE;
         }
     }
-    step->kv_usage = 1.0 - (double)n_free / ((double)pool->shape.n_blocks * pool->n_engines);
+    step->kv_usage = 1.0 - (double)n_free / ((double)pool->n_blocks * pool->n_engines);
     pool->counts.n_admitted += step->plan.n_admitted;
     submit(pool, step);
     return TRUE;
@@ -504,6 +497,7 @@ void eep_pool_release(EepPool *pool)
 {
     g_assert(pool->n_holds > 0);
     pool->n_holds--;
+    eep_pool_fault_forwards_run(pool);
     if (pool->n_in_flight == 0)
         eep_pool_queue_plan(pool);
 }
@@ -535,8 +529,18 @@ void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use)
     if (now > engine->gpu_since)
         observer->ops->gpu_time(observer, pool->id, (EepGpuUse)engine->gpu_use, engine->gpu_since,
                                 now, (guint)pool->options.tensor_parallel_size);
+    /* Who gets no new request while it serves is on its way out. */
+    if (use == EEP_GPU_SERVING && !engine->is_routable)
+        use = EEP_GPU_DRAINING;
     engine->gpu_use = engine->is_dead ? EEP_GPU_DEAD : use;
     engine->gpu_since = now;
+}
+
+void eep_pool_set_routable(EepPool *pool, EepEngine *engine, gboolean is_routable)
+{
+    engine->is_routable = is_routable;
+    if (engine->gpu_use == EEP_GPU_SERVING || engine->gpu_use == EEP_GPU_DRAINING)
+        eep_pool_set_gpu_use(pool, engine, EEP_GPU_SERVING);
 }
 
 void eep_pool_retire_engine(EepPool *pool, EepEngine *engine)

@@ -12,6 +12,7 @@
 #include "core/engine/request.h"
 #include "core/fault.h"
 #include "core/loop/operations.h"
+#include "core/memory_fit.h"
 #include "core/observer.h"
 #include "core/predictor.h"
 
@@ -54,7 +55,8 @@ typedef struct {
     guint n_classes; /* of requests; 0 is 1 */
     guint gpus_per_node;
     guint max_engines;   /* GPUs of the cluster / tensor_parallel_size */
-    guint64 n_blocks;    /* KV blocks of one engine */
+    guint64 n_blocks;    /* KV blocks of one engine at launch */
+    EepMemoryFit memory; /* at launch; says the blocks beside other slots. Zeros: the same */
     guint32 hash_tokens; /* prompt tokens that one prefix hash stands for; 0: no hashes */
     gint64 max_model_len;
     gint64 expert_bytes;       /* of one expert of one layer */
@@ -84,14 +86,13 @@ EepPool *eep_pool_new(EepPoolServices *services, EepPoolId id, const char *name,
                       const EepPoolOptions *options, const EepPoolShape *shape, GError **error);
 void eep_pool_free(EepPool *pool);
 
-const char *eep_pool_name(const EepPool *pool);
-guint eep_pool_n_engines(const EepPool *pool); /* that serve */
-
 /* Requests in the pool an engine, waiting or running. O(engines). */
 double eep_pool_load(const EepPool *pool);
 
-const EepPoolOptions *eep_pool_options_of(const EepPool *pool);
 const EepPoolShape *eep_pool_shape(const EepPool *pool);
+
+/* Whether an engine, as engines are now, could ever hold the request's KV. */
+gboolean eep_pool_can_hold(const EepPool *pool, const EepRequest *request);
 
 /* TRUE while new requests get 503. */
 gboolean eep_pool_is_refusing(const EepPool *pool);
@@ -123,6 +124,11 @@ void eep_pool_cancel(EepPool *pool, const char *id);
 
 /* Something breaks, and an incident begins. What hits nothing is told as a decision. */
 void eep_pool_fault(EepPool *pool, const EepFault *fault, const char *id);
+
+/* The request was refused for this reason: by a fault, where one that lasts explains it. */
+void eep_pool_blame_refusal(EepPool *pool, EepRequest *request, EepReason reason);
+/* The request, which a fault of this pool had in its way (lost_by), has its end. */
+void eep_pool_charge_end(EepPool *pool, const EepRequest *request);
 
 /* Failures of single GPUs are drawn from now on, if the options say so, until nobody is left to be
  * served: events of kind EEP_EVENT_FAULT with b = EEP_POOL_FAULT_DRAWN. */

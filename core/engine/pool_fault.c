@@ -77,7 +77,6 @@ void eep_trouble_set_timer(EepPool *pool, EepTrouble *trouble, EepFaultTimer tim
 
 void eep_trouble_end(EepPool *pool, EepTrouble *trouble, const char *outcome)
 {
-    EepObserver *observer = pool->services->observer;
     gboolean was_lossy = eep_trouble_is_lossy(trouble);
 
     eep_pool_fault_placed(pool);
@@ -86,7 +85,6 @@ void eep_trouble_end(EepPool *pool, EepTrouble *trouble, const char *outcome)
     pool->faults->n_lossy -= was_lossy;
     trouble->incident.outcome = outcome;
     trouble->incident.degraded_tokens = (guint64)(trouble->degraded_tokens + 0.5);
-    observer->ops->incident_ended(observer, &trouble->incident);
     eep_trouble_tell(pool, trouble, "incident_ended", outcome);
     eep_pool_fault_placed(pool);
 }
@@ -150,7 +148,8 @@ static void arm_detection(EepPool *pool, EepTrouble *trouble)
 static void set_stalled(EepPool *pool)
 {
     for (guint i = 0; i < pool->n_engines; i++)
-        if (pool->engines[i]->gpu_use == EEP_GPU_SERVING)
+        if (pool->engines[i]->gpu_use == EEP_GPU_SERVING ||
+            pool->engines[i]->gpu_use == EEP_GPU_DRAINING)
             eep_pool_set_gpu_use(pool, pool->engines[i], EEP_GPU_STALLED);
 }
 
@@ -272,7 +271,9 @@ static void begin_loss(EepPool *pool, const EepFault *fault, const char *id)
         stop_engine(pool, trouble, engine);
     }
     eep_trouble_tell(pool, trouble, "fault", "");
+    pool->faults->losing = trouble;
     eep_pool_fault_placed(pool);
+    pool->faults->losing = NULL;
     if (eep_pool_fault_is_phase_waiting(pool, trouble))
         eep_trouble_collective_waits(pool, trouble);
     if (trouble->hits_members &&
@@ -317,7 +318,7 @@ static void detected(EepPool *pool, EepTrouble *trouble)
     else if (pool->options.fault_tolerance.recovery == EEP_RECOVERY_NONE)
         eep_pool_exit(pool, trouble);
     else
-        eep_pool_abort_op(pool, trouble->op);
+        eep_pool_fault_fail_phase(pool, trouble);
 }
 
 gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, GError **error)
@@ -340,6 +341,9 @@ gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, G
         break;
     case EEP_FAULT_TIMER_SETTLE:
         eep_pool_fault_settle(pool);
+        break;
+    case EEP_FAULT_TIMER_ACT:
+        eep_pool_fault_fail_phase(pool, trouble);
         break;
     case EEP_FAULT_TIMER_NONE:
         break;
@@ -374,6 +378,7 @@ void eep_pool_fault_clear(EepPool *pool)
     for (guint i = 0; i < faults->phases->len; i++)
         g_array_free(g_array_index(faults->phases, EepRunningPhase, i).workers, TRUE);
     g_array_free(faults->phases, TRUE);
+    g_free(faults->taken_by);
     g_ptr_array_free(faults->troubles, TRUE);
     g_array_free(faults->ended, TRUE);
     g_array_free(faults->launched, TRUE);
@@ -393,6 +398,19 @@ static const char *outcome_at_end(const EepPool *pool, const EepTrouble *trouble
         return "exited";
     default:
         return "unrecovered";
+    }
+}
+
+/* All requests have their fates. A phase that was to break and did not is no incident. */
+static void tell_incidents(EepPool *pool)
+{
+    EepObserver *observer = pool->services->observer;
+
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        const EepIncident *incident = &nth_trouble(pool, i)->incident;
+
+        if (incident->outcome[0] != '\0')
+            observer->ops->incident_ended(observer, incident);
     }
 }
 
@@ -417,8 +435,9 @@ void eep_pool_fault_finish(EepPool *pool, EepFate fate)
         if (trouble->state == EEP_TROUBLE_OVER)
             continue;
         if (trouble->state == EEP_TROUBLE_ARMED) {
-            eep_trouble_tell(pool, trouble, "event_not_reached",
-                             eep_phase_names[trouble->fault.phase]);
+            if (trouble->n_hits == 0)
+                eep_trouble_tell(pool, trouble, "event_not_reached",
+                                 eep_breakable_name(trouble->fault.phase));
             trouble->state = EEP_TROUBLE_OVER;
             continue;
         }
@@ -427,6 +446,7 @@ void eep_pool_fault_finish(EepPool *pool, EepFate fate)
                                          : 0;
         eep_trouble_end(pool, trouble, outcome);
     }
+    tell_incidents(pool);
 }
 
 gboolean eep_pool_has_exited(const EepPool *pool)

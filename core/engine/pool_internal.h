@@ -1,5 +1,5 @@
-/* The inside of EepPool, for the files that make it up: pool.c (steps), pool_eplb.c, pool_resize.c,
- * pool_fault.c (pool_fault.h) and their neighbours. */
+/* The inside of EepPool, for the files that make it up: pool.c (steps), pool_eplb.c, pool_resize.c
+ * and pool_host.c, pool_fault.c (pool_fault.h) and their neighbours. */
 #ifndef EEP_CORE_ENGINE_POOL_INTERNAL_H
 #define EEP_CORE_ENGINE_POOL_INTERNAL_H
 
@@ -105,7 +105,8 @@ struct EepPool {
     EepPoolShape shape;
     EepPredictor *predictor;
     EepEngine **engines; /* [n_engines], by rank; serving */
-    guint n_engines, n_engines_allocated;
+    guint n_engines;
+    guint64 n_blocks; /* KV blocks of each, and of those that join */
     EepEpoch epoch;
     /* steps */
     EepStepHistory history;
@@ -169,8 +170,10 @@ void eep_pool_retire_engine(EepPool *pool, EepEngine *engine);
 /* Creates an engine with the next worker id; it belongs to no list yet. */
 EepEngine *eep_pool_make_engine(EepPool *pool);
 
-/* The engine's GPUs do something else from now on. */
+/* The engine's GPUs do something else from now on. Who serves and gets no new request drains. */
 void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use);
+/* Whether the router may choose it. */
+void eep_pool_set_routable(EepPool *pool, EepEngine *engine, gboolean is_routable);
 
 /* Ends all requests of the engine with this fate and reason; no step is in flight. Returns how
  * many. */
@@ -245,27 +248,33 @@ void eep_pool_migrate_plan(EepPool *pool);
  * prefill that goes on is waited for. */
 void eep_pool_migrate_recompute(EepPool *pool, EepMigrationJob *job);
 
-/* -- pool_resize.c -- */
+/* -- pool_host.c -- */
 
 /* What the resize machine acts through; its `self` is the pool. */
 extern const EepResizeHost eep_pool_resize_host;
+
+/* Serving, joining or leaving; NULL: none. */
+EepEngine *eep_pool_find_engine(EepPool *pool, EepWorkerId worker);
+
+/* -- pool_resize.c -- */
 
 gboolean eep_pool_resize_init(EepPool *pool, GError **error);
 void eep_pool_resize_clear(EepPool *pool);
 /* What the machine wants of the steps may have changed with every call into it. */
 void eep_pool_follow_wants(EepPool *pool);
-/* Serving, joining or leaving; NULL: none. */
-EepEngine *eep_pool_find_engine(EepPool *pool, EepWorkerId worker);
+/* The machine's timers; after stop() none fires any more. */
+void eep_pool_resize_start_timer(EepPool *pool, guint64 timer, EepTime delay);
+void eep_pool_resize_cancel_timer(EepPool *pool, guint64 timer);
+void eep_pool_resize_stop(EepPool *pool);
 /* The operation ends as soon as it can, and tells. */
 void eep_pool_abort_op(EepPool *pool, EepOpId op);
-/* No timer of the machine fires any more. */
-void eep_pool_resize_stop(EepPool *pool);
 /* A step has ended, or the pool has come to rest. */
 void eep_pool_resize_boundary(EepPool *pool);
+/* Ends of what the machine asked for. */
 void eep_pool_resize_completion(EepPool *pool, const EepCompletion *completion);
 void eep_pool_resize_reshuffled(EepPool *pool, gint64 bytes_moved);
-void eep_pool_resize_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
 void eep_pool_resize_reshuffle_failed(EepPool *pool);
+void eep_pool_resize_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
 
 /* -- pool_reserve.c: engines that run from the start and stand by -- */
 

@@ -169,15 +169,6 @@ guint64 eep_eplb_steps_until_due(const EepEplb *eplb)
     return eplb->counter + 1 >= eplb->due_at ? 1 : eplb->due_at - eplb->counter;
 }
 
-gboolean eep_eplb_count_steps(EepEplb *eplb, guint64 n)
-{
-    g_return_val_if_fail(eplb != NULL && n <= eep_eplb_steps_until_due(eplb), FALSE);
-    if (n == 0)
-        return FALSE;
-    eplb->counter += n - 1;
-    return eep_eplb_count_step(eplb);
-}
-
 gboolean eep_eplb_recording(const EepEplb *eplb)
 {
     g_return_val_if_fail(eplb != NULL, FALSE);
@@ -554,10 +545,4 @@ gboolean eep_eplb_map_ranks(EepEplb *eplb, const gint32 *source, guint new_ranks
     if (made)
         note_made(eplb, eplb->made_from_load, new_ranks);
     return TRUE;
-}
-
-guint eep_eplb_num_redundant(const EepEplb *eplb)
-{
-    g_return_val_if_fail(eplb != NULL, 0);
-    return eplb->placement->n_slots - eplb->shape.n_experts;
 }

@@ -135,9 +135,6 @@ static inline gboolean eep_eplb_count_step(EepEplb *eplb)
  * = never while nothing changes. */
 guint64 eep_eplb_steps_until_due(const EepEplb *eplb);
 
-/* n times eep_eplb_count_step(), n <= eep_eplb_steps_until_due(); the last call's result. */
-gboolean eep_eplb_count_steps(EepEplb *eplb, guint64 n);
-
 /* Whether the next forward records expert loads: the next look is at most window_size steps away,
  * or the balancedness of this forward is to be logged. */
 gboolean eep_eplb_recording(const EepEplb *eplb);
@@ -248,9 +245,6 @@ static inline const EepEplbOptions *eep_eplb_options(const EepEplb *eplb)
 {
     return &eplb->options;
 }
-
-/* Redundant experts at the present size: S * ranks - E. */
-guint eep_eplb_num_redundant(const EepEplb *eplb);
 
 static inline const EepEplbPolicy *eep_eplb_policy(const EepEplb *eplb)
 {

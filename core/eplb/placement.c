@@ -139,26 +139,6 @@ guint eep_placement_n_missing(const EepPlacement *placement, guint layer)
     return n;
 }
 
-double eep_placement_missing_share(const EepPlacement *placement, const double *load)
-{
-    g_return_val_if_fail(placement != NULL && load != NULL, 0.0);
-    double shares = 0.0;
-    guint n_loaded = 0;
-    if (placement->n_missing == 0)
-        return 0.0;
-    for (guint layer = 0; layer < placement->n_layers; layer++) {
-        const gsize first = (gsize)layer * placement->n_experts;
-        double total = 0.0, missing = 0.0;
-        for (guint expert = 0; expert < placement->n_experts; expert++) {
-            total += load[first + expert];
-            missing += placement->logcnt[first + expert] == 0 ? load[first + expert] : 0.0;
-        }
-        shares += total > 0.0 ? missing / total : 0.0;
-        n_loaded += total > 0.0;
-    }
-    return n_loaded > 0 ? shares / n_loaded : 0.0;
-}
-
 guint eep_placement_replicas(const EepPlacement *placement, guint layer, guint expert,
                              gint32 *ret_slots)
 {

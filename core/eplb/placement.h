@@ -61,10 +61,6 @@ gboolean eep_placement_check(const EepPlacement *placement, GError **error);
 /* Experts of one layer that have no slot anywhere. */
 guint eep_placement_n_missing(const EepPlacement *placement, guint layer);
 
-/* Share of the picks by loads [L][E] (any unit, >= 0) that go to experts without a slot: the mean
- * over the layers that have load. 0 when nothing is missing; O(1) then. */
-double eep_placement_missing_share(const EepPlacement *placement, const double *load);
-
 /* The slots of one expert in ascending order. ret_slots has room for logcnt[layer][expert]; returns
  * how many. */
 guint eep_placement_replicas(const EepPlacement *placement, guint layer, guint expert,

@@ -53,15 +53,18 @@ void eep_replica_static(guint layer, guint expert, const guint32 *slots, guint n
                         guint slots_per_rank, guint n_ranks, guint ranks_per_node,
                         guint16 *ret_replica);
 
-/* sent[n_ranks]: pairs that the source has sent so far; the caller counts. The lowest replica on a
- * tie. */
-static inline guint eep_replica_least_loaded(const guint32 *sent, const guint32 *slots,
-                                             guint n_replicas, guint slots_per_rank)
+/* sent[n_ranks]: pairs that the source has sent so far; the caller counts. ranks[n_replicas]: where
+ * the replicas lie. The lowest replica on a tie. */
+static inline guint eep_replica_least_loaded(const guint32 *sent, const guint32 *ranks,
+                                             guint n_replicas)
 {
     guint best = 0;
+    guint32 least = sent[ranks[0]];
     for (guint j = 1; j < n_replicas; j++)
-        if (sent[slots[j] / slots_per_rank] < sent[slots[best] / slots_per_rank])
+        if (sent[ranks[j]] < least) {
             best = j;
+            least = sent[ranks[j]];
+        }
     return best;
 }
 

@@ -72,7 +72,8 @@ typedef struct {
     EepOp op;
     guint n_engines;
     const EepEngineWork *work;     /* [n_engines], by rank of the epoch */
-    const EepPlacement *placement; /* nullable: no experts; per-layer versions inside */
+    const EepPlacement *placement; /* nullable: no experts; per-layer versions inside; lives until
+                                      the step has ended */
     guint64 first_step;            /* the pool's forward counter */
     guint32 max_steps; /* >= 1; more: the same batch with decodes growing by one a step */
     EepTime horizon;   /* stop at the first boundary at or after it */

@@ -141,7 +141,7 @@ guint64 eep_control_hash(const EepControl *control)
     guint n = eep_control_order(control, slots);
     guint64 hash = hash_coordinator(control->n_slots, &control->coordinator);
 
-    hash = mix(hash, control->blocked_by);
+    hash = mix(hash, (guint64)control->slots_per_rank << 32 | control->blocked_by);
     hash = mix(hash, (guint64)serving->n_engines << 32 | target->n_engines);
     hash = mix(hash, target->epoch == 0 ? 2 : target->epoch - serving->epoch);
     for (guint i = 0; i < EEP_CONTROL_MAX_ROWS; i++) {

@@ -102,8 +102,9 @@ struct EepControl {
     guint32 capacity,
         n_slots; /* engines in a group; slots = 2 x capacity, for old and new at once */
     guint32 target_offset, roster_offset, participants_offset, heard_offset;
-    guint32 blocked_by; /* EepBlock; 0: steps may begin */
-    guint32 n_dropped;  /* notes, completions and timers that came too late; not in the hash */
+    guint32 blocked_by;     /* EepBlock; 0: steps may begin */
+    guint32 n_dropped;      /* notes, completions and timers that came too late; not in the hash */
+    guint32 slots_per_rank; /* of the serving group; 0: a dense model */
     guint64 next_timer;
     EepCoordinator coordinator;
     EepRow rows[EEP_CONTROL_MAX_ROWS];

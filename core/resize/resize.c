@@ -105,6 +105,7 @@ EepResize *eep_resize_new(const EepResizeHost *host, gpointer host_self,
     resize->generation = eep_generation_find(params->generation);
     resize->params.generation = resize->generation->name;
     resize->control = eep_control_new(params->max_engines, params->tensor_parallel_size);
+    resize->control->slots_per_rank = params->slots_per_rank;
     resize->span = EEP_RESIZE_MAX_PHASES;
     eep_resize_record_init(&resize->record, params->pool, NULL, NULL, 0);
     update_wants(resize);

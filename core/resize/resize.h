@@ -53,9 +53,10 @@ typedef struct {
     guint max_engines;      /* data-parallel sizes go up to here */
     guint tensor_parallel_size;
     guint n_experts;      /* E, logical; 0: a dense model, any size */
-    guint slots_per_rank; /* S = (E + R) / EP, the same at every size */
-    guint max_ranks;      /* of the all2all backend (nixl_ep: 32, VLLM_NIXL_EP_MAX_NUM_RANKS); 0: no
-                             limit */
+    guint slots_per_rank; /* S = (E + R) / EP, at the start; the same at every size but for refit */
+    guint max_slots_per_rank; /* that leave room for KV; 0: any */
+    guint max_ranks; /* of the all2all backend (nixl_ep: 32, VLLM_NIXL_EP_MAX_NUM_RANKS); 0: no
+                        limit */
     const char *all2all_backend; /* its name, for messages; static */
     gboolean is_elastic_backend; /* that backend's groups can change while it serves */
     gboolean can_reuse_graphs;   /* its ranks can change under captured graphs (nixl_ep) */
@@ -73,13 +74,16 @@ typedef struct {
     guint consensus_cadence;           /* steps between two checks of the pause: 32 */
     EepTime control_latency;           /* of a note */
     gint64 non_expert_bytes;           /* of one engine */
-    gint64 expert_bytes;               /* of all experts in one engine's slots, all layers */
-    gint64 map_bytes_per_slot;         /* of the expert map over all layers: 8 x MoE layers */
-    gint64 peak_extra_bytes; /* per GPU: standby groups, staged buffers, while both exist */
+    gint64 expert_bytes;       /* of all experts in one engine's slots at the start, all layers */
+    gint64 map_bytes_per_slot; /* of the expert map over all layers: 8 x MoE layers */
+    gint64 peak_extra_bytes;   /* per GPU: standby groups, staged buffers, while both exist */
     EepTime deadline[EEP_WAIT_COUNT]; /* EEP_TIME_NEVER: wait for ever, as vLLM does */
 } EepResizeParams;
 
 void eep_resize_params_init(EepResizeParams *params);
+
+/* EepWhen that hold in such a deployment: its rows are those that ask for no others. */
+guint eep_resize_facts(const EepResizeParams *params);
 
 typedef struct EepResize EepResize;
 typedef struct EepControl EepControl; /* control.h */
@@ -122,6 +126,11 @@ void eep_resize_reshuffled(EepResize *resize, gint64 bytes_moved);
 
 /* It could not be done; the maps are valid, but not the target's. */
 void eep_resize_reshuffle_failed(EepResize *resize);
+
+/* What no operation does fails: the running reshuffle, preload, migration or spread has failed, the
+ * drain's time is up, the pause cannot be agreed on. `act` as in rows; EEP_ACT_COUNT: the pause.
+ * Nothing if none runs. */
+void eep_resize_act_failed(EepResize *resize, EepAct act);
 
 /* The migration that was asked for is over, and this is what it moved. */
 void eep_resize_migrated(EepResize *resize, EepWorkerId worker, guint64 n_requests, gint64 bytes);

@@ -66,6 +66,18 @@ static inline gboolean eep_resize_is_adopted(const EepResize *resize)
            eep_control_target(resize->control)->epoch;
 }
 
+/* Slots a rank with so many engines, as the scheme has it: a fresh start may choose the fewest. */
+static inline guint eep_resize_slots_at(const EepResize *resize, const EepGeneration *scheme,
+                                        gint64 n_engines)
+{
+    const EepResizeParams *params = &resize->params;
+    gint64 ranks = n_engines * params->tensor_parallel_size;
+
+    if (!params->refit || !scheme->replaces_all || params->n_experts == 0)
+        return resize->control->slots_per_rank;
+    return (guint)((params->n_experts - 1) / ranks + 1);
+}
+
 /* Whether a row is there under the deployment's options. */
 gboolean eep_resize_row_applies(const EepResize *resize, const EepGenerationRow *row);
 

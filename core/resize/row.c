@@ -3,8 +3,7 @@
 
 #include "core/resize/resize_machine.h"
 
-/* EepWhen that hold. */
-static guint facts(const EepResizeParams *params)
+guint eep_resize_facts(const EepResizeParams *params)
 {
     static const guint from[] = {[EEP_WEIGHTS_FROM_PEER] = EEP_WHEN_FROM_PEER,
                                  [EEP_WEIGHTS_FROM_DISK] = EEP_WHEN_FROM_DISK,
@@ -18,7 +17,7 @@ static guint facts(const EepResizeParams *params)
 
 gboolean eep_resize_row_applies(const EepResize *resize, const EepGenerationRow *row)
 {
-    return (row->when & ~facts(&resize->params)) == 0;
+    return (row->when & ~eep_resize_facts(&resize->params)) == 0;
 }
 
 gboolean eep_resize_has_rows(const EepResize *resize, EepWho role, EepStage stage)
@@ -32,15 +31,16 @@ gboolean eep_resize_has_rows(const EepResize *resize, EepWho role, EepStage stag
     return FALSE;
 }
 
-/* Of one engine. A fresh start that may choose its slots has the fewest. */
+/* Of one engine of the target. */
 static gint64 expert_bytes(const EepResize *resize)
 {
     const EepResizeParams *params = &resize->params;
-    gint64 ranks = (gint64)resize->control->coordinator.to * params->tensor_parallel_size;
 
-    if (!params->refit || !eep_resize_scheme(resize)->replaces_all || params->slots_per_rank == 0)
+    if (params->slots_per_rank == 0)
         return params->expert_bytes;
-    return params->expert_bytes / params->slots_per_rank * ((params->n_experts - 1) / ranks + 1);
+    return params->expert_bytes *
+           eep_resize_slots_at(resize, eep_resize_scheme(resize), resize->control->coordinator.to) /
+           params->slots_per_rank;
 }
 
 static gint64 bytes_of(const EepResize *resize, const EepGenerationRow *row)
@@ -53,12 +53,25 @@ static gint64 bytes_of(const EepResize *resize, const EepGenerationRow *row)
     case EEP_BYTES_ALL_WEIGHTS:
         return params->non_expert_bytes + expert_bytes(resize);
     case EEP_BYTES_MAP:
-        return params->map_bytes_per_slot * params->slots_per_rank *
+        return params->map_bytes_per_slot * resize->control->slots_per_rank *
                eep_control_serving(resize->control)->tensor_parallel_size *
                resize->control->coordinator.from;
     default:
         return 0;
     }
+}
+
+/* Groups that are there beside the old ones, until those are retired. */
+static gboolean is_held_twice(const EepResize *resize, const EepGenerationRow *row)
+{
+    const EepGenerationPlan *plan = eep_resize_plan(resize);
+
+    if (row->act != EEP_ACT_PHASE || row->kind != EEP_PHASE_STANDBY_GROUPS)
+        return FALSE;
+    for (guint i = 0; i < plan->n_rows; i++)
+        if (plan->rows[i].act == EEP_ACT_PHASE && plan->rows[i].kind == EEP_PHASE_RETIRE_GROUPS)
+            return TRUE;
+    return FALSE;
 }
 
 static void count_bytes(EepResize *resize, const EepGenerationRow *row, guint n_receivers)
@@ -70,7 +83,7 @@ static void count_bytes(EepResize *resize, const EepGenerationRow *row, guint n_
         record->non_expert_bytes += params->non_expert_bytes * n_receivers;
     if (row->bytes == EEP_BYTES_ALL_WEIGHTS)
         record->expert_bytes += expert_bytes(resize) * n_receivers;
-    if (row->kind == EEP_PHASE_STANDBY_GROUPS && !row->blocks)
+    if (is_held_twice(resize, row))
         record->peak_extra_bytes = params->peak_extra_bytes;
 }
 
@@ -149,6 +162,7 @@ static void adopt_group(EepResize *resize)
     /* From here to the release, whoever stopped the forwards before. */
     eep_resize_block(resize, EEP_BLOCK_PAUSE);
     eep_group_set(serving, target->epoch, target->n_engines, target->workers);
+    control->slots_per_rank = eep_resize_slots_at(resize, scheme, target->n_engines);
     for (guint slot = 0; slot < control->n_slots; slot++) {
         EepMember *member = eep_control_member(control, slot);
 

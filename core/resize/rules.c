@@ -3,16 +3,23 @@
 
 /* Slots per rank are constant, so fewer ranks have fewer slots; every expert needs one. The minimum
  * is vLLM's ceil(E * cur / (E + R)), as E + R = slots_per_rank * ranks. (vllm/v1/engine/
- * core_client.py, prepare_elastic_ep.) */
-static char *too_few_slots(const EepResize *resize, gint64 new_dp)
+ * core_client.py, prepare_elastic_ep.) A fresh start may have more slots a rank, as far as memory
+ * goes. */
+static char *too_few_slots(const EepResize *resize, const EepGeneration *scheme, gint64 new_dp)
 {
     const EepResizeParams *params = &resize->params;
-    gint64 per_engine = (gint64)params->slots_per_rank * params->tensor_parallel_size;
+    gint64 slots = eep_resize_slots_at(resize, scheme, new_dp);
+    gint64 per_engine = slots * params->tensor_parallel_size;
     gint64 minimum = per_engine > 0 ? (params->n_experts + per_engine - 1) / per_engine : 1;
 
-    /* A fresh start may have more slots a rank. */
-    if (params->n_experts == 0 || new_dp >= minimum ||
-        (params->refit && eep_resize_scheme(resize)->replaces_all))
+    if (params->n_experts == 0)
+        return NULL;
+    if (params->max_slots_per_rank > 0 && slots > params->max_slots_per_rank)
+        return g_strdup_printf("cannot scale to %" G_GINT64_FORMAT
+                               " data parallel engines: %u experts need %" G_GINT64_FORMAT
+                               " slots a rank, and memory holds %u beside a KV block",
+                               new_dp, params->n_experts, slots, params->max_slots_per_rank);
+    if (new_dp >= minimum)
         return NULL;
     return g_strdup_printf("cannot scale to %" G_GINT64_FORMAT
                            " data parallel engines: %u experts need a slot each and an engine has "
@@ -84,7 +91,7 @@ char *eep_rules_refusal(const EepResize *resize, gint64 new_dp)
                                " data parallel engines: all2all_backend %s has buffers for %u EP "
                                "ranks",
                                new_dp, params->all2all_backend, params->max_ranks);
-    reason = too_few_slots(resize, new_dp);
+    reason = too_few_slots(resize, eep_resize_scheme(resize), new_dp);
     return reason != NULL ? reason : no_gpus(resize, new_dp);
 }
 
@@ -101,5 +108,5 @@ char *eep_rules_recovery_refusal(const EepResize *resize, EepRecovery recovery, 
         return g_strdup("a dead engine cannot be brought back by retry");
     if (recovery == EEP_RECOVERY_MASK_ONLY && !params->can_mask)
         return g_strdup_printf("all2all_backend %s cannot mask ranks", params->all2all_backend);
-    return recovery == EEP_RECOVERY_MASK_ONLY ? NULL : too_few_slots(resize, n_left);
+    return recovery == EEP_RECOVERY_MASK_ONLY ? NULL : too_few_slots(resize, scheme, n_left);
 }

@@ -28,10 +28,10 @@ static void run_copy(gpointer data)
 {
     const Copy *copy = data;
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     gboolean has_from = !copy->owns_from || is_there(runtime, copy->from, copy->n_bytes);
     gboolean has_to = !copy->owns_to || is_there(runtime, copy->to, copy->n_bytes);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     if (!has_from || !has_to)
         eep_emulated_fault(eep_emulated_running_stream()->device, cudaErrorIllegalAddress,
                            "the %s of a copy was freed before the stream came to it",
@@ -122,11 +122,11 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t count, enum cudaM
         return eep_emulated_leave(status);
     Copy *copy = g_new(Copy, 1);
     *copy = (Copy){.to = dst, .from = src, .n_bytes = count};
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = give_copy(runtime, copy, kind, stream);
     if (status == cudaSuccess)
         status = runtime->devices[stream->device].error;
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -136,12 +136,12 @@ cudaError_t cudaMemsetAsync(void *devPtr, int value, size_t count, cudaStream_t 
     cudaError_t status = eep_emulated_enter("cudaMemsetAsync", cudaErrorUnknown);
     if (status != cudaSuccess || count == 0)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     if (kind_of(runtime, devPtr, count) != DEVICE) {
         eep_emulated_report("cudaMemsetAsync: not, or not wholly, inside an allocation");
         status = cudaErrorInvalidValue;
     }
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
     Copy *copy = g_new(Copy, 1);

@@ -3,7 +3,7 @@
 
 static void unref(cudaEvent_t event)
 {
-    if (g_atomic_ref_count_dec(&event->refs))
+    if (g_atomic_int_dec_and_test(&event->refs))
         g_free(event);
 }
 
@@ -20,12 +20,12 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags)
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
     cudaEvent_t made = g_new0(struct CUevent_st, 1);
-    g_atomic_ref_count_init(&made->refs);
+    g_atomic_int_set(&made->refs, 1);
     made->flags = flags;
     made->device = eep_emulated_current_device();
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     g_hash_table_add(runtime->events, made);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     *event = made;
     return cudaSuccess;
 }
@@ -36,10 +36,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
     cudaError_t status = eep_emulated_enter("cudaEventDestroy", cudaSuccess);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     if (!g_hash_table_remove(runtime->events, event))
         status = cudaErrorInvalidResourceHandle;
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     if (status == cudaSuccess)
         unref(event);
     return eep_emulated_leave(status);
@@ -55,7 +55,7 @@ static Version *version_new(cudaEvent_t event)
 {
     Version *version = g_new(Version, 1);
     *version = (Version){event, event->n_recorded};
-    g_atomic_ref_count_inc(&event->refs);
+    g_atomic_int_inc(&event->refs);
     return version;
 }
 
@@ -72,13 +72,13 @@ static void run_record(gpointer data)
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     if (version->event->n_done < version->version) {
         version->event->n_done = version->version;
         version->event->done_ns = now.tv_sec * G_GINT64_CONSTANT(1000000000) + now.tv_nsec;
     }
-    g_cond_broadcast(&runtime->changed);
-    g_mutex_unlock(&runtime->lock);
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
 }
 
 static void run_wait(gpointer data)
@@ -86,11 +86,11 @@ static void run_wait(gpointer data)
     const Version *version = data;
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
     int device = eep_emulated_running_stream()->device;
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     while (version->event->n_done < version->version &&
            runtime->devices[device].error == cudaSuccess)
-        g_cond_wait(&runtime->changed, &runtime->lock);
-    g_mutex_unlock(&runtime->lock);
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
 }
 
 static cudaError_t record(EepEmulatedRuntime *runtime, cudaEvent_t event, cudaStream_t stream)
@@ -117,9 +117,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     cudaError_t status = eep_emulated_enter("cudaEventRecord", cudaErrorUnknown);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = record(runtime, event, stream);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -158,9 +158,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
         status = cudaErrorInvalidValue;
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = wait_event(runtime, stream, event);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -185,9 +185,9 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     cudaError_t status = eep_emulated_enter("cudaEventQuery", cudaSuccess);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = query(runtime, event);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -212,8 +212,8 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
     cudaError_t status = eep_emulated_enter("cudaEventElapsedTime", cudaErrorUnknown);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = elapsed(runtime, start, end, ms);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }

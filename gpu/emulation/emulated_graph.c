@@ -2,14 +2,14 @@
 
 /* An instantiated graph; launches in flight hold it too. */
 struct CUgraphExec_st {
-    gatomicrefcount refs;
+    gint refs;
     GPtrArray *operations;
 };
 
 static void exec_unref(gpointer data)
 {
     cudaGraphExec_t exec = data;
-    if (!g_atomic_ref_count_dec(&exec->refs))
+    if (!g_atomic_int_dec_and_test(&exec->refs))
         return;
     g_ptr_array_unref(exec->operations);
     g_free(exec);
@@ -44,7 +44,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     cudaError_t status = eep_emulated_enter("cudaStreamBeginCapture", cudaErrorUnknown);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = eep_emulated_check_stream(runtime, stream, "cudaStreamBeginCapture");
     if (status == cudaSuccess && stream->graph != NULL)
         status = cudaErrorIllegalState;
@@ -55,7 +55,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
         stream->capturer = g_thread_self();
         stream->is_broken = FALSE;
     }
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -92,9 +92,9 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
     cudaError_t status = eep_emulated_enter("cudaStreamEndCapture", cudaErrorUnknown);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = end_capture(runtime, stream, graph);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -104,9 +104,9 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
     cudaError_t status = eep_emulated_enter("cudaGraphDestroy", cudaSuccess);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     gboolean is_one = g_hash_table_remove(runtime->graphs, graph);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     if (!is_one)
         return eep_emulated_leave(cudaErrorInvalidValue);
     graph_free(graph);
@@ -118,7 +118,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 static gpointer hold_operation(gconstpointer source, gpointer unused)
 {
     EepEmulatedOperation *operation = (EepEmulatedOperation *)source;
-    g_atomic_ref_count_inc(&operation->refs);
+    g_atomic_int_inc(&operation->refs);
     return operation;
 }
 
@@ -129,17 +129,17 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *graphExec, cudaGraph_t graph,
     cudaError_t status = eep_emulated_enter("cudaGraphInstantiate", cudaErrorMemoryAllocation);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     if (flags != 0 || !g_hash_table_contains(runtime->graphs, graph)) {
         status = cudaErrorInvalidValue;
     } else {
         cudaGraphExec_t exec = g_new(struct CUgraphExec_st, 1);
-        g_atomic_ref_count_init(&exec->refs);
+        g_atomic_int_set(&exec->refs, 1);
         exec->operations = g_ptr_array_copy(graph->operations, hold_operation, NULL);
         g_hash_table_add(runtime->execs, exec);
         *graphExec = exec;
     }
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -157,17 +157,17 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graphExec, cudaStream_t stream)
     cudaError_t status = eep_emulated_enter("cudaGraphLaunch", cudaErrorLaunchFailure);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = eep_emulated_check_stream(runtime, stream, "cudaGraphLaunch");
     if (status == cudaSuccess && !g_hash_table_contains(runtime->execs, graphExec))
         status = cudaErrorInvalidValue;
     if (status == cudaSuccess) {
-        g_atomic_ref_count_inc(&graphExec->refs);
+        g_atomic_int_inc(&graphExec->refs);
         eep_emulated_append(
             runtime, stream,
             eep_emulated_operation_new("cudaGraphLaunch", run_graph, graphExec, exec_unref));
     }
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -177,9 +177,9 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graphExec)
     cudaError_t status = eep_emulated_enter("cudaGraphExecDestroy", cudaSuccess);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     gboolean is_one = g_hash_table_remove(runtime->execs, graphExec);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     if (!is_one)
         return eep_emulated_leave(cudaErrorInvalidValue);
     exec_unref(graphExec);

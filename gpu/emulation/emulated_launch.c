@@ -33,11 +33,11 @@ static int find_stray(const Kernel *kernel, int device)
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
     int stray = -1;
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     for (guint i = 0; stray < 0 && i < kernel->launch.n_pointers; i++)
         if (kernel->pointers[i] != NULL && !is_reachable(runtime, kernel->pointers[i], device))
             stray = (int)i;
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return stray;
 }
 

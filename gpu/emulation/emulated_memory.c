@@ -61,11 +61,11 @@ gboolean eep_emulated_holds(const EepEmulatedAllocation *allocation, const void 
 cudaError_t eep_emulated_check_memory(int device, const void *memory, gsize bytes, const char *user)
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     const EepEmulatedAllocation *found = eep_emulated_find(runtime, memory);
     EepEmulatedAllocation owner = found != NULL ? *found : (EepEmulatedAllocation){0};
     gboolean is_inside = found != NULL && eep_emulated_holds(found, memory, bytes);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     if (is_inside && (owner.device == device || owner.device < 0))
         return cudaSuccess;
     if (owner.start == NULL)
@@ -84,10 +84,10 @@ cudaError_t eep_emulated_check_memory(int device, const void *memory, gsize byte
 int eep_emulated_owner(const void *address)
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     const EepEmulatedAllocation *found = eep_emulated_find(runtime, address);
     int owner = found != NULL ? found->device : -2;
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return owner;
 }
 
@@ -180,22 +180,22 @@ static cudaError_t take(void **ret_memory, gsize n_bytes, int device)
         return cudaSuccess;
     if (device >= 0) {
         guint64 *used = &runtime->devices[device].n_used;
-        g_mutex_lock(&runtime->lock);
+        pthread_mutex_lock(&runtime->lock);
         gboolean fits =
             n_bytes <= runtime->memory_bytes &&
             up(n_bytes, ALIGNMENT) <= runtime->memory_bytes - MIN(*used, runtime->memory_bytes);
         *used += fits ? up(n_bytes, ALIGNMENT) : 0;
-        g_mutex_unlock(&runtime->lock);
+        pthread_mutex_unlock(&runtime->lock);
         if (!fits)
             return cudaErrorMemoryAllocation;
     }
     EepEmulatedAllocation *allocation = map(n_bytes, device);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     if (allocation != NULL)
         g_tree_insert(runtime->allocations, allocation->start, allocation);
     else if (device >= 0)
         runtime->devices[device].n_used -= up(n_bytes, ALIGNMENT);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     *ret_memory = allocation != NULL ? allocation->start : NULL;
     return allocation != NULL ? cudaSuccess : cudaErrorMemoryAllocation;
 }
@@ -207,9 +207,9 @@ static cudaError_t enter_unsafe(const char *call, cudaError_t otherwise)
     cudaError_t status = eep_emulated_enter(call, otherwise);
     if (status != cudaSuccess)
         return status;
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = eep_emulated_check_unsafe(runtime, call);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return status;
 }
 
@@ -235,10 +235,10 @@ static cudaError_t give_back(void *memory, gboolean is_pinned, const char *call)
     cudaError_t status = enter_unsafe(call, cudaSuccess);
     if (status != cudaSuccess || memory == NULL)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     eep_emulated_drain(runtime, eep_emulated_current_device());
     status = unmap(runtime, memory, is_pinned, call);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -257,14 +257,14 @@ cudaError_t cudaFreeHost(void *ptr)
 static cudaError_t check_pool_call(cudaStream_t stream, const char *call)
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     cudaError_t status = eep_emulated_check_stream(runtime, stream, call);
     if (status == cudaSuccess && stream->graph != NULL) {
         eep_emulated_report("%s: memory of a graph's own is not emulated", call);
         stream->is_broken = TRUE;
         status = cudaErrorStreamCaptureUnsupported;
     }
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return status;
 }
 
@@ -282,11 +282,11 @@ static void run_free(gpointer memory)
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
     int device = eep_emulated_running_stream()->device;
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     cudaError_t status = unmap(runtime, memory, FALSE, "cudaFreeAsync");
     if (status != cudaSuccess)
         eep_emulated_break(runtime, device, status);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
 }
 
 cudaError_t cudaFreeAsync(void *devPtr, cudaStream_t stream)
@@ -307,10 +307,10 @@ cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
     cudaError_t status = eep_emulated_enter("cudaMemGetInfo", cudaErrorUnknown);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     *ret_total = runtime->memory_bytes;
     *ret_free = runtime->memory_bytes - runtime->devices[eep_emulated_current_device()].n_used;
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return cudaSuccess;
 }
 
@@ -321,7 +321,7 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, c
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
     *attributes = (struct cudaPointerAttributes){.device = -1, .hostPointer = (void *)ptr};
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     const EepEmulatedAllocation *found = eep_emulated_find(runtime, ptr);
     if (found != NULL) {
         gboolean is_pinned = found->device < 0;
@@ -330,6 +330,6 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, c
         attributes->devicePointer = (void *)ptr;
         attributes->hostPointer = is_pinned ? (void *)ptr : NULL;
     }
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return cudaSuccess;
 }

@@ -1,9 +1,11 @@
 /* The emulated runtime's state, shared by the files that make up the runtime and by nobody else:
- * cuBLAS and NCCL use emulated_runtime.h. */
+ * cuBLAS and NCCL use emulated_runtime.h. Locks are pthread's, which the sanitizers follow, and not
+ * GLib's, which they do not. */
 #ifndef EEP_GPU_EMULATION_EMULATED_PARTS_H
 #define EEP_GPU_EMULATION_EMULATED_PARTS_H
 
 #include "gpu/emulation/emulated_runtime.h"
+#include <pthread.h>
 
 G_BEGIN_DECLS
 
@@ -11,7 +13,7 @@ G_BEGIN_DECLS
 
 /* Work for a stream; shared with graphs, so counted. */
 typedef struct {
-    gatomicrefcount refs;
+    gint refs;
     const char *name;
     void (*run)(gpointer data);
     gpointer data;
@@ -22,9 +24,9 @@ typedef struct {
 struct CUstream_st {
     int device;
     guint number;
-    GQueue queue;    /* of EepEmulatedOperation */
-    GCond work;      /* something is queued, or it closes */
-    guint64 n_given; /* operations so far; n_given == n_done: idle */
+    GQueue queue;        /* of EepEmulatedOperation */
+    pthread_cond_t work; /* something is queued, or it closes */
+    guint64 n_given;     /* operations so far; n_given == n_done: idle */
     guint64 n_done;
     gboolean is_closing;
     guint64 random; /* used by the stream's thread only */
@@ -36,7 +38,7 @@ struct CUstream_st {
 };
 
 struct CUevent_st {
-    gatomicrefcount refs;
+    gint refs;
     unsigned int flags;
     int device;         /* of the last record */
     guint64 n_recorded; /* versions */
@@ -55,8 +57,8 @@ typedef struct {
 } EepEmulatedDevice;
 
 typedef struct {
-    GMutex lock;
-    GCond changed; /* an operation ended, a device broke */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* an operation ended, a device broke */
     guint n_devices;
     EepEmulatedDevice devices[EEP_EMULATED_DEVICES_MAX];
     guint64 memory_bytes;                          /* of each device */

@@ -18,12 +18,14 @@ void eep_emulated_report(const char *format, ...)
     fprintf(stderr, "emulated GPU: %s\n", text);
 }
 
-static gpointer make_runtime(gpointer unused)
+static EepEmulatedRuntime *runtime_made;
+
+static void make_runtime(void)
 {
     const EepEmulatedSwitches *switches = eep_emulated_switches();
-    EepEmulatedRuntime *runtime = g_new0(EepEmulatedRuntime, 1);
-    g_mutex_init(&runtime->lock);
-    g_cond_init(&runtime->changed);
+    EepEmulatedRuntime *runtime = runtime_made = g_new0(EepEmulatedRuntime, 1);
+    pthread_mutex_init(&runtime->lock, NULL);
+    pthread_cond_init(&runtime->changed, NULL);
     runtime->n_devices = switches->n_devices;
     runtime->memory_bytes = switches->memory_bytes;
     runtime->streams = g_hash_table_new(NULL, NULL);
@@ -31,13 +33,13 @@ static gpointer make_runtime(gpointer unused)
     runtime->graphs = g_hash_table_new(NULL, NULL);
     runtime->execs = g_hash_table_new(NULL, NULL);
     runtime->allocations = eep_emulated_allocations_new();
-    return runtime;
 }
 
 EepEmulatedRuntime *eep_emulated_runtime(void)
 {
-    static GOnce once = G_ONCE_INIT;
-    return g_once(&once, make_runtime, NULL);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_runtime);
+    return runtime_made;
 }
 
 int eep_emulated_current_device(void)
@@ -58,9 +60,9 @@ int eep_emulated_fails(const char *call, int status)
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
     const EepEmulatedTrip *trip = &eep_emulated_switches()->fail;
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     gboolean is_now = fires(trip, &runtime->n_calls, current_device);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     if (!is_now)
         return 0;
     if (trip->status != 0)
@@ -74,7 +76,7 @@ void eep_emulated_break(EepEmulatedRuntime *runtime, int device, cudaError_t sta
 {
     if (runtime->devices[device].error == cudaSuccess)
         runtime->devices[device].error = status;
-    g_cond_broadcast(&runtime->changed);
+    pthread_cond_broadcast(&runtime->changed);
 }
 
 void eep_emulated_fault(int device, cudaError_t status, const char *format, ...)
@@ -85,9 +87,9 @@ void eep_emulated_fault(int device, cudaError_t status, const char *format, ...)
     va_end(arguments);
     eep_emulated_report("device %d: %s: %s", device, cudaGetErrorName(status), text);
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     eep_emulated_break(runtime, device, status);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
 }
 
 cudaError_t eep_emulated_health(int device)
@@ -95,9 +97,9 @@ cudaError_t eep_emulated_health(int device)
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
     if (device < 0 || (guint)device >= runtime->n_devices)
         return cudaErrorNoDevice;
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     cudaError_t error = runtime->devices[device].error;
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return error;
 }
 

@@ -20,14 +20,14 @@ EepEmulatedOperation *eep_emulated_operation_new(const char *name, void (*run)(g
         .data = data,
         .data_free = data_free,
     };
-    g_atomic_ref_count_init(&operation->refs);
+    g_atomic_int_set(&operation->refs, 1);
     return operation;
 }
 
 void eep_emulated_operation_unref(gpointer data)
 {
     EepEmulatedOperation *operation = data;
-    if (!g_atomic_ref_count_dec(&operation->refs))
+    if (!g_atomic_int_dec_and_test(&operation->refs))
         return;
     if (operation->data_free != NULL)
         operation->data_free(operation->data);
@@ -42,10 +42,10 @@ static gboolean trips(const EepEmulatedTrip *trip, guint64 *counter, int device)
 
 static void hang(EepEmulatedRuntime *runtime, int device)
 {
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     while (runtime->devices[device].error == cudaSuccess)
-        g_cond_wait(&runtime->changed, &runtime->lock);
-    g_mutex_unlock(&runtime->lock);
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
 }
 
 void eep_emulated_operation_run(EepEmulatedOperation *operation, cudaStream_t stream)
@@ -53,11 +53,11 @@ void eep_emulated_operation_run(EepEmulatedOperation *operation, cudaStream_t st
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
     const EepEmulatedSwitches *switches = eep_emulated_switches();
     int device = stream->device;
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     gboolean is_dead = runtime->devices[device].error != cudaSuccess;
     gboolean dies = !is_dead && trips(&switches->die, &runtime->n_to_die, device);
     gboolean hangs = !is_dead && trips(&switches->hang, &runtime->n_to_hang, device);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     if (is_dead)
         return;
     if (dies) {
@@ -89,26 +89,26 @@ static gpointer stream_main(gpointer data)
     cudaStream_t stream = data;
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
     running_stream = stream;
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     for (;;) {
         EepEmulatedOperation *operation = g_queue_pop_head(&stream->queue);
         if (operation == NULL && stream->is_closing)
             break;
         if (operation == NULL) {
-            g_cond_wait(&stream->work, &runtime->lock);
+            pthread_cond_wait(&stream->work, &runtime->lock);
             continue;
         }
-        g_mutex_unlock(&runtime->lock);
+        pthread_mutex_unlock(&runtime->lock);
         eep_emulated_operation_run(operation, stream);
         eep_emulated_operation_unref(operation);
-        g_mutex_lock(&runtime->lock);
+        pthread_mutex_lock(&runtime->lock);
         stream->n_done++;
-        g_cond_broadcast(&runtime->changed);
+        pthread_cond_broadcast(&runtime->changed);
     }
     g_hash_table_remove(runtime->streams, stream);
-    g_cond_broadcast(&runtime->changed);
-    g_mutex_unlock(&runtime->lock);
-    g_cond_clear(&stream->work);
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
+    pthread_cond_destroy(&stream->work);
     g_free(stream);
     return NULL;
 }
@@ -124,12 +124,12 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned int flag
     cudaStream_t made = g_new0(struct CUstream_st, 1);
     made->device = eep_emulated_current_device();
     g_queue_init(&made->queue);
-    g_cond_init(&made->work);
-    g_mutex_lock(&runtime->lock);
+    pthread_cond_init(&made->work, NULL);
+    pthread_mutex_lock(&runtime->lock);
     made->number = runtime->n_streams_ever++;
     made->random = eep_emulated_switches()->seed + made->number;
     g_hash_table_add(runtime->streams, made);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     g_thread_unref(g_thread_new("gpu-stream", stream_main, made));
     *stream = made;
     return cudaSuccess;
@@ -162,15 +162,15 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     cudaError_t status = eep_emulated_enter("cudaStreamDestroy", cudaSuccess);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = eep_emulated_check_stream(runtime, stream, "cudaStreamDestroy");
     if (status == cudaSuccess && stream->graph != NULL)
         status = cudaErrorStreamCaptureUnsupported;
     if (status == cudaSuccess) {
         stream->is_closing = TRUE;
-        g_cond_signal(&stream->work);
+        pthread_cond_signal(&stream->work);
     }
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -180,7 +180,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     cudaError_t status = eep_emulated_enter("cudaStreamQuery", cudaSuccess);
     if (status != cudaSuccess)
         return eep_emulated_leave(status);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     status = eep_emulated_check_stream(runtime, stream, "cudaStreamQuery");
     if (status == cudaSuccess && stream->graph != NULL) {
         stream->is_broken = TRUE;
@@ -188,7 +188,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     }
     if (status == cudaSuccess && stream->n_done < stream->n_given)
         status = cudaErrorNotReady;
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return eep_emulated_leave(status);
 }
 
@@ -201,7 +201,7 @@ void eep_emulated_append(EepEmulatedRuntime *runtime, cudaStream_t stream,
     }
     g_queue_push_tail(&stream->queue, operation);
     stream->n_given++;
-    g_cond_signal(&stream->work);
+    pthread_cond_signal(&stream->work);
 }
 
 cudaError_t eep_emulated_enqueue(cudaStream_t stream, const char *name, void (*run)(gpointer data),
@@ -209,11 +209,11 @@ cudaError_t eep_emulated_enqueue(cudaStream_t stream, const char *name, void (*r
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
     EepEmulatedOperation *operation = eep_emulated_operation_new(name, run, data, data_free);
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     cudaError_t status = eep_emulated_check_stream(runtime, stream, name);
     if (status == cudaSuccess)
         eep_emulated_append(runtime, stream, operation);
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     if (status != cudaSuccess)
         eep_emulated_operation_unref(operation);
     return status;
@@ -222,19 +222,19 @@ cudaError_t eep_emulated_enqueue(cudaStream_t stream, const char *name, void (*r
 int eep_emulated_stream_device(cudaStream_t stream)
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     int device = g_hash_table_contains(runtime->streams, stream) ? stream->device : -1;
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return device;
 }
 
 gboolean eep_emulated_is_capturing(cudaStream_t stream)
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();
-    g_mutex_lock(&runtime->lock);
+    pthread_mutex_lock(&runtime->lock);
     gboolean is_capturing =
         g_hash_table_contains(runtime->streams, stream) && stream->graph != NULL;
-    g_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     return is_capturing;
 }
 
@@ -243,7 +243,7 @@ void eep_emulated_await(EepEmulatedRuntime *runtime, cudaStream_t stream, guint6
     guint number = stream->number; /* another may come to lie at its address */
     while (g_hash_table_contains(runtime->streams, stream) && stream->number == number &&
            stream->n_done < n)
-        g_cond_wait(&runtime->changed, &runtime->lock);
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
 }
 
 void eep_emulated_drain(EepEmulatedRuntime *runtime, int device)

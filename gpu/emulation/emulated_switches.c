@@ -2,6 +2,7 @@
 
 #include "gpu/emulation/emulated_parts.h"
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -80,9 +81,11 @@ static guint64 read_count(const char *name, guint64 otherwise, guint64 max, cons
     return count;
 }
 
-static gpointer read_all(gpointer unused)
+static EepEmulatedSwitches switches_read;
+
+static void read_all(void)
 {
-    EepEmulatedSwitches *switches = g_new0(EepEmulatedSwitches, 1);
+    EepEmulatedSwitches *switches = &switches_read;
     read_trip("EEP_EMULATED_FAIL", &switches->fail);
     read_trip("EEP_EMULATED_DIE", &switches->die);
     read_trip("EEP_EMULATED_HANG", &switches->hang);
@@ -95,13 +98,13 @@ static gpointer read_all(gpointer unused)
     const char *memory = g_getenv("EEP_EMULATED_MEMORY");
     if (memory != NULL && !parse_bytes(memory, &switches->memory_bytes))
         refuse("EEP_EMULATED_MEMORY", memory, "bytes, or a number with K, M or G");
-    return switches;
 }
 
 const EepEmulatedSwitches *eep_emulated_switches(void)
 {
-    static GOnce once = G_ONCE_INIT;
-    return g_once(&once, read_all, NULL);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, read_all);
+    return &switches_read;
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014). */

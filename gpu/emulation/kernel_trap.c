@@ -1,6 +1,7 @@
 #include "gpu/emulation/kernel_trap.h"
 
 #include "gpu/emulation/device_threads.h"
+#include <pthread.h>
 #include <signal.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -45,9 +46,8 @@ static void handle(int number, siginfo_t *info, void *context)
     }
 }
 
-static gpointer install(gpointer trapped)
+static void install(void)
 {
-    on_trap = (void (*)(const char *, gpointer))trapped;
     for (guint i = 0; i < G_N_ELEMENTS(traps); i++) {
         struct sigaction action = {.sa_sigaction = handle};
         action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
@@ -55,7 +55,6 @@ static gpointer install(gpointer trapped)
         if (sigaction(traps[i].signal, &action, &before[i]) != 0)
             g_error("no handler for signal %d", traps[i].signal);
     }
-    return NULL;
 }
 
 static void drop_stack(gpointer stack)
@@ -67,11 +66,12 @@ static void drop_stack(gpointer stack)
 
 void eep_kernel_trap_arm(void (*trapped)(const char *what, gpointer address))
 {
-    static GOnce once = G_ONCE_INIT;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     static GPrivate stacks = G_PRIVATE_INIT(drop_stack);
-    g_once(&once, install, (gpointer)trapped);
     if (g_private_get(&stacks) != NULL)
         return;
+    g_atomic_pointer_set(&on_trap, trapped);
+    pthread_once(&once, install);
     stack_t stack = {.ss_sp = g_malloc(STACK_BYTES), .ss_size = STACK_BYTES};
     g_private_set(&stacks, stack.ss_sp);
     if (sigaltstack(&stack, NULL) != 0)

@@ -1,5 +1,6 @@
 #include "gpu/worker/device.h"
 
+#include <pthread.h>
 #include <string.h>
 
 /* How long clearing fresh memory may take. */
@@ -15,7 +16,7 @@ struct EepDevice {
     EepDeviceFacts facts;
     char *name, *bus_id;
     EepStream stream; /* of memory's own: allocation, clearing, freeing */
-    GMutex lock;
+    pthread_mutex_t lock;
     GHashTable *sizes; /* what is allocated -> gsize * */
     guint64 n_used;
 };
@@ -224,7 +225,7 @@ EepDevice *eep_device_open(guint index, GError **error)
         return NULL;
     }
     g_autoptr(EepDevice) device = g_new0(EepDevice, 1);
-    g_mutex_init(&device->lock);
+    pthread_mutex_init(&device->lock, NULL);
     device->sizes = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     device->facts.index = index;
     if (!eep_device_use(device, error) || !read_facts(device, index, error) ||
@@ -266,7 +267,7 @@ void eep_device_close(EepDevice *device)
     if (device->stream != NULL)
         eep_device_drop_stream(device, device->stream);
     g_hash_table_unref(device->sizes);
-    g_mutex_clear(&device->lock);
+    pthread_mutex_destroy(&device->lock);
     g_free(device->name);
     g_free(device->bus_id);
     g_free(device);
@@ -278,10 +279,10 @@ static void count(EepDevice *device, gpointer memory, gsize bytes)
 {
     gsize *size = g_new(gsize, 1);
     *size = bytes;
-    g_mutex_lock(&device->lock);
+    pthread_mutex_lock(&device->lock);
     g_hash_table_insert(device->sizes, memory, size);
     device->n_used += bytes;
-    g_mutex_unlock(&device->lock);
+    pthread_mutex_unlock(&device->lock);
 }
 
 gpointer eep_device_alloc(EepDevice *device, gsize bytes, GError **error)
@@ -307,12 +308,12 @@ void eep_device_free(EepDevice *device, gpointer memory)
 {
     if (memory == NULL)
         return;
-    g_mutex_lock(&device->lock);
+    pthread_mutex_lock(&device->lock);
     const gsize *size = g_hash_table_lookup(device->sizes, memory);
     gboolean is_ours = size != NULL;
     device->n_used -= is_ours ? *size : 0;
     g_hash_table_remove(device->sizes, memory);
-    g_mutex_unlock(&device->lock);
+    pthread_mutex_unlock(&device->lock);
     g_return_if_fail(is_ours);
     GError *error = NULL;
     EEP_CUDA(cudaFreeAsync(memory, device->stream), &error);
@@ -322,9 +323,9 @@ void eep_device_free(EepDevice *device, gpointer memory)
 guint64 eep_device_used(const EepDevice *device)
 {
     EepDevice *locked = (EepDevice *)device;
-    g_mutex_lock(&locked->lock);
+    pthread_mutex_lock(&locked->lock);
     guint64 n_used = device->n_used;
-    g_mutex_unlock(&locked->lock);
+    pthread_mutex_unlock(&locked->lock);
     return n_used;
 }
 

@@ -73,6 +73,17 @@ static void finish(EepWorker *worker, const EepWireMessage *message, gint64 bega
     eep_outbox_send(worker->outbox, &answer);
 }
 
+/* What went wrong is of interest to whoever watches, unless somebody asked for the end. */
+static void complain(EepWorker *worker, const GError *error)
+{
+    EepWireMessage message = {.type = EEP_WIRE_SAY, .say = {.level = 1}};
+
+    if (g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_STOPPED))
+        return;
+    g_strlcpy(message.say.text, error->message, sizeof message.say.text);
+    eep_outbox_send(worker->outbox, &message);
+}
+
 /* As long as it takes somebody who is so much slower; a hung one never ends. */
 static void dawdle(EepWorker *worker, const gint *stop, gint64 began)
 {
@@ -94,6 +105,8 @@ static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message
 
     act(worker, message, &yield, &error);
     dawdle(worker, eep_lane_stop(lane), began);
+    if (error != NULL)
+        complain(worker, error);
     finish(worker, message, began, &yield, error);
     if (error != NULL && g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE))
         eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device is broken: %s",

@@ -30,7 +30,7 @@ check() {
         row("core",       "core",                      pure glib)
         row("sim",        "core sim",                  pure glib)
         row("live",       "core live",                 posix "|microhttpd|jansson")
-        row("gpu",        "core live gpu",             posix "|cuda.*|cublas.*|nccl.*|cooperative_groups.*|mma")
+        row("gpu",        "core live gpu",             posix "|cuda.*|cublas.*|nccl.*|cooperative_groups.*|mma|sanitizer/.*")
         row("traces",     "core traces",               posix "|jansson|zlib")
         row("scenarios",  "core scenarios",            posix "|yaml")
         row("cli",        "core sim live gpu traces scenarios cli", ".*")

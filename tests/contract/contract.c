@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+#include "core/eplb/placement.h"
 #include "core/loop/backend_check.h"
 #include "core/loop/operations.h"
 
@@ -104,9 +105,20 @@ static void start_phase(World *world)
     world->backend->ops->start_phase(world->backend, &phase);
 }
 
+/* What the rank's first slot of layer 0 holds, so that it can send it. */
+static guint32 expert_of(const World *world, guint rank)
+{
+    const EepPlacement *placement = world->subject->placement;
+
+    return placement != NULL
+               ? (guint32)eep_placement_layer(placement, 0)[rank * placement->slots_per_rank]
+               : 0;
+}
+
 static void move(World *world, gboolean is_kv)
 {
-    EepTransfer transfers[] = {{.from_rank = 0, .to_rank = 1}, {.from_rank = 1, .to_rank = 0}};
+    EepTransfer transfers[] = {{.from_rank = 0, .to_rank = 1, .expert = expert_of(world, 0)},
+                               {.from_rank = 1, .to_rank = 0, .expert = expert_of(world, 1)}};
     const gint64 bytes[] = {1 << 20, 3 << 20};
     EepMove expert_move = {
         .op =

@@ -152,6 +152,7 @@ START_TEST(bits_do_not_depend_on_the_shape)
         kit_download(alone, dc, sizeof(alone), stream);
         ck_assert_mem_eq(alone, all[j], sizeof(alone));
     }
+    ck_assert_int_eq(cublasDestroy(handle), CUBLAS_STATUS_SUCCESS);
 }
 END_TEST
 
@@ -193,6 +194,13 @@ static Grouped grouped_new(void)
     return grouped;
 }
 
+static void grouped_clear(Grouped *grouped)
+{
+    ck_assert_int_eq(cublasDestroy(grouped->handle), CUBLAS_STATUS_SUCCESS);
+    g_free(grouped->a);
+    g_free(grouped->b);
+}
+
 static cublasStatus_t run_grouped(const Grouped *grouped, const void **as)
 {
     const cublasOperation_t transa[] = {CUBLAS_OP_T, CUBLAS_OP_T, CUBLAS_OP_T};
@@ -222,8 +230,7 @@ START_TEST(groups_are_those_problems)
                 ck_assert_float_eq(out[first_rows[problem] + j][i],
                                    element(&shape, a, b, i, j, 0.0f));
     }
-    g_free(grouped.a);
-    g_free(grouped.b);
+    grouped_clear(&grouped);
 }
 END_TEST
 
@@ -244,6 +251,7 @@ START_TEST(pointers_must_be_the_devices)
     ck_assert_int_eq(run_grouped(&grouped, as), CUBLAS_STATUS_SUCCESS);
     ck_assert_int_eq(kit_wait(grouped.stream), cudaErrorIllegalAddress);
     ck_assert_int_eq(run_grouped(&grouped, grouped.as), CUBLAS_STATUS_EXECUTION_FAILED);
+    grouped_clear(&grouped);
 }
 END_TEST
 
@@ -277,6 +285,7 @@ START_TEST(what_is_not_emulated_is_refused)
     ck_assert_int_eq(kit_wait(stream), cudaErrorIllegalAddress);
     cublasHandle_t another;
     ck_assert_int_eq(cublasCreate(&another), CUBLAS_STATUS_NOT_INITIALIZED);
+    ck_assert_int_eq(cublasDestroy(handle), CUBLAS_STATUS_SUCCESS);
 }
 END_TEST
 

@@ -233,7 +233,7 @@ START_TEST(test_inclusion)
     g_autoptr(EepExpertSample) sample = eep_expert_sample_new(1, E, K, &slot, 1);
     eep_expert_sample_set_popularity(sample, 0, p);
     double load[E] = {0};
-    eep_expert_sample_add_load(sample, 0, 100000, load);
+    eep_expert_sample_add_load(sample, 0, &(EepTokenMix){.n = {100000}}, load);
     for (guint e = 0; e < E; e++)
         if (pi[e] > 0.05)
             ck_assert_double_eq_tol(load[e] / 100000 / pi[e], 1.0, 0.04);
@@ -393,8 +393,8 @@ START_TEST(test_load_counts)
     world_init(&world, &skew, 3, 16, 16);
     double expected[3 * E] = {0}, drawn[3 * E] = {0}, again[3 * E] = {0}, sum = 0.0;
     eep_expert_load_add(world.load, 20000, expected);
-    eep_expert_sample_add_load(world.sample, 4, 20000, drawn);
-    eep_expert_sample_add_load(world.sample, 4, 20000, again);
+    eep_expert_sample_add_load(world.sample, 4, &(EepTokenMix){.n = {20000}}, drawn);
+    eep_expert_sample_add_load(world.sample, 4, &(EepTokenMix){.n = {20000}}, again);
     for (guint i = 0; i < 3 * E; i++) {
         sum += drawn[i];
         ck_assert_double_eq(drawn[i], again[i]);

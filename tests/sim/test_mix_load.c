@@ -121,7 +121,7 @@ static void assert_moments(const EepSkewOptions *options, const EepTokenMix *tok
     }
     for (guint i = 0; i < n_draws; i++) {
         memset(count, 0, sizeof count);
-        eep_expert_sample_add_mixed_load(sample, i, tokens, count);
+        eep_expert_sample_add_load(sample, i, tokens, count);
         for (guint e = 0; e < E; e++) {
             mean[e] += count[e] / n_draws;
             square[e] += count[e] * count[e] / n_draws;

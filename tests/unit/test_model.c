@@ -225,6 +225,46 @@ START_TEST(the_fit_by_hand)
 }
 END_TEST
 
+/* Other slots make what a launch with them would. */
+START_TEST(the_fit_follows_the_slots)
+{
+    EepModel model = v3();
+    EepHardware machine;
+    EepMemoryFit fit, launched, followed;
+    EepPoolOptions options = pool(16), wide = pool(8);
+    GError *error = NULL;
+
+    eep_options_init(&eep_hardware_options, &machine);
+    machine.hbm_bytes = G_GINT64_CONSTANT(180000000000);
+    wide.eplb_config.num_redundant_experts = 0;
+    options.eplb_config.num_redundant_experts = 0;
+    ck_assert(eep_memory_fit(&model, &machine, &options, 16, &fit, &error));
+    ck_assert(eep_memory_fit(&model, &machine, &wide, 8, &launched, &error));
+    eep_memory_fit_with_slots(&fit, 32, &followed);
+    ck_assert_mem_eq(&followed, &launched, sizeof followed);
+    ck_assert_int_lt(followed.num_gpu_blocks, fit.num_gpu_blocks);
+    eep_memory_fit_with_slots(&followed, 16, &followed);
+    ck_assert_mem_eq(&followed, &fit, sizeof followed);
+
+    const gint64 most = eep_memory_fit_max_slots(&fit);
+    eep_memory_fit_with_slots(&fit, most, &followed);
+    ck_assert_int_ge(followed.num_gpu_blocks, 1);
+    eep_memory_fit_with_slots(&fit, most + 1, &followed);
+    ck_assert_int_eq(followed.num_gpu_blocks, 0);
+    /* State of sequences takes at most half of the room, so it costs no slot. */
+    fit.bounded_each = 1 << 20;
+    fit.max_num_seqs = 1024;
+    ck_assert_int_ge(eep_memory_fit_max_slots(&fit), most - 1);
+    fit.is_override = TRUE;
+    ck_assert_int_eq(eep_memory_fit_max_slots(&fit), G_MAXINT64);
+    eep_memory_fit_with_slots(&fit, most + 1, &followed);
+    ck_assert_int_eq(followed.num_gpu_blocks, fit.num_gpu_blocks);
+    eep_options_clear(&eep_hardware_options, &machine);
+    eep_options_clear(&eep_pool_options, &options);
+    eep_options_clear(&eep_pool_options, &wide);
+}
+END_TEST
+
 START_TEST(limits_are_vllms_by_memory)
 {
     static const struct {
@@ -299,6 +339,7 @@ int main(void)
     tcase_add_test(tcase, inconsistent_shapes_are_refused);
     tcase_add_test(tcase, slots_stay_when_the_pool_is_resized);
     tcase_add_test(tcase, the_fit_by_hand);
+    tcase_add_test(tcase, the_fit_follows_the_slots);
     tcase_add_test(tcase, limits_are_vllms_by_memory);
     tcase_add_test(tcase, the_text_shows_the_arithmetic);
     suite_add_tcase(suite, tcase);

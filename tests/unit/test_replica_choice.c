@@ -105,15 +105,15 @@ END_TEST
 
 START_TEST(test_least_loaded)
 {
-    const guint32 slots[] = {1, 4, 7};
+    const guint32 ranks[] = {0, 2, 3};
     guint32 sent[4] = {0};
-    ck_assert_uint_eq(eep_replica_least_loaded(sent, slots, 3, 2), 0);
+    ck_assert_uint_eq(eep_replica_least_loaded(sent, ranks, 3), 0);
     sent[0] = 2;
     sent[2] = 1;
     sent[3] = 1;
-    ck_assert_uint_eq(eep_replica_least_loaded(sent, slots, 3, 2), 1);
+    ck_assert_uint_eq(eep_replica_least_loaded(sent, ranks, 3), 1);
     sent[2] = 2;
-    ck_assert_uint_eq(eep_replica_least_loaded(sent, slots, 3, 2), 2);
+    ck_assert_uint_eq(eep_replica_least_loaded(sent, ranks, 3), 2);
 }
 END_TEST
 

@@ -52,8 +52,8 @@ START_TEST(delivered_and_backlog)
                     {120, 5, 1}, {130, 6, 0}, {9999, 6, 0}};
     for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
         EepTime at = expected[i].at_ms * MS;
-        ck_assert_int_eq(eep_token_curve_delivered(curve, at), expected[i].delivered);
-        ck_assert_int_eq(eep_token_curve_backlog(curve, at), expected[i].backlog);
+        ck_assert_int_eq(eep_token_curve_at(curve, at).delivered, expected[i].delivered);
+        ck_assert_int_eq(eep_token_curve_at(curve, at).backlog, expected[i].backlog);
     }
 }
 END_TEST
@@ -79,8 +79,8 @@ START_TEST(tried_again)
     } expected[] = {{0, 0, 4}, {10, 1, 3}, {20, 3, 1}, {25, 0, 4}, {40, 1, 3}, {50, 4, 0}};
     for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
         EepTime at = expected[i].at_ms * MS;
-        ck_assert_int_eq(eep_token_curve_delivered(curve, at), expected[i].delivered);
-        ck_assert_int_eq(eep_token_curve_backlog(curve, at), expected[i].backlog);
+        ck_assert_int_eq(eep_token_curve_at(curve, at).delivered, expected[i].delivered);
+        ck_assert_int_eq(eep_token_curve_at(curve, at).backlog, expected[i].backlog);
     }
 }
 END_TEST
@@ -178,9 +178,9 @@ START_TEST(long_runs)
         tell_end(both[k], 0, 500 * MS, 15001, 15001, EEP_FATE_COMPLETED, 5010 * S);
         eep_token_curve_finish(both[k]);
     }
-    ck_assert_int_eq(eep_token_curve_delivered(run, 1000 * S + 100 * MS), 3001);
-    ck_assert_int_eq(eep_token_curve_delivered(run, 6000 * S), 15001);
-    ck_assert_int_eq(eep_token_curve_backlog(run, 6000 * S), 0);
+    ck_assert_int_eq(eep_token_curve_at(run, 1000 * S + 100 * MS).delivered, 3001);
+    ck_assert_int_eq(eep_token_curve_at(run, 6000 * S).delivered, 15001);
+    ck_assert_int_eq(eep_token_curve_at(run, 6000 * S).backlog, 0);
     const EepTwinFigures figures =
         eep_token_curve_compare(run, twin, 2999500 * MS, 3009 * S, EEP_TIME_NEVER);
     ck_assert_int_eq(figures.dip_tokens, 30);
