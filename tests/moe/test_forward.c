@@ -3,8 +3,8 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "layer_reference.h"
-#include "moe_group.h"
+#include "tests/moe/layer_reference.h"
+#include "tests/moe/moe_group.h"
 
 static const guint sizes[] = {1, 2, 3, 4, 8};
 static const guint mixed[MAX_RANKS] = {3, 0, 16, 1, 7, 2, 5, 4};

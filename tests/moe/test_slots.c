@@ -3,7 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "moe_group.h"
+#include "tests/moe/moe_group.h"
 
 #define WAIT_NS (20 * G_GINT64_CONSTANT(1000000000))
 
