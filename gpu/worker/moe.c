@@ -182,8 +182,8 @@ EepMoe *eep_moe_new_with(EepDevice *device, const EepWireModel *shape, EepGemmKi
     moe->wait_ns = EEP_MOE_WAIT_NS;
     moe->device_memory = g_ptr_array_new();
     moe->pinned_memory = g_ptr_array_new();
-    g_mutex_init(&moe->lock);
-    g_mutex_init(&moe->sums_lock);
+    pthread_mutex_init(&moe->lock, NULL);
+    pthread_mutex_init(&moe->sums_lock, NULL);
     g_queue_init(&moe->spares);
     return build(moe, first, error) ? g_steal_pointer(&moe) : NULL;
 }
@@ -225,8 +225,8 @@ void eep_moe_free(EepMoe *moe)
     g_ptr_array_unref(moe->device_memory);
     g_ptr_array_unref(moe->pinned_memory);
     free_layers(moe);
-    g_mutex_clear(&moe->lock);
-    g_mutex_clear(&moe->sums_lock);
+    pthread_mutex_destroy(&moe->lock);
+    pthread_mutex_destroy(&moe->sums_lock);
     g_free(moe);
 }
 

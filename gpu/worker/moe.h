@@ -55,8 +55,8 @@ gboolean eep_moe_set_popularity(EepMoe *moe, guint layer, const gfloat *populari
 /* The layer's map for the steps that follow; `rank` is this one's. Staged experts (below) whose
  * slot wants them are committed; what another slot of the rank holds or has staged is copied. A
  * slot that wants an expert that the rank neither holds nor has staged is filled from the hash if
- * map->may_load, else an error says which, and nothing has changed. An empty one keeps its memory
- * and holds nothing. */
+ * map->may_load, else an error says which, and nothing has changed. An empty slot gets no tokens;
+ * what it held can still be sent, and serve again. */
 gboolean eep_moe_set_map(EepMoe *moe, const EepWireMap *map, guint rank, GError **error);
 
 /* One forward on the group, whose size is that of every layer's map. A dummy step runs with no
@@ -73,8 +73,8 @@ gboolean eep_moe_forward(EepMoe *moe, EepComm *comm, const EepWireStep *step, gi
 gboolean eep_moe_capture(EepMoe *moe, guint *ret_n_graphs, GError **error);
 void eep_moe_drop_graphs(EepMoe *moe);
 
-/* Tokens that this rank routed to each expert of the layer in the steps [from, to). Steps that are
- * no longer recorded count as none. */
+/* Tokens that this rank routed to each expert of the layer in the steps [from, to), a token for
+ * each of its experts, probe tokens left out. Steps that are no longer recorded count as none. */
 void eep_moe_read_load(const EepMoe *moe, guint64 from_step, guint64 to_step, guint layer,
                        guint64 *ret_tokens);
 
@@ -106,7 +106,7 @@ gboolean eep_moe_checksum(EepMoe *moe, gconstpointer memory, gsize bytes, EepStr
 /* What an expert's checksum must be, computed on the host from the hash alone. */
 guint64 eep_moe_expected_checksum(const EepWireModel *shape, guint layer, guint expert);
 
-/* Of all slots that hold an expert; free with g_free(). */
+/* Of all slots in which the map wants an expert; free with g_free(). */
 EepWireSlotSum *eep_moe_check(EepMoe *moe, EepStream stream, guint *ret_n, GError **error);
 
 G_END_DECLS

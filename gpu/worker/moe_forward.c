@@ -133,7 +133,8 @@ static gboolean end(EepMoe *moe, Forward *forward, EepMoeResult *ret_result, GEr
         !forward->comm->ops->wait(forward->comm, moe->stream, forward->wait_ns, forward->stop,
                                   forward->ret_suspect, error))
         return FALSE;
-    eep_moe_load_record(moe, forward->step->step);
+    if (forward->n_rows > EEP_WIRE_N_PROBES) /* a warm-up has no step of its own */
+        eep_moe_load_record(moe, forward->step->step);
     ret_result->n_dropped = forward->n_dropped;
     ret_result->probe_hash =
         eep_probe_result(moe->pinned.probes, moe->shape.hidden, moe->pitch, ret_result->probe);

@@ -6,6 +6,7 @@
 #include "gpu/worker/gemm.h"
 #include "gpu/worker/moe.h"
 #include "gpu/worker/probe.h"
+#include <pthread.h>
 
 G_BEGIN_DECLS
 
@@ -13,10 +14,30 @@ G_BEGIN_DECLS
 #define EEP_MOE_N_SINKS   65536 /* threads that read the KV cache */
 #define EEP_MOE_WAIT_NS   (30 * G_GINT64_CONSTANT(1000000000))
 
+/* Held until the end of the block: g_autoptr(EepMoeLock) held = eep_moe_lock(&moe->lock). Not
+ * GLib's, which sanitizers do not see. */
+typedef pthread_mutex_t EepMoeLock;
+
+static inline EepMoeLock *eep_moe_lock(EepMoeLock *lock)
+{
+    pthread_mutex_lock(lock);
+    return lock;
+}
+
+static inline void eep_moe_unlock(EepMoeLock *lock)
+{
+    pthread_mutex_unlock(lock);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepMoeLock, eep_moe_unlock)
+
+/* Held until the end of the block. */
+#define EEP_MOE_HOLD(lock) g_autoptr(EepMoeLock) G_GNUC_UNUSED held_lock = eep_moe_lock(&(lock))
+
 /* A slot's memory and the one beside it; under `lock`. */
 typedef struct {
     gpointer memory;
-    guint expert; /* that `memory` holds, or EEP_MOE_NO_EXPERT */
+    guint expert;    /* that `memory` holds, or EEP_MOE_NO_EXPERT */
+    gboolean serves; /* the map wants it there; else it is only good to be sent or copied */
     gpointer staged;
     guint staged_expert;
 } EepMoeSlot;
@@ -102,9 +123,9 @@ struct EepMoe {
     EepPiece *pieces;
     guint *begins;        /* [2][max_ranks]: of each rank's rows, moe_exchange.c */
     EepGemmGroup *groups; /* [slots_per_rank] */
-    GMutex lock;
+    EepMoeLock lock;
     GQueue spares; /* experts' memory that no slot uses; under `lock`, oldest first out */
-    GMutex sums_lock;
+    EepMoeLock sums_lock;
 };
 
 /* -- moe.c -- */

@@ -62,14 +62,14 @@ static EepMoeSlot *find_slot(EepMoe *moe, guint layer, guint slot)
 
 gconstpointer eep_moe_held(EepMoe *moe, guint layer, guint slot, guint expert)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&moe->lock);
+    EEP_MOE_HOLD(moe->lock);
     const EepMoeSlot *found = find_slot(moe, layer, slot);
     return found && found->expert == expert ? found->memory : NULL;
 }
 
 guint eep_moe_find(EepMoe *moe, guint layer, guint expert)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&moe->lock);
+    EEP_MOE_HOLD(moe->lock);
     if (layer < moe->shape.n_layers && expert < moe->shape.n_experts)
         for (guint i = 0; i < moe->shape.slots_per_rank; i++)
             if (moe->layers[layer].slots[i].expert == expert)
@@ -79,7 +79,7 @@ guint eep_moe_find(EepMoe *moe, guint layer, guint expert)
 
 gpointer eep_moe_stage(EepMoe *moe, guint layer, guint slot, guint expert, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&moe->lock);
+    EEP_MOE_HOLD(moe->lock);
     EepMoeSlot *found = find_slot(moe, layer, slot);
     if (!found || expert >= moe->shape.n_experts) {
         g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_RETRY,
@@ -97,7 +97,7 @@ gpointer eep_moe_stage(EepMoe *moe, guint layer, guint slot, guint expert, GErro
 
 void eep_moe_unstage(EepMoe *moe, guint layer)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&moe->lock);
+    EEP_MOE_HOLD(moe->lock);
     for (guint l = 0; l < moe->shape.n_layers; l++) {
         for (guint i = 0; i < moe->shape.slots_per_rank && (layer == G_MAXUINT || layer == l);
              i++) {
@@ -187,7 +187,9 @@ static void commit_slot(EepMoe *moe, EepMoeSlot *slot, guint wanted, const Plan 
     }
     if (slot->memory != old)
         give_spare(moe, old);
-    slot->expert = wanted == EEP_WIRE_SLOT_EMPTY ? EEP_MOE_NO_EXPERT : wanted;
+    slot->serves = wanted != EEP_WIRE_SLOT_EMPTY;
+    if (slot->serves)
+        slot->expert = wanted;
 }
 
 static gboolean commit(EepMoe *moe, const EepWireMap *map, guint rank, GError **error)
@@ -196,7 +198,7 @@ static gboolean commit(EepMoe *moe, const EepWireMap *map, guint rank, GError **
     guint n = moe->shape.slots_per_rank, n_planned = 0, n_enqueued = 0;
     const guint32 *wanted = map->experts + (gsize)rank * n;
     g_autofree Plan *plans = g_new0(Plan, n);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&moe->lock);
+    EEP_MOE_HOLD(moe->lock);
     gboolean is_right = TRUE;
     for (; is_right && n_planned < n; n_planned++)
         is_right = plan_slot(moe, map, n_planned, wanted[n_planned], &plans[n_planned], error);

@@ -68,7 +68,7 @@ gboolean eep_moe_checksum(EepMoe *moe, gconstpointer memory, gsize bytes, EepStr
     *ret_sum = 0;
     if (moe->shape.n_layers == 0)
         return TRUE;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&moe->sums_lock);
+    EEP_MOE_HOLD(moe->sums_lock);
     Piece piece = {memory, bytes};
     if (!sum_pieces(moe, 1, &piece, stream, error))
         return FALSE;
@@ -89,18 +89,18 @@ EepWireSlotSum *eep_moe_check(EepMoe *moe, EepStream stream, guint *ret_n, GErro
     g_autofree EepWireSlotSum *sums = g_new0(EepWireSlotSum, n_all + 1);
     g_autofree Piece *pieces = g_new0(Piece, n_all + 1);
     *ret_n = 0;
-    g_mutex_lock(&moe->lock);
+    eep_moe_lock(&moe->lock);
     for (guint layer = 0; layer < moe->shape.n_layers; layer++) {
         for (guint i = 0; i < moe->shape.slots_per_rank; i++) {
             const EepMoeSlot *slot = &moe->layers[layer].slots[i];
-            if (slot->expert == EEP_MOE_NO_EXPERT)
+            if (!slot->serves)
                 continue;
             sums[n] = (EepWireSlotSum){layer, i, slot->expert, 0};
             pieces[n++] = (Piece){slot->memory, moe->layout.bytes};
         }
     }
-    g_mutex_unlock(&moe->lock);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&moe->sums_lock);
+    eep_moe_unlock(&moe->lock);
+    EEP_MOE_HOLD(moe->sums_lock);
     if (n > 0 && !sum_pieces(moe, n, pieces, stream, error))
         return NULL;
     for (guint i = 0; i < n; i++)

@@ -1,4 +1,4 @@
-#include "layer_reference.h"
+#include "tests/moe/layer_reference.h"
 #include "gpu/worker/route.h"
 #include <math.h>
 

@@ -1,4 +1,4 @@
-#include "moe_group.h"
+#include "tests/moe/moe_group.h"
 #include <check.h>
 
 #define WAIT_NS (20 * G_GINT64_CONSTANT(1000000000))

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "gpu/worker/probe.h"
-#include "layer_reference.h"
+#include "tests/moe/layer_reference.h"
 
 START_TEST(bf16_rounds_to_even)
 {

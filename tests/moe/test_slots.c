@@ -3,7 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "moe_group.h"
+#include "tests/moe/moe_group.h"
 
 #define WAIT_NS (20 * G_GINT64_CONSTANT(1000000000))
 
@@ -140,6 +140,29 @@ START_TEST(what_is_not_there_is_told)
     ck_assert(!moe_group_map(group, 1, 8, after, FALSE));
     ck_assert_ptr_nonnull(strstr(group->ranks[0].failure, "slot 0"));
     ck_assert(moe_group_map(group, 1, 9, after, TRUE)); /* a fresh worker's */
+    ck_assert_uint_eq(probe_hash(group, 3), hash);
+    expect_sound(group, 8);
+}
+END_TEST
+
+/* What a map leaves out gets no tokens and is not told, but is there when the next one wants it. */
+START_TEST(empty_slots_remember)
+{
+    EepWireModel shape = shape_of_slots(4);
+    g_autoptr(MoeGroup) group = moe_group_new(2, &shape, EEP_GEMM_GROUPED);
+    g_autofree guint32 *experts = moe_group_placement(group, 0);
+    moe_group_place(group, experts);
+    guint64 hash = probe_hash(group, 1);
+    guint n;
+    for (guint i = 0; i < 4; i++)
+        experts[i] = EEP_WIRE_SLOT_EMPTY;
+    ck_assert(moe_group_map(group, 0, 2, experts, FALSE));
+    ck_assert_uint_ne(probe_hash(group, 2), hash);
+    ck_assert_uint_eq(count_wrong(&group->ranks[0], &n), 0);
+    ck_assert_uint_eq(n, 4);
+    ck_assert_uint_eq(eep_moe_find(group->ranks[0].moe, 0, 2), 2);
+    static const guint32 turned[] = {3, 0, 1, 2, 4, 5, 6, 7};
+    ck_assert(moe_group_map(group, 0, 3, turned, FALSE));
     ck_assert_uint_eq(probe_hash(group, 3), hash);
     expect_sound(group, 8);
 }
@@ -287,6 +310,7 @@ int main(void)
     tcase_add_test(tcase, moved_experts_keep_the_bits);
     tcase_add_test(tcase, copies_within_a_rank);
     tcase_add_test(tcase, what_is_not_there_is_told);
+    tcase_add_test(tcase, empty_slots_remember);
     tcase_add_test(tcase, bad_maps_are_refused);
     tcase_add_test(tcase, memory_does_not_grow);
     tcase_add_loop_test(tcase, plants_are_found, 0, N_PLANTS);
