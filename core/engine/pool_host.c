@@ -100,7 +100,9 @@ static EepOpId host_start_phase(gpointer self, const EepResizeWork *work)
                       .n_ranks_new = work->n_ranks_new,
                       .bytes = work->bytes,
                       .n_receivers = work->n_receivers,
-                      .target_epoch = work->target_epoch};
+                      .target_epoch = work->target->epoch,
+                      .n_members = work->target->n_engines,
+                      .members = work->target->workers};
 
     eep_loop_record_action(services->loop, EEP_ACTION_PHASE, work->kind, work->n_workers);
     services->backend->ops->start_phase(services->backend, &phase);
