@@ -117,7 +117,10 @@ __asm__(".text\n"
 
 static void prepare(EepFiber *fiber)
 {
-    gpointer *top = (gpointer *)(fiber->mapping + fiber->n_mapped);
+    /* Stacks whose tops all lie alike in their pages would fight for the same lines of the cache.
+     */
+    gsize shift = ((gsize)fiber->mapping >> 12) % 32 * 64;
+    gpointer *top = (gpointer *)(fiber->mapping + fiber->n_mapped - shift);
     top[-1] = NULL; /* where fiber_main() would return to */
     top[-2] = (gpointer)fiber_main;
     fiber->sp = top - 8; /* six registers below */

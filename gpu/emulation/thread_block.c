@@ -74,8 +74,8 @@ static void host_free(gpointer data)
 
 static Host *this_host(void)
 {
-    static GPrivate hosts = G_PRIVATE_INIT(host_free);
-    Host *host = g_private_get(&hosts);
+    static GPrivate hosts = G_PRIVATE_INIT(host_free); /* frees it when the thread ends */
+    static __thread Host *host;
     if (host == NULL) {
         host = g_new0(Host, 1);
         host->here = eep_fiber_new_for_thread();
