@@ -281,6 +281,16 @@ static void list_heals(List *list)
     }
 }
 
+/* Whether the pool may have a recovery begin though nobody is lost: it does at once where one is
+ * configured, and never where none is, so that both are gone through. */
+static gboolean can_recover(const EepExploreRig *rig)
+{
+    const EepCoordinator *coordinator = &control_of(rig)->coordinator;
+
+    return eep_resize_is_stuck(rig->resize) && rig->setting->recovery != EEP_RECOVERY_NONE &&
+           coordinator->attempts == 0;
+}
+
 guint eep_explore_events(const EepExploreRig *rig, EepExploreEvent *ret_events, guint *ret_n_due)
 {
     List list = {.rig = rig, .events = ret_events};
@@ -298,6 +308,8 @@ guint eep_explore_events(const EepExploreRig *rig, EepExploreEvent *ret_events, 
     if (!is_draining(rig))
         list_step_possible(&list);
     list_heals(&list);
+    if (can_recover(rig))
+        add(&list, EEP_EXPLORE_RECOVER, 0, 0);
     if (rig->world.is_asked == 0)
         add(&list, EEP_EXPLORE_REQUEST, rig->setting->target, 0);
     if (rig->world.faults_left > 0)
@@ -403,6 +415,9 @@ void eep_explore_event_print(const EepExploreRig *rig, EepExploreEvent event, GS
         break;
     case EEP_EXPLORE_HEAL:
         g_string_append_printf(ret_text, "e%u goes on", a->worker);
+        break;
+    case EEP_EXPLORE_RECOVER:
+        g_string_append(ret_text, "a recovery begins");
         break;
     case EEP_EXPLORE_EVENT_COUNT:
         g_assert_not_reached();

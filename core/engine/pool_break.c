@@ -2,14 +2,18 @@
  * drawn. */
 #include "core/engine/pool_fault.h"
 
-/* Whose parts wait for each other, so that a watchdog sees one of them hang. */
-static const gboolean is_collective[EEP_PHASE_COUNT] = {
-    [EEP_PHASE_STANDBY_GROUPS] = TRUE, [EEP_PHASE_WEIGHTS_FROM_PEER] = TRUE,
-    [EEP_PHASE_KV_SYNC] = TRUE,        [EEP_PHASE_MAP_BROADCAST] = TRUE,
-    [EEP_PHASE_SWITCH] = TRUE,         [EEP_PHASE_WARM_UP] = TRUE,
-    [EEP_PHASE_WEIGHTS_TREE] = TRUE,   [EEP_PHASE_COMM_SPLIT] = TRUE,
-    [EEP_PHASE_MASK] = TRUE,
-};
+gboolean eep_pool_fault_is_collective(EepPhaseKind kind)
+{
+    static const gboolean is_collective[EEP_PHASE_COUNT] = {
+        [EEP_PHASE_STANDBY_GROUPS] = TRUE, [EEP_PHASE_WEIGHTS_FROM_PEER] = TRUE,
+        [EEP_PHASE_KV_SYNC] = TRUE,        [EEP_PHASE_MAP_BROADCAST] = TRUE,
+        [EEP_PHASE_SWITCH] = TRUE,         [EEP_PHASE_WARM_UP] = TRUE,
+        [EEP_PHASE_WEIGHTS_TREE] = TRUE,   [EEP_PHASE_COMM_SPLIT] = TRUE,
+        [EEP_PHASE_MASK] = TRUE,
+    };
+
+    return is_collective[kind];
+}
 
 static EepTime now_of(const EepPool *pool)
 {
@@ -97,6 +101,8 @@ void eep_pool_fault_arm_phase(EepPool *pool, const EepFault *fault, const char *
                                    fault->kind == EEP_FAULT_KIND_PHASE_HANG);
 }
 
+/* A hang is bounded whatever hangs: in a collective by its watchdog, else by who waits for the
+ * worker, who is taken to be as patient. */
 static void hit_phase(EepPool *pool, EepTrouble *trouble, const EepPhase *phase)
 {
     EepTime watchdog = pool->options.fault_tolerance.detect[EEP_DETECT_WATCHDOG];
@@ -105,15 +111,14 @@ static void hit_phase(EepPool *pool, EepTrouble *trouble, const EepPhase *phase)
     trouble->op = phase->op.id;
     trouble->incident.at = now_of(pool);
     eep_trouble_tell(pool, trouble, "fault", eep_phase_names[phase->kind]);
-    if (trouble->fault.kind == EEP_FAULT_KIND_PHASE_HANG && is_collective[phase->kind] &&
-        watchdog > 0)
+    if (trouble->fault.kind == EEP_FAULT_KIND_PHASE_HANG && watchdog > 0)
         eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_DETECT,
                               eep_time_after(now_of(pool), watchdog));
 }
 
 static gboolean waits_for(const EepRunningPhase *phase, const EepTrouble *trouble)
 {
-    if (!is_collective[phase->kind])
+    if (!eep_pool_fault_is_collective((EepPhaseKind)phase->kind))
         return FALSE;
     for (guint i = 0; i < trouble->workers->len; i++)
         if (eep_workers_have(phase->workers, g_array_index(trouble->workers, EepWorkerId, i)))
