@@ -258,8 +258,7 @@ void eep_explore_apply(EepExploreRig *rig, EepExploreEvent event)
         break;
     case EEP_EXPLORE_DEADLINE:
         rig->world.faults_left--;
-        apply_timer(rig, event.a);
-        break;
+        G_GNUC_FALLTHROUGH;
     case EEP_EXPLORE_TIMER:
         apply_timer(rig, event.a);
         break;

@@ -145,7 +145,8 @@ void eep_pool_fault_phase_began(EepPool *pool, const EepPhase *phase);
 void eep_pool_fault_phase_ended(EepPool *pool, const EepCompletion *completion);
 /* Whether a phase runs whose other workers wait for the trouble's. */
 gboolean eep_pool_fault_is_phase_waiting(const EepPool *pool, const EepTrouble *trouble);
-/* Whether its parts wait for each other, so that the collectives' watchdog sees one of them hang. */
+/* Whether its parts wait for each other, so that the collectives' watchdog sees one of them hang.
+ */
 gboolean eep_pool_fault_is_collective(EepPhaseKind kind);
 /* Operations that will not end by themselves. */
 void eep_pool_fault_abort_phases(EepPool *pool);

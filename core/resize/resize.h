@@ -196,9 +196,9 @@ gboolean eep_resize_is_stuck(const EepResize *resize);
 /* No step may begin. */
 gboolean eep_resize_is_blocked(const EepResize *resize);
 
-/* The resize goes no further without this engine: others have come to a piece of work and wait there
- * for it, which has not; experts or requests move to or from it; or its answer is the last that the
- * coordinator waits for, but for those of others that have stopped. */
+/* The resize goes no further without this engine: others have come to a piece of work and wait
+ * there for it, which has not; experts or requests move to or from it; or its answer is the last
+ * that the coordinator waits for, but for those of others that have stopped. */
 gboolean eep_resize_waits_for(const EepResize *resize, EepWorkerId worker);
 
 /* -- the control state as a value (the explorer, tests) -- */
