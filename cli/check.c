@@ -1,6 +1,7 @@
 /* eep check: whether a scenario can run, and how much there is to run. */
 #include "cli/command.h"
 #include "cli/data.h"
+#include "cli/elastic_range.h"
 #include "cli/human.h"
 #include "cli/skew_records.h"
 #include "cli/traffic.h"
@@ -13,13 +14,6 @@
 
 #define D G_GINT64_FORMAT
 
-/* The sizes that a pool can be resized to. */
-typedef struct {
-    gint64 least, most;
-    gboolean is_resizable;
-    const char *most_because; /* static */
-} ElasticRange;
-
 typedef struct {
     guint64 n_requests, prompt_tokens, output_tokens;
     guint64 n_too_long;  /* longer than max_model_len of every pool */
@@ -28,37 +22,6 @@ typedef struct {
     EepTime last_arrival;
     const char *format; /* static */
 } TrafficSize;
-
-/* Least: every expert needs a slot, and slots of a rank do not change. Most: the GPUs that the
- * other pools leave at their first sizes, and what the all2all backend can span. */
-static ElasticRange elastic_range(const EepScenario *scenario, const EepScenarioPool *pool)
-{
-    const EepPoolOptions *options = &pool->options;
-    const EepGeneration *generation = eep_generation_find(options->resize.generation);
-    gint64 tp = options->tensor_parallel_size, domain = scenario->hardware.gpus_per_node;
-    gint64 gpus = scenario->nodes * domain - options->fault_tolerance.spare_engines * tp;
-    const EepAll2all *backend = eep_all2all(options->all2all_backend);
-    gint64 ranks = backend->max_ranks > 0 ? (gint64)backend->max_ranks : G_MAXINT64;
-    gint64 reserve = generation->has_reserve ? options->resize.reserve : 0;
-
-    if (options->all2all_backend == EEP_ALL2ALL_FLASHINFER_NVLINK_ONE_SIDED)
-        ranks = MIN(ranks, domain);
-    for (guint i = 0; i < scenario->n_pools; i++)
-        if (&scenario->pools[i] != pool)
-            gpus -= eep_scenario_gpus(&scenario->pools[i],
-                                      scenario->pools[i].options.data_parallel_size);
-    ElasticRange range = {
-        .least = eep_scenario_least_engines(scenario, pool),
-        .most = MIN(gpus, ranks) / tp,
-        .is_resizable = options->enable_elastic_ep || !generation->needs_elastic,
-        .most_because = ranks < gpus ? "ranks of the all2all backend" : "GPUs",
-    };
-    if (reserve > 0 && reserve < range.most) {
-        range.most = reserve;
-        range.most_because = "resize.reserve";
-    }
-    return range;
-}
 
 /* Goes through the traffic once, as a run would. */
 static gboolean measure_traffic(const EepScenario *scenario, TrafficSize *ret_size, GError **error)
@@ -123,7 +86,7 @@ static EepTime run_length(const EepScenario *scenario, const TrafficSize *traffi
 static void add_pool_text(const EepScenario *scenario, const EepScenarioPool *pool, EepText *text)
 {
     const EepPoolOptions *options = &pool->options;
-    ElasticRange range = elastic_range(scenario, pool);
+    EepElasticRange range = eep_elastic_range(scenario, pool);
     gint64 tp = options->tensor_parallel_size;
     g_autofree char *memory = eep_memory_fit_to_text(&pool->memory);
 
@@ -164,9 +127,10 @@ static char *fault_text(const EepEventOptions *event)
     const char *space = *length != '\0' ? " for " : "";
 
     if (fault.kind >= EEP_FAULT_KIND_PHASE_FAIL)
-        return fault.nth == 0 ? g_strdup_printf("%s, every %s", kind, eep_phase_names[fault.phase])
-                              : g_strdup_printf("%s, %s number %u from then on", kind,
-                                                eep_phase_names[fault.phase], fault.nth);
+        return fault.nth == 0
+                   ? g_strdup_printf("%s, every %s", kind, eep_breakable_name(fault.phase))
+                   : g_strdup_printf("%s, %s number %u from then on", kind,
+                                     eep_breakable_name(fault.phase), fault.nth);
     if (fault.kind == EEP_FAULT_KIND_SLOW || fault.kind == EEP_FAULT_KIND_LINK)
         return g_strdup_printf("%s %s %u x %g%s%s", kind, eep_event_targets[fault.target],
                                fault.index, fault.factor, space, length);
@@ -188,6 +152,17 @@ static char *target_text(const EepEventOptions *event, const EepScenarioPool *po
                                  n);
 }
 
+/* GPUs that the pool holds at this size: with a reserve of all that there are, those. */
+static gint64 held_gpus(const EepScenario *scenario, const EepScenarioPool *pool, gint64 size)
+{
+    const EepPoolOptions *options = &pool->options;
+    gboolean takes_all = eep_generation_find(options->resize.generation)->has_reserve &&
+                         options->resize.reserve == 0;
+
+    return eep_scenario_gpus(pool,
+                             takes_all ? MAX(size, eep_elastic_range(scenario, pool).most) : size);
+}
+
 static char *what_text(const EepScenario *scenario, const EepEventOptions *event, gint64 *size)
 {
     const EepScenarioPool *pool = &scenario->pools[eep_scenario_find_pool(scenario, event->pool)];
@@ -202,9 +177,10 @@ static char *what_text(const EepScenario *scenario, const EepEventOptions *event
     }
     *size = event->scale_elastic_ep.new_data_parallel_size;
     g_autofree char *spare = spares > 0 ? g_strdup_printf(" with %" D " spare", spares) : NULL;
-    return g_strdup_printf(
-        "DP %" D " -> %" D ", %" D " of %" D " GPUs%s", from, *size, eep_scenario_gpus(pool, *size),
-        scenario->nodes * scenario->hardware.gpus_per_node, spare != NULL ? spare : "");
+    return g_strdup_printf("DP %" D " -> %" D ", %" D " of %" D " GPUs%s", from, *size,
+                           held_gpus(scenario, pool, *size),
+                           scenario->nodes * scenario->hardware.gpus_per_node,
+                           spare != NULL ? spare : "");
 }
 
 /* What the loader has not refused can be; sizes as if every resize were done before the next. */
@@ -284,7 +260,7 @@ static void add_pool_json(const EepScenario *scenario, const EepScenarioPool *po
 {
     const EepPoolOptions *options = &pool->options;
     const EepMemoryFit *fit = &pool->memory;
-    ElasticRange range = elastic_range(scenario, pool);
+    EepElasticRange range = eep_elastic_range(scenario, pool);
 
     eep_json_begin_object(json, NULL);
     eep_json_add_string(json, "name", pool->name);
@@ -332,7 +308,7 @@ static void add_event_json(const EepScenario *scenario, const EepEventOptions *e
         gint64 to = event->scale_elastic_ep.new_data_parallel_size;
         eep_json_add_int(json, "data_parallel_size", *size);
         eep_json_add_int(json, "new_data_parallel_size", to);
-        eep_json_add_int(json, "gpus", eep_scenario_gpus(pool, to));
+        eep_json_add_int(json, "gpus", held_gpus(scenario, pool, to));
         *size = to;
     } else {
         g_autofree char *what = what_text(scenario, event, size);

@@ -36,6 +36,7 @@ static const Figure incident_figures[] = {
     {"recovery_s", "  recovery s", FALSE},
     {"degraded_s", "  degraded s", FALSE},
     {"lost", "  lost", TRUE},
+    {"client_retried", "  client retried", TRUE},
     {"retried", "  retried", TRUE},
     {"migrated", "  migrated", TRUE},
     {"degraded_tokens", "  degraded tokens", TRUE},

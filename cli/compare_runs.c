@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* More runs beside the first are in a further table below. */
+#define MAX_BESIDE 2
+
 typedef struct {
     char *path, *label;
     json_t *summary;
@@ -219,7 +222,7 @@ static void add_resizes(const EepCompareRuns *compare, EepText *text)
     }
 }
 
-void eep_compare_runs_add_table(const EepCompareRuns *compare, EepText *text)
+static void add_part(const EepCompareRuns *compare, EepText *text)
 {
     g_autofree const char **labels = g_new0(const char *, compare->n_runs);
     g_autofree json_t **summaries = summaries_of(compare);
@@ -243,6 +246,20 @@ void eep_compare_runs_add_table(const EepCompareRuns *compare, EepText *text)
     }
     add_resizes(compare, text);
     eep_compare_events_add_table(text, summaries, compare->n_runs);
+}
+
+void eep_compare_runs_add_table(const EepCompareRuns *compare, EepText *text)
+{
+    for (guint first = 1; first < compare->n_runs; first += MAX_BESIDE) {
+        guint n = MIN(MAX_BESIDE, compare->n_runs - first);
+        Run runs[1 + MAX_BESIDE] = {compare->runs[0]}; /* borrowed */
+        EepCompareRuns part = {runs, 1 + n, compare->is_comparable};
+
+        memcpy(runs + 1, compare->runs + first, n * sizeof *runs);
+        if (first > 1)
+            eep_text_add_char(text, '\n');
+        add_part(&part, text);
+    }
 }
 
 /* -- JSON -------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 
 #define NAME_COLUMNS  24
 #define VALUE_COLUMNS 12
-#define DELTA_COLUMNS 22
+#define DELTA_COLUMNS 20
 
 static gboolean is_whole(double value)
 {

@@ -111,3 +111,19 @@ gboolean eep_eplb_write_file(const char *path, const EepText *text, GError **err
     g_error_free(local);
     return FALSE;
 }
+
+int eep_eplb_command(const GOptionEntry *entries, int argc, char **argv, EepEplbAnswer answer,
+                     gconstpointer options, char *const *out)
+{
+    g_auto(EepText) text = {0};
+    GError *error = NULL;
+    int status;
+
+    if (!eep_command_parse(entries, 0, 0, &argc, &argv, &status))
+        return status;
+    if (!answer(options, &text, &error))
+        return eep_command_fail(error);
+    if (out == NULL || *out == NULL)
+        return eep_command_print(&text);
+    return eep_eplb_write_file(*out, &text, &error) ? EEP_EXIT_DONE : eep_command_fail(error);
+}

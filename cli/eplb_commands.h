@@ -12,6 +12,14 @@ int eep_command_eplb_compare(int argc, char **argv);
 int eep_command_eplb_replay(int argc, char **argv);
 int eep_command_eplb_fit(int argc, char **argv);
 
+/* What one of them answers, into `text`; FALSE with an error. */
+typedef gboolean (*EepEplbAnswer)(gconstpointer options, EepText *text, GError **error);
+
+/* Reads the arguments into what `entries` point to, which is in `options`, and prints the answer,
+ * or writes it to the file that *out then names (`out` and *out may be NULL). The exit status. */
+int eep_eplb_command(const GOptionEntry *entries, int argc, char **argv, EepEplbAnswer answer,
+                     gconstpointer options, char *const *out);
+
 /* The text into the file, in place of an older one; what is no file (a device, a pipe, a link) is
  * written through. FALSE with an error of exit status 1. */
 gboolean eep_eplb_write_file(const char *path, const EepText *text, GError **error);

@@ -201,8 +201,9 @@ static gboolean draw(const char *folder, const EepEplbInput *input, const GPtrAr
                                               lines, n, error);
 }
 
-static gboolean run(const Options *options, EepText *text, GError **error)
+static gboolean run(gconstpointer data, EepText *text, GError **error)
 {
+    const Options *options = data;
     g_auto(EepEplbInput) input = {0};
     gint64 train = G_MAXINT32;
     guint n_refused = 0;
@@ -257,12 +258,8 @@ int eep_command_eplb_compare(int argc, char **argv)
          "DIR"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &options.as_json, "print data for programs", NULL},
         G_OPTION_ENTRY_NULL};
-    g_auto(EepText) text = {0};
-    GError *error = NULL;
-    int status;
+    int status = eep_eplb_command(entries, argc, argv, run, &options, NULL);
 
-    if (eep_command_parse(entries, 0, 0, &argc, &argv, &status))
-        status = run(&options, &text, &error) ? eep_command_print(&text) : eep_command_fail(error);
     g_free(options.policies);
     g_free(options.train);
     g_free(options.plot);

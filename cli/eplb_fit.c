@@ -213,8 +213,9 @@ static gboolean fail_fit(const char *name, GError *local, GError **error)
     return FALSE;
 }
 
-static gboolean run(const Options *options, EepText *text, GError **error)
+static gboolean run(gconstpointer data, EepText *text, GError **error)
 {
+    const Options *options = data;
     g_auto(EepEplbInput) input = {0}, other = {0};
     Fitted fitted = {0};
     GError *local = NULL;
@@ -255,12 +256,8 @@ int eep_command_eplb_fit(int argc, char **argv)
          "time that a window stands for, for drift: 10s", "TIME"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &options.as_json, "print data for programs", NULL},
         G_OPTION_ENTRY_NULL};
-    g_auto(EepText) text = {0};
-    GError *error = NULL;
-    int status;
+    int status = eep_eplb_command(entries, argc, argv, run, &options, NULL);
 
-    if (eep_command_parse(entries, 0, 0, &argc, &argv, &status))
-        status = run(&options, &text, &error) ? eep_command_print(&text) : eep_command_fail(error);
     g_free(options.against);
     g_free(options.window_time);
     eep_eplb_flags_clear(&options.flags);

@@ -176,8 +176,9 @@ static gboolean draw(const char *folder, const EepEplbInput *input, const char *
                                  placed->bound, error);
 }
 
-static gboolean run(const Options *options, EepText *text, GError **error)
+static gboolean run(gconstpointer data, EepText *text, GError **error)
 {
+    const Options *options = data;
     g_auto(EepEplbInput) input = {0};
     const char *name = options->policy != NULL ? options->policy : "default";
     if (!eep_eplb_input_read(&input, &options->flags, TRUE, error))
@@ -218,17 +219,8 @@ int eep_command_eplb_place(int argc, char **argv)
         {"json", 0, 0, G_OPTION_ARG_NONE, &(gboolean){FALSE}, "print JSON, as it does anyway",
          NULL},
         G_OPTION_ENTRY_NULL};
-    g_auto(EepText) text = {0};
-    GError *error = NULL;
-    int status;
+    int status = eep_eplb_command(entries, argc, argv, run, &options, &options.out);
 
-    if (eep_command_parse(entries, 0, 0, &argc, &argv, &status)) {
-        if (!run(&options, &text, &error) ||
-            (options.out != NULL && !eep_eplb_write_file(options.out, &text, &error)))
-            status = eep_command_fail(error);
-        else
-            status = options.out != NULL ? EEP_EXIT_DONE : eep_command_print(&text);
-    }
     char *strings[] = {options.policy, options.csv, options.out, options.plot};
     for (guint i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);

@@ -264,8 +264,9 @@ static gboolean replay_all(const Options *options, const EepEplbRollOptions *rep
     return options->plot == NULL || draw(options->plot, replay, replays, error);
 }
 
-static gboolean run(const Options *options, EepText *text, GError **error)
+static gboolean run(gconstpointer data, EepText *text, GError **error)
 {
+    const Options *options = data;
     g_auto(EepEplbInput) input = {0};
     EepEplbRollOptions replay = {.input = &input};
     const char *name = options->hardware != NULL ? options->hardware : "h200-sxm";
@@ -318,12 +319,8 @@ int eep_command_eplb_replay(int argc, char **argv)
          "DIR"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &o.as_json, "print data for programs", NULL},
         G_OPTION_ENTRY_NULL};
-    g_auto(EepText) text = {0};
-    GError *error = NULL;
-    int status;
+    int status = eep_eplb_command(entries, argc, argv, run, &o, NULL);
 
-    if (eep_command_parse(entries, 0, 0, &argc, &argv, &status))
-        status = run(&o, &text, &error) ? eep_command_print(&text) : eep_command_fail(error);
     options_clear(&o);
     return status;
 }

@@ -105,6 +105,7 @@ static int explore(const Arguments *arguments)
     EepExploreBound bound;
     GArray *jobs;
     const EepExploreJob *bad;
+    gint64 start_us = g_get_monotonic_time();
     GError *error = NULL;
     int status;
 
@@ -115,7 +116,8 @@ static int explore(const Arguments *arguments)
         eep_explore_jobs_free(jobs);
         return eep_command_fail(error);
     }
-    bad = eep_explore_print(jobs, &bound, arguments->json, &text);
+    bad = eep_explore_print(jobs, &bound, (double)(g_get_monotonic_time() - start_us) / 1e6,
+                            arguments->json, &text);
     if (bad != NULL && bad->result.path != NULL && arguments->out != NULL) {
         g_autoptr(GString) path = g_string_new(NULL);
         EepText file = {0};

@@ -6,6 +6,8 @@
 #include "cli/human.h"
 #include "core/json.h"
 
+#define LINE_COLUMNS 100
+
 /* What all worlds of one generation found together. */
 typedef struct {
     const char *generation;
@@ -83,9 +85,14 @@ static void print_flaws(const Sum *sum, EepText *text)
     for (guint i = 0; i < eep_explore_n_flaws; i++) {
         g_autofree char *n = eep_human_integer((gint64)sum->n_flawed[i]);
 
+        g_autofree char *what =
+            g_strdup_printf("  known flaw: %s: %s", sum->generation, eep_explore_flaws[i].name);
+        g_autofree char *seen = g_strdup_printf("(%s), %s states", eep_explore_flaws[i].source, n);
+
         if (sum->n_flawed[i] > 0)
-            eep_command_add_line(text, "  known flaw: %s: %s (%s), %s states", sum->generation,
-                                 eep_explore_flaws[i].name, eep_explore_flaws[i].source, n);
+            eep_command_add_line(text, "%s%s%s", what,
+                                 strlen(what) + strlen(seen) < LINE_COLUMNS ? " " : "\n      ",
+                                 seen);
     }
 }
 
@@ -114,12 +121,12 @@ static void print_bad(const EepExploreJob *job, const EepExploreBound *bound, Ee
 }
 
 static void print_text(const GArray *sums, const EepExploreJob *bad, const EepExploreBound *bound,
-                       EepText *text)
+                       double seconds, EepText *text)
 {
     Sum total = {0};
 
     eep_command_add_line(text, "%-10s %6s %14s %14s %6s %9s", "generation", "worlds", "states",
-                         "transitions", "depth", "seconds");
+                         "transitions", "depth", "thread s");
     for (guint i = 0; i < sums->len; i++) {
         const Sum *sum = &g_array_index(sums, Sum, i);
 
@@ -135,6 +142,8 @@ static void print_text(const GArray *sums, const EepExploreJob *bad, const EepEx
     }
     print_line("together", &total, text);
     g_autofree char *bytes = eep_human_bytes((double)total.peak_bytes);
+    eep_command_add_line(text, "%.1f s on %u thread%s", seconds, bound->n_threads,
+                         bound->n_threads == 1 ? "" : "s");
     eep_command_add_line(text,
                          "at most %s a world, 16 bytes a visited state; chance of a clash of "
                          "hashes %.1e",
@@ -155,7 +164,7 @@ static void add_sum(EepJson *json, const Sum *sum)
     eep_json_add_uint(json, "states", sum->n_states);
     eep_json_add_uint(json, "transitions", sum->n_transitions);
     eep_json_add_uint(json, "depth", sum->depth);
-    eep_json_add_double(json, "seconds", sum->seconds, 4);
+    eep_json_add_double(json, "thread_seconds", sum->seconds, 4);
     eep_json_add_uint(json, "peak_bytes", sum->peak_bytes);
     eep_json_add_double(json, "clash_probability", sum->clash, 3);
     eep_json_begin_object(json, "rests");
@@ -215,13 +224,15 @@ static void add_bad(EepJson *json, const EepExploreJob *bad)
 }
 
 static void print_json(const GArray *jobs, const GArray *sums, const EepExploreJob *bad,
-                       EepText *text)
+                       const EepExploreBound *bound, double seconds, EepText *text)
 {
     EepJson json;
 
     eep_json_init(&json, text, EEP_JSON_PRETTY);
     eep_json_begin_object(&json, NULL);
     eep_json_add_bool(&json, "is_exhausted", bad == NULL);
+    eep_json_add_double(&json, "wall_seconds", seconds, 4);
+    eep_json_add_uint(&json, "threads", bound->n_threads);
     eep_json_begin_array(&json, "generations");
     for (guint i = 0; i < sums->len; i++)
         add_sum(&json, &g_array_index(sums, Sum, i));
@@ -236,15 +247,15 @@ static void print_json(const GArray *jobs, const GArray *sums, const EepExploreJ
 }
 
 const EepExploreJob *eep_explore_print(const GArray *jobs, const EepExploreBound *bound,
-                                       gboolean as_json, EepText *text)
+                                       double seconds, gboolean as_json, EepText *text)
 {
     const EepExploreJob *bad = first_bad(jobs);
     g_autoptr(GArray) sums = sum_up(jobs);
 
     if (as_json)
-        print_json(jobs, sums, bad, text);
+        print_json(jobs, sums, bad, bound, seconds, text);
     else
-        print_text(sums, bad, bound, text);
+        print_text(sums, bad, bound, seconds, text);
     return bad;
 }
 

@@ -8,9 +8,10 @@
 G_BEGIN_DECLS
 
 /* A line a generation, its known flaws, and the first world that ended badly, which is returned;
- * NULL when all are exhausted and clean. */
+ * NULL when all are exhausted and clean. `seconds` went by; what a generation took is summed over
+ * the threads. */
 const EepExploreJob *eep_explore_print(const GArray *jobs, const EepExploreBound *bound,
-                                       gboolean as_json, EepText *text);
+                                       double seconds, gboolean as_json, EepText *text);
 
 void eep_explore_print_replay(const char *log, const char *violation, gboolean as_json,
                               EepText *text);

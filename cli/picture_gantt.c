@@ -145,6 +145,8 @@ gboolean eep_picture_gantt_write(const EepPictureGantt *gantt, const char *folde
 
     eep_gnuplot_add_string(&script, "resize_title", gantt->title);
     add_time(&script, "t_commit", gantt->commit_s);
+    eep_gnuplot_add_string(&script, "commit_label",
+                           isfinite(gantt->serving_s) ? "commit" : "end of prepare");
     add_time(&script, "t_serving", gantt->serving_s);
     add_time(&script, "t_end", gantt->end_s);
     eep_text_add_string(&script, arrays);

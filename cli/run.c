@@ -11,6 +11,7 @@
 #include "cli/invariants.h"
 #include "cli/journal_file.h"
 #include "cli/run_folder.h"
+#include "cli/run_notes.h"
 #include "cli/scenario_facts.h"
 #include "cli/simulation.h"
 #include "cli/summary_screen.h"
@@ -33,6 +34,7 @@ typedef struct {
     EepRunFolder *folder;
     EepMetrics *metrics;
     EepTokenCurve *curve; /* NULL: no twin */
+    EepRunNotes *notes;
     EepTwin twin;
     EepObserver *fan;
     EepJournalFile *journal;
@@ -156,6 +158,8 @@ static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
     run->fan = eep_observer_fan_new();
     eep_observer_fan_add(run->fan, eep_metrics_observer(run->metrics));
     eep_observer_fan_add(run->fan, eep_run_folder_observer(run->folder));
+    run->notes = eep_run_notes_new();
+    eep_observer_fan_add(run->fan, eep_run_notes_observer(run->notes));
     if (run->scenario->run.twin) {
         run->curve = eep_token_curve_new();
         eep_observer_fan_add(run->fan, eep_token_curve_observer(run->curve));
@@ -223,6 +227,7 @@ static GPtrArray *notes_of(const Run *run, gboolean *ret_holds)
     GPtrArray *notes = g_ptr_array_new_with_free_func(g_free);
 
     *ret_holds = eep_invariants_add_notes(run->metrics, notes);
+    eep_run_notes_add(run->notes, notes);
     for (guint i = 0; i < run->scenario->notes->len; i++)
         g_ptr_array_add(notes, g_strdup(run->scenario->notes->pdata[i]));
     if (eep_trace_skipped(run->trace) > 0)
@@ -280,6 +285,7 @@ static void clear(Run *run)
     eep_run_folder_free(run->folder);
     eep_twin_clear(&run->twin);
     eep_token_curve_free(run->curve);
+    eep_run_notes_free(run->notes);
     eep_metrics_free(run->metrics);
     eep_trace_free(run->trace);
     eep_scenario_facts_free(run->scenario_facts);

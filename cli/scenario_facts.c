@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/elastic_range.h"
 #include "sim/all2all.h"
 
 struct EepScenarioFacts {
@@ -42,8 +43,16 @@ static gboolean digest_if_any(const char *path, char **ret_digest, GError **erro
     return *ret_digest != NULL;
 }
 
-/* Two runs with this digest in common have met the same requests: the trace's bytes, what is taken
- * of them, and the law of a synthetic one. Paths do not count, clients' retries do not either. */
+/* Clients that do not retry have no backoff. */
+static gboolean is_idle_retry(const EepScenario *scenario, const char *key)
+{
+    return scenario->traffic.retry.attempts <= 1 && strcmp(key, "retry.attempts") != 0 &&
+           g_str_has_prefix(key, "retry");
+}
+
+/* Two runs with this digest in common have met the same clients: the trace's bytes, what is taken
+ * of them, the law of a synthetic one, and how often requests are tried again. Paths do not
+ * count. */
 static char *digest_of_traffic(const EepScenario *scenario, const char *trace_sha256)
 {
     g_autoptr(GString) text = g_string_new(trace_sha256 != NULL ? trace_sha256 : "synthetic");
@@ -52,7 +61,7 @@ static char *digest_of_traffic(const EepScenario *scenario, const char *trace_sh
         const EepOption *option = &eep_traffic_options.options[i];
         g_autofree char *value = NULL;
 
-        if (option->type == EEP_OPTION_PATH || g_str_has_prefix(option->key, "retry") ||
+        if (option->type == EEP_OPTION_PATH || is_idle_retry(scenario, option->key) ||
             g_str_has_prefix(option->key, trace_sha256 != NULL ? "synthetic" : "trace"))
             continue;
         value = eep_option_format(option, &scenario->traffic);
@@ -122,18 +131,12 @@ static char *describe_deployment(const EepScenario *scenario)
 /* Sizes that the first pool can take, NULL when it cannot be resized. */
 static char *describe_elastic(const EepScenario *scenario)
 {
-    const EepPoolOptions *options = &scenario->pools[0].options;
-    const EepAll2all *all2all = eep_all2all(options->all2all_backend);
-    gint64 most = scenario->nodes * scenario->hardware.gpus_per_node;
+    EepElasticRange range = eep_elastic_range(scenario, &scenario->pools[0]);
 
-    if (scenario->n_pools > 1 || !options->enable_elastic_ep ||
+    if (scenario->n_pools > 1 || !scenario->pools[0].options.enable_elastic_ep ||
         eep_hardware_is_constant(&scenario->hardware))
         return NULL;
-    if (all2all->max_ranks > 0)
-        most = MIN(most, (gint64)all2all->max_ranks);
-    return g_strdup_printf("DP %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT,
-                           eep_memory_min_data_parallel_size(&scenario->model, options),
-                           most / options->tensor_parallel_size);
+    return g_strdup_printf("DP %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT, range.least, range.most);
 }
 
 EepScenarioFacts *eep_scenario_facts_new(const EepScenario *scenario, GError **error)

@@ -192,6 +192,8 @@ static void add_incident_detail(EepScreenText *screen, const EepIncident *incide
     g_autofree char *missing = eep_screen_figure(incident->experts_missing_s);
     g_autofree char *degraded = eep_screen_count(incident->degraded_tokens);
     g_autofree char *kv = eep_screen_count(incident->n_lost_kv_tokens);
+    g_autofree char *rejected = eep_screen_count(incident->n_lost_rejected);
+    g_autofree char *retried = eep_screen_count(incident->n_client_retried);
     g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func(g_free);
 
     for (guint i = 0; i < G_N_ELEMENTS(words); i++)
@@ -202,6 +204,10 @@ static void add_incident_detail(EepScreenText *screen, const EepIncident *incide
         g_ptr_array_add(items, g_strdup_printf("experts missing %s s", missing));
     if (incident->degraded_tokens > 0)
         g_ptr_array_add(items, g_strdup_printf("%s tokens degraded", degraded));
+    if (incident->n_lost_rejected > 0)
+        g_ptr_array_add(items, g_strdup_printf("%s lost before admission", rejected));
+    if (incident->n_client_retried > 0)
+        g_ptr_array_add(items, g_strdup_printf("%s completed by clients' retries", retried));
     if (incident->n_lost_kv_tokens > 0)
         g_ptr_array_add(items, g_strdup_printf("KV of %s tokens lost", kv));
     if (incident->note != NULL && *incident->note != '\0')

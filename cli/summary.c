@@ -292,6 +292,8 @@ static void add_incident(EepJson *json, const EepIncident *incident, const EepRu
     add_seconds(json, "degraded_s", incident->degraded);
     eep_json_add_uint(json, "engines", incident->n_engines);
     eep_json_add_uint(json, "lost", incident->n_lost);
+    eep_json_add_uint(json, "lost_rejected", incident->n_lost_rejected);
+    eep_json_add_uint(json, "client_retried", incident->n_client_retried);
     eep_json_add_uint(json, "retried", incident->n_retried);
     eep_json_add_uint(json, "migrated", incident->n_migrated);
     eep_json_add_uint(json, "lost_kv_tokens", incident->n_lost_kv_tokens);

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#define MAX_NOTES 5
+
 /* "name | model | machines | DP 8, all2all, generation | seed 7": as much as has room, from the
  * first and in whole parts. New string. */
 static char *headline(const EepRunFacts *facts, gsize room)
@@ -233,12 +235,12 @@ static void add_gpus(EepScreenText *screen, const EepMetricsReport *report)
     }
     g_autofree char *item = g_strdup_printf("    %s per 1,000 good", per_good);
     add_or_wrap(screen, item);
-    eep_screen_end_line(screen);
     if (report->gpu_tail_ns > 0) {
         g_autofree char *tail = eep_screen_figure(eep_gpu_hours_from_ns(report->gpu_tail_ns));
-        eep_screen_print(screen, "          and %s after the end of traffic", tail);
-        eep_screen_end_line(screen);
+        g_autofree char *after = g_strdup_printf("    and %s after the end of traffic", tail);
+        add_or_wrap(screen, after);
     }
+    eep_screen_end_line(screen);
 }
 
 static void add_balance(EepScreenText *screen, const EepMetricsReport *report)
@@ -288,8 +290,14 @@ static void add_basis(EepScreenText *screen, const EepMetrics *metrics, const Ee
 
 static void add_notes(EepScreenText *screen, const EepRunFacts *facts)
 {
-    for (guint i = 0; facts->notes != NULL && facts->notes[i] != NULL && i < 3; i++) {
+    guint n = facts->notes != NULL ? g_strv_length((char **)facts->notes) : 0;
+
+    for (guint i = 0; i < MIN(n, MAX_NOTES); i++) {
         eep_screen_print(screen, "%-10s%s", i == 0 ? "Note" : "", facts->notes[i]);
+        eep_screen_end_line(screen);
+    }
+    if (n > MAX_NOTES) {
+        eep_screen_print(screen, "          %u more in summary.json", n - MAX_NOTES);
         eep_screen_end_line(screen);
     }
 }

@@ -39,6 +39,8 @@ static void bury(EepDeployment *deployment, EepRequest *request)
     if (request->fate == EEP_FATE_COMPLETED && deployment->last_refusal != EEP_TIME_NEVER &&
         request->queued >= deployment->last_refusal)
         eep_pool_saw_success(pool_of(deployment, request->pool));
+    if (request->lost_by != 0)
+        eep_pool_charge_end(pool_of(deployment, request->lost_pool), request);
     observer->ops->request_ended(observer, request, now);
     eep_request_free(deployment->requests, request);
     if (deployment->is_exhausted && eep_deployment_n_live(deployment) == 0)
@@ -83,8 +85,9 @@ static gboolean back_off(EepDeployment *deployment, EepRequest *request)
     return TRUE;
 }
 
-static void retry_or_give_up(EepDeployment *deployment, EepRequest *request, EepReason reason)
+static void refuse(EepDeployment *deployment, EepPool *pool, EepRequest *request, EepReason reason)
 {
+    eep_pool_blame_refusal(pool, request, reason);
     if (!back_off(deployment, request))
         give_up(deployment, request, reason);
 }
@@ -103,6 +106,8 @@ static void forget_attempt(EepDeployment *deployment, EepRequest *request)
 
     observer->ops->attempt_ended(observer, request, eep_loop_now(deployment->services.loop));
     request->lost_reason = request->reason;
+    if (request->reason != EEP_REASON_FAULT)
+        request->lost_by = 0;
     request->wasted_tokens += request->generated;
     request->fate = EEP_FATE_NONE;
     request->reason = EEP_REASON_NONE;
@@ -167,13 +172,13 @@ static void attempt(EepDeployment *deployment, EepRequest *request)
     if (!can_ever_run(pool, request, &reason)) {
         give_up(deployment, request, reason);
     } else if (eep_pool_has_exited(pool)) {
-        retry_or_give_up(deployment, request, EEP_REASON_UNAVAILABLE);
+        refuse(deployment, pool, request, EEP_REASON_UNAVAILABLE);
     } else if (eep_pool_is_refusing(pool)) {
         deployment->last_refusal = eep_loop_now(deployment->services.loop);
         eep_pool_saw_rejected(pool);
-        retry_or_give_up(deployment, request, EEP_REASON_SCALING_503);
+        refuse(deployment, pool, request, EEP_REASON_SCALING_503);
     } else if (!eep_pool_submit(pool, request)) {
-        retry_or_give_up(deployment, request, EEP_REASON_QUEUE_LIMIT);
+        refuse(deployment, pool, request, EEP_REASON_QUEUE_LIMIT);
     }
 }
 

@@ -7,6 +7,7 @@
 #ifndef EEP_CORE_FAULT_H
 #define EEP_CORE_FAULT_H
 
+#include "core/resize/phase.h"
 #include "core/time.h"
 
 G_BEGIN_DECLS
@@ -29,13 +30,29 @@ typedef enum {
     EEP_FAULT_OF_NODE,   /* all engines with a GPU there */
 } EepFaultTarget;
 
+/* What PHASE_* names: an EepPhaseKind, which workers do, or one of these, which the machine and the
+ * pool do. Draining never fails by itself: its time is up at once (PHASE_FAIL), or nobody sees that
+ * it is over before its time is up (PHASE_HANG). */
+typedef enum {
+    EEP_BREAKABLE_RESHUFFLE = EEP_PHASE_COUNT,
+    EEP_BREAKABLE_PRELOAD,
+    EEP_BREAKABLE_DRAIN,
+    EEP_BREAKABLE_MIGRATE,
+    EEP_BREAKABLE_SPREAD,
+    EEP_BREAKABLE_PAUSE,
+    EEP_BREAKABLE_COUNT,
+} EepBreakable;
+
+/* As in scenarios and records. */
+const char *eep_breakable_name(guint breakable);
+
 typedef struct {
     EepFaultKind kind;
     EepFaultTarget target;
     guint index;      /* of the rank, engine or node */
     double factor;    /* SLOW: >= 1; LINK: in (0, 1] */
     EepTime duration; /* SLOW, LINK: EEP_TIME_NEVER: for good */
-    guint phase;      /* PHASE_*: EepPhaseKind */
+    guint phase;      /* PHASE_*: EepPhaseKind or EepBreakable */
     guint nth;        /* PHASE_*: counted from 1 from the fault's time on; 0: every one */
 } EepFault;
 
@@ -64,7 +81,8 @@ typedef struct {
     void (*slow_worker)(EepFaultInjector *self, EepWorkerId worker, double factor);
     /* The node's links carry `factor` of their bandwidth; 1.0: as before. */
     void (*set_link)(EepFaultInjector *self, EepPoolId pool, guint node, double factor);
-    /* The nth phase of the kind that begins from now on in the pool fails, or never ends. */
+    /* The nth phase of the kind (EepPhaseKind) that begins from now on in the pool fails, or never
+     * ends. */
     void (*break_phase)(EepFaultInjector *self, EepPoolId pool, guint phase_kind, guint nth,
                         gboolean hangs);
 } EepFaultInjectorOps;

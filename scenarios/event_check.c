@@ -251,37 +251,9 @@ static gboolean check_pool_name(EepScenario *scenario, guint index, GError **err
     return TRUE;
 }
 
-static void add_name(GPtrArray *names, const char *name)
-{
-    for (guint i = 0; i < names->len; i++)
-        if (strcmp(names->pdata[i], name) == 0)
-            return;
-    g_ptr_array_add(names, (gpointer)name);
-}
-
-/* Spans and phases of a generation's resizes, NULL-terminated; adopting and releasing take no time
- * and are in no record. */
-static GPtrArray *phases_of(const EepGeneration *generation)
-{
-    static const char *const spans[] = {"prepare", "commit", "settle", "drain", "pause"};
-    const EepGenerationPlan *const plans[] = {&generation->up, &generation->down};
-    GPtrArray *names = g_ptr_array_new();
-
-    for (guint i = 0; i < G_N_ELEMENTS(spans); i++)
-        add_name(names, spans[i]);
-    for (guint i = 0; i < G_N_ELEMENTS(plans); i++)
-        for (guint j = 0; j < plans[i]->n_rows; j++)
-            if (plans[i]->rows[j].act != EEP_ACT_ADOPT && plans[i]->rows[j].act != EEP_ACT_RELEASE)
-                add_name(names, eep_generation_row_name(&plans[i]->rows[j]));
-    g_ptr_array_add(names, NULL);
-    return names;
-}
-
 static gboolean check_during(EepScenario *scenario, guint index, GError **error)
 {
     const EepEventOptions *event = &scenario->events[index], *resize;
-    const EepGeneration *generation =
-        eep_generation_find(pool_of(scenario, event)->options.resize.generation);
     const EepYaml *node = event_node(scenario, index, "during");
 
     if (event->during.resize == NULL || event->during.phase == NULL)
@@ -296,15 +268,7 @@ static gboolean check_during(EepScenario *scenario, guint index, GError **error)
         return fail(scenario, node, error,
                     "\"%s\" resizes pool %s, and the event is of pool %s: a resize of its pool",
                     resize->id, resize->pool, event->pool);
-    g_autoptr(GPtrArray) names = phases_of(generation);
-    if (g_strv_contains((const char *const *)names->pdata, event->during.phase))
-        return TRUE;
-    g_autofree char *list = g_strjoinv(", ", (char **)names->pdata);
-    const char *nearest =
-        eep_suggest_nearest(event->during.phase, (const char *const *)names->pdata);
-    return fail(scenario, event_node(scenario, index, "during.phase"), error,
-                "generation %s has no phase \"%s\": %s%s%s", generation->name, event->during.phase,
-                list, nearest != NULL ? "; try " : "", nearest != NULL ? nearest : "");
+    return TRUE;
 }
 
 static gboolean check_time(EepScenario *scenario, guint index, GError **error)
@@ -376,24 +340,6 @@ static gboolean check_required(const EepScenario *scenario, guint index, GError 
     return TRUE;
 }
 
-static gboolean check_phase_name(const EepScenario *scenario, guint index, const char *name,
-                                 GError **error)
-{
-    const char *names[EEP_PHASE_COUNT + 1] = {NULL};
-    g_autofree char *key =
-        g_strconcat(eep_event_kinds[scenario->events[index].kind].key, ".phase", NULL);
-
-    for (guint i = 0; i < EEP_PHASE_COUNT; i++)
-        names[i] = eep_phase_names[i];
-    if (g_strv_contains(names, name))
-        return TRUE;
-    g_autofree char *list = g_strjoinv(", ", (char **)names);
-    const char *nearest = eep_suggest_nearest(name, names);
-    return fail(scenario, event_node(scenario, index, key), error,
-                "there is no phase \"%s\" that could break: %s%s%s", name, list,
-                nearest != NULL ? "; try " : "", nearest != NULL ? nearest : "");
-}
-
 /* Somebody who is never there cannot break. */
 static gboolean check_index(const EepScenario *scenario, guint index, GError **error)
 {
@@ -463,12 +409,8 @@ static gboolean check_fault(EepScenario *scenario, guint index, GError **error)
         return TRUE;
     if (event->kind <= EEP_EVENT_SLOW && !check_target(scenario, index, error))
         return FALSE;
-    if (event->kind == EEP_EVENT_PHASE_FAIL || event->kind == EEP_EVENT_PHASE_HANG) {
-        const char *phase =
-            event->kind == EEP_EVENT_PHASE_FAIL ? event->phase_fail.phase : event->phase_hang.phase;
-        return check_phase_name(scenario, index, phase, error) &&
-               check_detection(scenario, index, error);
-    }
+    if (event->kind > EEP_EVENT_LINK)
+        return check_detection(scenario, index, error);
     return check_index(scenario, index, error) && check_detection(scenario, index, error);
 }
 
@@ -528,5 +470,5 @@ gboolean eep_scenario_check_events(EepScenario *scenario, GError **error)
             !check_cancel(scenario, i, error))
             return FALSE;
     note_retries(scenario);
-    return TRUE;
+    return eep_scenario_check_phases(scenario, error);
 }

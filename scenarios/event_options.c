@@ -1,7 +1,5 @@
 #include "scenarios/event_options.h"
 
-#include "core/resize/phase.h"
-
 #include <stddef.h>
 #include <string.h>
 
@@ -21,7 +19,7 @@ static const EepOption options[] = {
     {"during.resize", EEP_OPTION_STRING, AT(during.resize), NULL, EEP_NO_BOUNDS, NULL, NULL,
      "id of an event with scale_elastic_ep: it happens while that is done"},
     {"during.phase", EEP_OPTION_STRING, AT(during.phase), NULL, EEP_NO_BOUNDS, NULL, NULL,
-     "prepare, commit, settle or a phase of its generation, when that first begins"},
+     "prepare, commit, settle or a phase that the resize has, when that first begins"},
     {"during.after", EEP_OPTION_TIME, AT(during.after), "0s", 0, LONGEST, NULL, NULL,
      "so long after the phase has begun"},
     {"id", EEP_OPTION_STRING, AT(id), NULL, EEP_NO_BOUNDS, NULL, NULL,
@@ -54,7 +52,7 @@ static const EepOption options[] = {
     {"link.duration", EEP_OPTION_TIME, AT(link.duration), "0s", 0, LONGEST, NULL, NULL,
      "how long; 0s: for good"},
     {"phase_fail.phase", EEP_OPTION_STRING, AT(phase_fail.phase), NULL, EEP_NO_BOUNDS, NULL, NULL,
-     "a phase of a resize, start or recovery that fails"},
+     "a phase of a resize, start or recovery that fails; of drain the time is up"},
     {"phase_fail.nth", EEP_OPTION_INT, AT(phase_fail.nth), "1", 0, MOST, NULL, NULL,
      "which one, counted from this event on; 0: every one"},
     {"phase_hang.phase", EEP_OPTION_STRING, AT(phase_hang.phase), NULL, EEP_NO_BOUNDS, NULL, NULL,
@@ -100,8 +98,8 @@ static EepTime length_of(EepTime duration)
 
 static guint phase_of(const char *name)
 {
-    for (guint i = 0; i < EEP_PHASE_COUNT; i++)
-        if (g_strcmp0(eep_phase_names[i], name) == 0)
+    for (guint i = 0; i < EEP_BREAKABLE_COUNT; i++)
+        if (g_strcmp0(eep_breakable_name(i), name) == 0)
             return i;
     g_return_val_if_reached(0);
 }

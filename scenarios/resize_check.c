@@ -102,6 +102,18 @@ static gboolean check_generation(const EepScenario *scenario, const EepScenarioP
         "generation %s has no way back, so that a newer resize cannot take the place of one that "
         "runs: queue or refuse; try generation: eep",
         generation->name);
+    g_autofree char *never_drained = g_strdup_printf(
+        "drain_requests waits until no request is left, and generation %s refuses none meanwhile: "
+        "false (it drains leaving engines, see resize.leaving_drain); try drain_requests: false",
+        generation->name);
+    g_autofree char *no_reserve = g_strdup_printf(
+        "generation %s launches engines when it needs them and keeps none in reserve: generation "
+        "masked, or 0; try resize.generation: masked",
+        generation->name);
+    g_autofree char *no_refit = g_strdup_printf(
+        "generation %s keeps its slots a rank, only a fresh start can choose them: generation "
+        "restart, or recovery restart; try restart: {refit: false}",
+        generation->name);
     g_autofree char *small =
         g_strdup_printf("the reserve of %" D " engines is smaller than the deployment of %" D
                         ": at least data_parallel_size, or 0",
@@ -114,6 +126,12 @@ static gboolean check_generation(const EepScenario *scenario, const EepScenarioP
          "all2all_backend", no_reuse},
         {options->resize.on_busy == EEP_ON_BUSY_SUPERSEDE && !generation->rolls_back,
          "resize.on_busy", no_way_back},
+        {options->resize.drain_requests && generation->refuses == EEP_REFUSES_NEVER,
+         "resize.drain_requests", never_drained},
+        {options->resize.reserve > 0 && !generation->has_reserve, "resize.reserve", no_reserve},
+        {options->resize.refit && !generation->replaces_all &&
+             options->fault_tolerance.recovery != EEP_RECOVERY_RESTART,
+         "resize.restart.refit", no_refit},
         {generation->has_reserve && options->resize.reserve > 0 &&
              options->resize.reserve < options->data_parallel_size,
          "resize.reserve", small},
@@ -124,12 +142,15 @@ static gboolean check_generation(const EepScenario *scenario, const EepScenarioP
     return refuse(scenario, pool, rules, G_N_ELEMENTS(rules), error);
 }
 
-/* vLLM takes use_async back where it finds no NIXL for an elastic group (config/parallel.py), and
- * refuses NCCL behind the steps of a fixed one (#44978). */
+/* Only NIXL moves experts of an elastic group beside its steps. vLLM takes use_async back where it
+ * finds none (config/parallel.py), and so is the default here; who asks for it is told. It refuses
+ * NCCL behind the steps of a fixed group (#44978). */
 static gboolean check_communicator(EepScenario *scenario, EepScenarioPool *pool, GError **error)
 {
     EepPoolOptions *options = &pool->options;
     gint communicator = options->eplb_config.communicator;
+    gboolean no_async =
+        options->enable_eplb && options->enable_elastic_ep && communicator != EEP_EPLB_NIXL;
     const Rule rules[] = {
         {options->enable_eplb && options->enable_elastic_ep && communicator == EEP_EPLB_TORCH_GLOO,
          "eplb_config.communicator",
@@ -139,12 +160,16 @@ static gboolean check_communicator(EepScenario *scenario, EepScenarioPool *pool,
          "eplb_config.communicator",
          "pynccl beside running steps may hang, and vLLM refuses it with use_async (vllm #44978): "
          "nixl or torch_gloo, or eplb_config.use_async: false"},
+        {no_async && options->eplb_config.use_async &&
+             eep_scenario_is_given(scenario, pool->name, "eplb_config.use_async"),
+         "eplb_config.use_async",
+         "beside running steps an elastic group moves experts by nixl alone, in vLLM too: "
+         "eplb_config.communicator: nixl, or use_async: false"},
     };
 
     if (!refuse(scenario, pool, rules, G_N_ELEMENTS(rules), error))
         return FALSE;
-    if (options->enable_eplb && options->enable_elastic_ep && communicator != EEP_EPLB_NIXL &&
-        options->eplb_config.use_async) {
+    if (no_async && options->eplb_config.use_async) {
         options->eplb_config.use_async = FALSE;
         eep_scenario_note(scenario,
                           "use_async is false: beside running steps an elastic group moves experts "

@@ -339,6 +339,17 @@ static gboolean load_all(Loader *loader)
     return TRUE;
 }
 
+/* An override that a later one takes back. */
+static void note_overridden(EepScenario *scenario, const char *const *sets)
+{
+    gsize length = strcspn(*sets, "=") + 1;
+
+    for (const char *const *later = sets + 1; *later != NULL; later++)
+        if (strncmp(*sets, *later, length) == 0)
+            eep_scenario_note(scenario, "--set %.*s is given twice: the last one counts",
+                              (int)MIN(length - 1, 40), *sets);
+}
+
 /* Takes over the document. */
 static EepScenario *load_document(EepYamlDocument *document, const char *const *folders,
                                   const char *const *sets, gint64 seed_override, GError **error)
@@ -362,6 +373,7 @@ static EepScenario *load_document(EepYamlDocument *document, const char *const *
         if (!eep_yaml_set(document, *sets, error))
             return NULL;
         expand_shorts(document->root);
+        note_overridden(scenario, sets);
     }
     g_ptr_array_add(places, own);
     for (; folders != NULL && *folders != NULL; folders++)
@@ -427,18 +439,33 @@ gint eep_scenario_find_pool(const EepScenario *scenario, const char *name)
     return -1;
 }
 
-const EepYaml *eep_scenario_where(const EepScenario *scenario, const char *pool, const char *key)
+/* Where the key is said, of the pool itself or of all; NULL. */
+static const EepYaml *find_key(const EepScenario *scenario, const char *pool, const char *key)
 {
-    const EepYaml *root = scenario->document->root;
     g_autofree char *own = g_strdup_printf("deployment.pools.%s.%s", pool, key);
     g_autofree char *shared = g_strconcat("deployment.defaults.", key, NULL);
     g_autofree char *plain = g_strconcat("deployment.", key, NULL);
+    const char *paths[] = {own, shared, plain};
+    const EepYaml *node = NULL;
+
+    for (guint i = 0; i < G_N_ELEMENTS(paths) && node == NULL; i++)
+        node = eep_yaml_find_path(scenario->document->root, paths[i]);
+    return node;
+}
+
+gboolean eep_scenario_is_given(const EepScenario *scenario, const char *pool, const char *key)
+{
+    return find_key(scenario, pool, key) != NULL;
+}
+
+const EepYaml *eep_scenario_where(const EepScenario *scenario, const char *pool, const char *key)
+{
+    const EepYaml *root = scenario->document->root, *node = find_key(scenario, pool, key);
     g_autofree char *pool_path = g_strconcat("deployment.pools.", pool, NULL);
-    const char *paths[] = {own, shared, plain, pool_path, "deployment"};
-    for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
-        const EepYaml *node = eep_yaml_find_path(root, paths[i]);
-        if (node != NULL)
-            return node;
-    }
-    return root;
+
+    if (node == NULL)
+        node = eep_yaml_find_path(root, pool_path);
+    if (node == NULL)
+        node = eep_yaml_find_path(root, "deployment");
+    return node != NULL ? node : root;
 }

@@ -99,6 +99,9 @@ gboolean eep_scenario_check_hashes(const EepScenario *scenario, guint32 hash_tok
 /* The place that gives `key` of pool `pool`, or the nearest level above it that the file has. */
 const EepYaml *eep_scenario_where(const EepScenario *scenario, const char *pool, const char *key);
 
+/* Whether the file or an override says `key` of the pool. */
+gboolean eep_scenario_is_given(const EepScenario *scenario, const char *pool, const char *key);
+
 /* The pool's index; -1: none of that name. */
 gint eep_scenario_find_pool(const EepScenario *scenario, const char *name);
 

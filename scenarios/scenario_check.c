@@ -338,6 +338,9 @@ gboolean eep_scenario_check(EepScenario *scenario, GError **error)
     for (guint i = 0; i < scenario->n_pools; i++)
         if (!check_pool(scenario, &scenario->pools[i], error))
             return FALSE;
-    return eep_scenario_check_events(scenario, error) &&
-           eep_scenario_check_traffic(scenario, error) && check_skew(scenario, error);
+    if (!eep_scenario_check_events(scenario, error) ||
+        !eep_scenario_check_traffic(scenario, error) || !check_skew(scenario, error))
+        return FALSE;
+    eep_scenario_note_idle_keys(scenario);
+    return TRUE;
 }

@@ -16,6 +16,10 @@ gboolean eep_scenario_check(EepScenario *scenario, GError **error);
 gboolean eep_scenario_check_resizing(EepScenario *scenario, EepScenarioPool *pool, GError **error);
 gboolean eep_scenario_check_events(EepScenario *scenario, GError **error);
 
+/* Phases that resolved events wait for or break: those that no resize or recovery has are refused.
+ */
+gboolean eep_scenario_check_phases(const EepScenario *scenario, GError **error);
+
 /* What an all-to-all backend can span; `node` is the key that asks for so many ranks. */
 gboolean eep_scenario_check_ranks(const EepScenario *scenario, const EepPoolOptions *options,
                                   gint64 ranks, const EepYaml *node, GError **error);
@@ -32,6 +36,9 @@ gint64 eep_scenario_gpus(const EepScenarioPool *pool, gint64 engines);
 
 /* What a reader should know of a scenario that can run, in at most 88 characters; once. */
 void eep_scenario_note(EepScenario *scenario, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* Notes which keys nobody reads, as others choose a way without them. */
+void eep_scenario_note_idle_keys(EepScenario *scenario);
 
 /* The rules of traffic, run and measure, for the above. */
 gboolean eep_scenario_check_traffic(const EepScenario *scenario, GError **error);

@@ -507,6 +507,7 @@ void eep_pool_release(EepPool *pool)
 {
     g_assert(pool->n_holds > 0);
     pool->n_holds--;
+    eep_pool_fault_forwards_run(pool);
     if (pool->n_in_flight == 0)
         eep_pool_queue_plan(pool);
 }
@@ -538,8 +539,18 @@ void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use)
     if (now > engine->gpu_since)
         observer->ops->gpu_time(observer, pool->id, (EepGpuUse)engine->gpu_use, engine->gpu_since,
                                 now, (guint)pool->options.tensor_parallel_size);
+    /* Who gets no new request while it serves is on its way out. */
+    if (use == EEP_GPU_SERVING && !engine->is_routable)
+        use = EEP_GPU_DRAINING;
     engine->gpu_use = engine->is_dead ? EEP_GPU_DEAD : use;
     engine->gpu_since = now;
+}
+
+void eep_pool_set_routable(EepPool *pool, EepEngine *engine, gboolean is_routable)
+{
+    engine->is_routable = is_routable;
+    if (engine->gpu_use == EEP_GPU_SERVING || engine->gpu_use == EEP_GPU_DRAINING)
+        eep_pool_set_gpu_use(pool, engine, EEP_GPU_SERVING);
 }
 
 void eep_pool_retire_engine(EepPool *pool, EepEngine *engine)

@@ -124,6 +124,11 @@ void eep_pool_cancel(EepPool *pool, const char *id);
 /* Something breaks, and an incident begins. What hits nothing is told as a decision. */
 void eep_pool_fault(EepPool *pool, const EepFault *fault, const char *id);
 
+/* The request was refused for this reason: by a fault, where one that lasts explains it. */
+void eep_pool_blame_refusal(EepPool *pool, EepRequest *request, EepReason reason);
+/* The request, which a fault of this pool had in its way (lost_by), has its end. */
+void eep_pool_charge_end(EepPool *pool, const EepRequest *request);
+
 /* Failures of single GPUs are drawn from now on, if the options say so, until nobody is left to be
  * served: events of kind EEP_EVENT_FAULT with b = EEP_POOL_FAULT_DRAWN. */
 #define EEP_POOL_FAULT_DRAWN 1

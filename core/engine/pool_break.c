@@ -1,18 +1,21 @@
 /* What breaks without an engine being lost: slow ranks and links, phases; and failures that are
  * drawn. */
+#include <string.h>
+
 #include "core/engine/pool_fault.h"
 
-gboolean eep_pool_fault_is_collective(EepPhaseKind kind)
+gboolean eep_pool_fault_is_collective(guint breakable)
 {
-    static const gboolean is_collective[EEP_PHASE_COUNT] = {
+    static const gboolean is_collective[EEP_BREAKABLE_COUNT] = {
         [EEP_PHASE_STANDBY_GROUPS] = TRUE, [EEP_PHASE_WEIGHTS_FROM_PEER] = TRUE,
         [EEP_PHASE_KV_SYNC] = TRUE,        [EEP_PHASE_MAP_BROADCAST] = TRUE,
         [EEP_PHASE_SWITCH] = TRUE,         [EEP_PHASE_WARM_UP] = TRUE,
         [EEP_PHASE_WEIGHTS_TREE] = TRUE,   [EEP_PHASE_COMM_SPLIT] = TRUE,
-        [EEP_PHASE_MASK] = TRUE,
+        [EEP_PHASE_MASK] = TRUE,           [EEP_BREAKABLE_RESHUFFLE] = TRUE,
+        [EEP_BREAKABLE_PRELOAD] = TRUE,
     };
 
-    return is_collective[kind];
+    return is_collective[breakable];
 }
 
 static EepTime now_of(const EepPool *pool)
@@ -84,7 +87,7 @@ void eep_pool_fault_end_slow(EepPool *pool, EepTrouble *trouble)
     trouble->state = EEP_TROUBLE_OVER;
     apply_slowness(pool, trouble);
     trouble->incident.degraded = now_of(pool) - trouble->incident.at;
-    eep_trouble_end(pool, trouble, "degraded");
+    eep_trouble_end(pool, trouble, "ended");
 }
 
 /* -- phases that break ------------------------------------------------------------------------ */
@@ -96,29 +99,50 @@ void eep_pool_fault_arm_phase(EepPool *pool, const EepFault *fault, const char *
 
     trouble->n_left = fault->nth;
     eep_loop_record_action(pool->services->loop, EEP_ACTION_FAULT, fault->kind, fault->phase);
-    if (injector != NULL)
+    if (injector != NULL && fault->phase < EEP_PHASE_COUNT)
         injector->ops->break_phase(injector, pool->id, fault->phase, fault->nth,
                                    fault->kind == EEP_FAULT_KIND_PHASE_HANG);
 }
 
-/* A hang is bounded whatever hangs: in a collective by its watchdog, else by who waits for the
- * worker, who is taken to be as patient. */
-static void hit_phase(EepPool *pool, EepTrouble *trouble, const EepPhase *phase)
+/* The incident of a phase that breaks: each opens one. */
+static EepTrouble *hit(EepPool *pool, EepTrouble *armed)
 {
+    g_autofree char *id = NULL;
+
+    if (armed->n_left == 0 && armed->fault.nth > 0)
+        return armed;
+    id = armed->n_hits++ == 0 ? g_strdup(armed->incident.id)
+                              : g_strdup_printf("%s-%u", armed->incident.id, armed->n_hits);
+    return eep_trouble_open(pool, &armed->fault, id, EEP_TROUBLE_PHASE);
+}
+
+/* `op` 0: an act of the machine. A hang is bounded whatever hangs: in a collective by its watchdog,
+ * else by who waits for the worker, who is taken to be as patient. */
+static EepTrouble *hit_phase(EepPool *pool, EepTrouble *armed, EepOpId op)
+{
+    EepTrouble *trouble = hit(pool, armed);
     EepTime watchdog = pool->options.fault_tolerance.detect[EEP_DETECT_WATCHDOG];
 
     trouble->state = EEP_TROUBLE_PHASE;
-    trouble->op = phase->op.id;
+    trouble->op = op;
     trouble->incident.at = now_of(pool);
-    eep_trouble_tell(pool, trouble, "fault", eep_phase_names[phase->kind]);
+    eep_trouble_tell(pool, trouble, "fault", eep_breakable_name(trouble->fault.phase));
     if (trouble->fault.kind == EEP_FAULT_KIND_PHASE_HANG && watchdog > 0)
         eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_DETECT,
                               eep_time_after(now_of(pool), watchdog));
+    return trouble;
+}
+
+/* Whether what the trouble breaks has begun. */
+static gboolean is_hit(EepTrouble *trouble, guint breakable)
+{
+    return trouble->state == EEP_TROUBLE_ARMED && trouble->fault.phase == breakable &&
+           (trouble->n_left == 0 || --trouble->n_left == 0);
 }
 
 static gboolean waits_for(const EepRunningPhase *phase, const EepTrouble *trouble)
 {
-    if (!eep_pool_fault_is_collective((EepPhaseKind)phase->kind))
+    if (!eep_pool_fault_is_collective(phase->kind))
         return FALSE;
     for (guint i = 0; i < trouble->workers->len; i++)
         if (eep_workers_have(phase->workers, g_array_index(trouble->workers, EepWorkerId, i)))
@@ -147,9 +171,8 @@ void eep_pool_fault_phase_began(EepPool *pool, const EepPhase *phase)
 
         if (trouble->state == EEP_TROUBLE_SILENT && waits_for(&running, trouble))
             eep_trouble_collective_waits(pool, trouble);
-        else if (trouble->state == EEP_TROUBLE_ARMED && trouble->fault.phase == phase->kind &&
-                 (trouble->n_left == 0 || --trouble->n_left == 0))
-            hit_phase(pool, trouble, phase);
+        else if (is_hit(trouble, phase->kind))
+            hit_phase(pool, trouble, phase->op.id);
     }
 }
 
@@ -163,6 +186,68 @@ static void note_broken(EepPool *pool, EepTrouble *trouble)
     trouble->incident.detection = now_of(pool) - trouble->incident.at;
     trouble->incident.detected_by = hangs ? "deadline" : "completion";
     eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
+}
+
+static void break_act(EepPool *pool, EepBreakable act)
+{
+    guint n = pool->faults->troubles->len;
+
+    for (guint i = 0; i < n; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+
+        if (!is_hit(trouble, act))
+            continue;
+        trouble = hit_phase(pool, trouble, 0);
+        pool->faults->broken_acts |= 1u << (act - EEP_PHASE_COUNT);
+        if (trouble->fault.kind == EEP_FAULT_KIND_PHASE_FAIL)
+            eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_ACT, now_of(pool));
+    }
+}
+
+void eep_pool_fault_end_acts(EepPool *pool)
+{
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+
+        if (trouble->state == EEP_TROUBLE_PHASE && trouble->fault.phase >= EEP_PHASE_COUNT)
+            note_broken(pool, trouble);
+    }
+    pool->faults->broken_acts = 0;
+}
+
+void eep_pool_fault_span_began(EepPool *pool, const char *name)
+{
+    static const char *const stages[] = {"prepare", "commit", "settle", "undo"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(stages); i++)
+        if (strcmp(name, stages[i]) == 0)
+            eep_pool_fault_end_acts(pool);
+    for (guint act = EEP_PHASE_COUNT; act < EEP_BREAKABLE_COUNT; act++)
+        if (strcmp(name, eep_breakable_name(act)) == 0) {
+            pool->faults->broken_acts &= ~(1u << (act - EEP_PHASE_COUNT));
+            break_act(pool, (EepBreakable)act);
+        }
+}
+
+gboolean eep_pool_fault_is_broken(const EepPool *pool, EepBreakable act)
+{
+    return pool->faults != NULL && (pool->faults->broken_acts >> (act - EEP_PHASE_COUNT) & 1) != 0;
+}
+
+guint64 eep_pool_fault_check_step(const EepPool *pool)
+{
+    return eep_pool_fault_is_broken(pool, EEP_BREAKABLE_PAUSE) ? 0 : pool->wave_step;
+}
+
+gboolean eep_pool_has_requests(const EepPool *pool, EepWorkerId worker)
+{
+    if (eep_pool_fault_is_broken(pool, EEP_BREAKABLE_DRAIN))
+        return TRUE;
+    for (guint i = 0; i < pool->n_engines; i++)
+        if ((worker == 0 || pool->engines[i]->worker == worker) &&
+            eep_engine_n_requests(pool->engines[i]) > 0)
+            return TRUE;
+    return FALSE;
 }
 
 void eep_pool_fault_phase_ended(EepPool *pool, const EepCompletion *completion)
@@ -187,6 +272,27 @@ void eep_pool_fault_phase_ended(EepPool *pool, const EepCompletion *completion)
         if (nth_trouble(pool, i)->state == EEP_TROUBLE_PHASE &&
             nth_trouble(pool, i)->op == completion->id)
             note_broken(pool, nth_trouble(pool, i));
+}
+
+void eep_pool_fault_fail_phase(EepPool *pool, EepTrouble *trouble)
+{
+    static const EepAct acts[EEP_BREAKABLE_COUNT - EEP_PHASE_COUNT] = {
+        [EEP_BREAKABLE_RESHUFFLE - EEP_PHASE_COUNT] = EEP_ACT_RESHUFFLE,
+        [EEP_BREAKABLE_PRELOAD - EEP_PHASE_COUNT] = EEP_ACT_PRELOAD,
+        [EEP_BREAKABLE_DRAIN - EEP_PHASE_COUNT] = EEP_ACT_DRAIN,
+        [EEP_BREAKABLE_MIGRATE - EEP_PHASE_COUNT] = EEP_ACT_MIGRATE,
+        [EEP_BREAKABLE_SPREAD - EEP_PHASE_COUNT] = EEP_ACT_SPREAD,
+        [EEP_BREAKABLE_PAUSE - EEP_PHASE_COUNT] = EEP_ACT_COUNT,
+    };
+
+    if (trouble->fault.phase < EEP_PHASE_COUNT) {
+        eep_pool_abort_op(pool, trouble->op);
+        return;
+    }
+    if (trouble->state == EEP_TROUBLE_PHASE)
+        note_broken(pool, trouble);
+    eep_resize_act_failed(pool->resize, acts[trouble->fault.phase - EEP_PHASE_COUNT]);
+    eep_pool_follow_wants(pool);
 }
 
 void eep_pool_fault_abort_phases(EepPool *pool)

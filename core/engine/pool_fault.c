@@ -84,14 +84,11 @@ void eep_trouble_set_state(EepPool *pool, EepTrouble *trouble, EepTroubleState s
 
 void eep_trouble_end(EepPool *pool, EepTrouble *trouble, const char *outcome)
 {
-    EepObserver *observer = pool->services->observer;
-
     eep_pool_fault_placed(pool);
     eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
     eep_trouble_set_state(pool, trouble, EEP_TROUBLE_OVER);
     trouble->incident.outcome = outcome;
     trouble->incident.degraded_tokens = (guint64)(trouble->degraded_tokens + 0.5);
-    observer->ops->incident_ended(observer, &trouble->incident);
     eep_trouble_tell(pool, trouble, "incident_ended", outcome);
     eep_pool_fault_placed(pool);
 }
@@ -155,7 +152,8 @@ static void arm_detection(EepPool *pool, EepTrouble *trouble)
 static void set_stalled(EepPool *pool)
 {
     for (guint i = 0; i < pool->n_engines; i++)
-        if (pool->engines[i]->gpu_use == EEP_GPU_SERVING)
+        if (pool->engines[i]->gpu_use == EEP_GPU_SERVING ||
+            pool->engines[i]->gpu_use == EEP_GPU_DRAINING)
             eep_pool_set_gpu_use(pool, pool->engines[i], EEP_GPU_STALLED);
 }
 
@@ -279,7 +277,9 @@ static void begin_loss(EepPool *pool, const EepFault *fault, const char *id)
         stop_engine(pool, trouble, engine);
     }
     eep_trouble_tell(pool, trouble, "fault", "");
+    pool->faults->losing = trouble;
     eep_pool_fault_placed(pool);
+    pool->faults->losing = NULL;
     if (eep_pool_fault_is_phase_waiting(pool, trouble))
         eep_trouble_collective_waits(pool, trouble);
     if (trouble->hits_members &&
@@ -322,10 +322,10 @@ static void detected(EepPool *pool, EepTrouble *trouble)
     if (trouble->state == EEP_TROUBLE_SILENT)
         eep_pool_recover(pool, trouble);
     else if (pool->options.fault_tolerance.recovery == EEP_RECOVERY_NONE &&
-             eep_pool_fault_is_collective((EepPhaseKind)trouble->fault.phase))
+             eep_pool_fault_is_collective(trouble->fault.phase))
         eep_pool_exit(pool, trouble);
     else
-        eep_pool_abort_op(pool, trouble->op);
+        eep_pool_fault_fail_phase(pool, trouble);
 }
 
 gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, GError **error)
@@ -351,6 +351,9 @@ gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, G
         break;
     case EEP_FAULT_TIMER_FROZEN:
         eep_pool_exit(pool, trouble);
+        break;
+    case EEP_FAULT_TIMER_ACT:
+        eep_pool_fault_fail_phase(pool, trouble);
         break;
     case EEP_FAULT_TIMER_NONE:
         break;
@@ -385,6 +388,7 @@ void eep_pool_fault_clear(EepPool *pool)
     for (guint i = 0; i < faults->phases->len; i++)
         g_array_free(g_array_index(faults->phases, EepRunningPhase, i).workers, TRUE);
     g_array_free(faults->phases, TRUE);
+    g_free(faults->taken_by);
     g_ptr_array_free(faults->troubles, TRUE);
     g_array_free(faults->ended, TRUE);
     g_array_free(faults->launched, TRUE);
@@ -404,6 +408,19 @@ static const char *outcome_at_end(const EepPool *pool, const EepTrouble *trouble
         return "exited";
     default:
         return "unrecovered";
+    }
+}
+
+/* All requests have their fates. A phase that was to break and did not is no incident. */
+static void tell_incidents(EepPool *pool)
+{
+    EepObserver *observer = pool->services->observer;
+
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        const EepIncident *incident = &nth_trouble(pool, i)->incident;
+
+        if (incident->outcome[0] != '\0')
+            observer->ops->incident_ended(observer, incident);
     }
 }
 
@@ -428,8 +445,9 @@ void eep_pool_fault_finish(EepPool *pool, EepFate fate)
         if (trouble->state == EEP_TROUBLE_OVER)
             continue;
         if (trouble->state == EEP_TROUBLE_ARMED) {
-            eep_trouble_tell(pool, trouble, "event_not_reached",
-                             eep_phase_names[trouble->fault.phase]);
+            if (trouble->n_hits == 0)
+                eep_trouble_tell(pool, trouble, "event_not_reached",
+                                 eep_breakable_name(trouble->fault.phase));
             trouble->state = EEP_TROUBLE_OVER;
             continue;
         }
@@ -438,6 +456,7 @@ void eep_pool_fault_finish(EepPool *pool, EepFate fate)
                                          : 0;
         eep_trouble_end(pool, trouble, outcome);
     }
+    tell_incidents(pool);
 }
 
 gboolean eep_pool_has_exited(const EepPool *pool)

@@ -1,7 +1,7 @@
 /* EepPoolFaults: what breaks in a pool, how that is noticed, and what is done about it.
  *
  * pool_fault.c loses engines and finds out, pool_break.c breaks the rest, pool_recovery.c recovers
- * or gives up, pool_loss.c keeps the account of experts that are nowhere. Each fault is an
+ * or gives up, pool_loss.c keeps the account of what is lost. Each fault is an
  * EepTrouble until its incident is told. Everything that decides is an event of the loop:
  * detection, deadlines, the end of a slow spell. Not the machine that recovers (resize/resize.h),
  * and not what makes a worker stop (the injector of core/fault.h). Owned by its pool; loop thread
@@ -44,6 +44,7 @@ typedef enum {
     EEP_FAULT_TIMER_HEAL,     /* the end of a slow spell */
     EEP_FAULT_TIMER_SETTLE,   /* a resize has ended; serial 0 */
     EEP_FAULT_TIMER_FROZEN,   /* forwards have stood still for too long in a stuck group */
+    EEP_FAULT_TIMER_ACT,      /* what the machine does itself fails, as soon as it has begun */
 } EepFaultTimer;
 
 typedef struct {
@@ -59,8 +60,11 @@ typedef struct {
     EepTime recovery_begun;
     EepTime timer_at;
     EepHandle timer;
-    guint n_left; /* ARMED: phases of the kind up to the one that breaks; 0: each */
-    EepOpId op;   /* PHASE: the operation that broke */
+    guint n_left;          /* ARMED: phases of the kind up to the one that breaks; 0: each */
+    guint n_hits;          /* ARMED: phases that broke, where each does */
+    EepOpId op;            /* PHASE: the operation that broke */
+    guint64 n_missing;     /* (layer, expert) pairs that it took, without a live replica now */
+    double degraded_share; /* of tokens, beyond those that older ones degrade */
     double degraded_tokens;
 } EepTrouble;
 
@@ -75,6 +79,7 @@ struct EepPoolFaults {
     GArray *phases;        /* EepRunningPhase */
     GArray *ended;         /* EepResizeRecord of resizes that ended in this instant */
     EepRequestQueue limbo; /* taken off lost engines, with nowhere to go yet */
+    guint broken_acts;     /* bits from EEP_PHASE_COUNT on: EepBreakable that run and never end */
     /* spares */
     guint n_spares;   /* not launched */
     guint n_warm;     /* of them, that run */
@@ -85,10 +90,13 @@ struct EepPoolFaults {
     EepHandle draw;
     guint n_drawn;
     /* experts without a live slot */
-    EepTrouble *missing_of; /* who is charged: the oldest with lost engines */
-    EepTime missing_since;
-    double degraded_share; /* of tokens, by degraded_version; < 0: to be computed */
-    guint64 degraded_version;
+    guint32 *taken_by;     /* [L][E] serial of who took the last one; 0: it lives, or nobody did */
+    EepTrouble *losing;    /* its engines are being lost at this instant */
+    EepTime missing_since; /* n_missing of everybody is as it is */
+    EepTime whole_since;   /* none is missing */
+    gboolean is_share_known; /* of everybody, by share_version */
+    guint64 share_version;
+    EepTrouble *exited_by;
 };
 
 /* -- pool_fault.c: called by the pool -- */
@@ -143,11 +151,23 @@ void eep_pool_fault_end_slow(EepPool *pool, EepTrouble *trouble);
 void eep_pool_fault_arm_phase(EepPool *pool, const EepFault *fault, const char *id);
 void eep_pool_fault_phase_began(EepPool *pool, const EepPhase *phase);
 void eep_pool_fault_phase_ended(EepPool *pool, const EepCompletion *completion);
+/* A span of a resize began, which may be an act that breaks. */
+void eep_pool_fault_span_began(EepPool *pool, const char *name);
+/* A stage or a resize is over: no act runs into the next, so that what hung has been given up. */
+void eep_pool_fault_end_acts(EepPool *pool);
+/* Whether the act has broken: it is not to be begun, and is not seen to end. */
+gboolean eep_pool_fault_is_broken(const EepPool *pool, EepBreakable act);
+/* The pool's step as the members' check sees it: none while they cannot agree on a pause. */
+guint64 eep_pool_fault_check_step(const EepPool *pool);
+/* Whether a drain has to wait: for any request of the pool (worker 0) or of one engine. */
+gboolean eep_pool_has_requests(const EepPool *pool, EepWorkerId worker);
+/* Ends what the trouble broke, as failed: its operation or the machine's act. */
+void eep_pool_fault_fail_phase(EepPool *pool, EepTrouble *trouble);
 /* Whether a phase runs whose other workers wait for the trouble's. */
 gboolean eep_pool_fault_is_phase_waiting(const EepPool *pool, const EepTrouble *trouble);
 /* Whether its parts wait for each other, so that the collectives' watchdog sees one of them hang.
  */
-gboolean eep_pool_fault_is_collective(EepPhaseKind kind);
+gboolean eep_pool_fault_is_collective(guint breakable);
 /* Operations that will not end by themselves. */
 void eep_pool_fault_abort_phases(EepPool *pool);
 void eep_pool_fault_abort_move(EepPool *pool);
@@ -172,6 +192,9 @@ void eep_pool_fault_settle(EepPool *pool);
 
 /* Spares that no resize may take, in engines. */
 guint eep_pool_fault_n_spares(const EepPool *pool);
+/* A resize stops the engine: how many of its requests are aborted, for this reason. When it is a
+ * recovery, they came since the loss was found, and are lost as those before them were. */
+guint eep_pool_fault_stop(EepPool *pool, EepEngine *engine, EepReason reason);
 /* The machine has launched an engine, which may be a spare: TRUE; has adopted a group; releases an
  * engine: a spare that never served is one again, a cold one: TRUE. */
 gboolean eep_pool_fault_launched(EepPool *pool, const EepEngine *engine);
@@ -182,12 +205,25 @@ gboolean eep_pool_fault_phase_is_free(const EepPool *pool, const EepResizeWork *
 /* Tells the GPU time of `n` warm spares that have waited until now. */
 void eep_pool_fault_bill_spares(EepPool *pool, guint n);
 
+/* Looks again at the end of this instant. */
+void eep_pool_fault_settle_soon(EepPool *pool);
+
 /* -- pool_loss.c -- */
 
 /* Experts, ranks or the workers behind them have changed. */
 void eep_pool_fault_placed(EepPool *pool);
+/* Forwards may run again. */
+void eep_pool_fault_forwards_run(EepPool *pool);
 /* A step has computed n tokens while n_missing > 0. */
 void eep_pool_fault_count_tokens(EepPool *pool, guint64 n);
+/* The KV of the engine's requests is gone. */
+void eep_pool_fault_lose_kv(EepTrouble *trouble, const EepEngine *engine);
+/* Ends the engine's requests as aborted; it was lost, or goes, because of this trouble. */
+void eep_pool_fault_abort_requests(EepPool *pool, EepTrouble *trouble, EepEngine *engine);
+/* The same for an engine that is released, dead or only leaving. */
+void eep_pool_fault_end_released(EepPool *pool, EepEngine *engine);
+/* Ends those in limbo as aborted. */
+void eep_pool_fault_end_limbo(EepPool *pool);
 
 G_END_DECLS
 

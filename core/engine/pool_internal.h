@@ -169,8 +169,10 @@ void eep_pool_retire_engine(EepPool *pool, EepEngine *engine);
 /* Creates an engine with the next worker id; it belongs to no list yet. */
 EepEngine *eep_pool_make_engine(EepPool *pool);
 
-/* The engine's GPUs do something else from now on. */
+/* The engine's GPUs do something else from now on. Who serves and gets no new request drains. */
 void eep_pool_set_gpu_use(EepPool *pool, EepEngine *engine, EepGpuUse use);
+/* Whether the router may choose it. */
+void eep_pool_set_routable(EepPool *pool, EepEngine *engine, gboolean is_routable);
 
 /* Ends all requests of the engine with this fate and reason; no step is in flight. Returns how
  * many. */

@@ -273,6 +273,8 @@ gboolean eep_pool_migrate(EepPool *pool, EepWorkerId worker, const EepGroup *tar
     EepMigrationJob job = {.worker = worker, .n_targets = target->n_engines};
     EepBackendCaps caps;
 
+    if (eep_pool_fault_is_broken(pool, worker == 0 ? EEP_BREAKABLE_SPREAD : EEP_BREAKABLE_MIGRATE))
+        return FALSE;
     for (guint i = 0; i < pool->n_engines && worker == 0; i++)
         job.n_left += eep_engine_n_requests(pool->engines[i]);
     if (worker == 0 ? job.n_left == 0 : source == NULL || eep_engine_n_requests(source) == 0)

@@ -34,22 +34,10 @@ static gboolean loses_all(EepRecovery mode)
 
 /* -- requests of lost engines ----------------------------------------------------------------- */
 
-static guint64 kv_tokens(const EepEngine *engine)
-{
-    guint64 n = 0;
-
-    for (const EepRequest *r = engine->running.head; r != NULL; r = r->next)
-        n += eep_engine_computed(engine, r);
-    for (const EepRequest *r = engine->departing.head; r != NULL; r = r->next)
-        n += eep_engine_computed(engine, r);
-    return n;
-}
-
 /* Takes the engine's requests off it, in the order in which they would have gone on. */
-static guint to_limbo(EepPool *pool, EepEngine *engine)
+static void to_limbo(EepPool *pool, const EepTrouble *trouble, EepEngine *engine)
 {
     EepRequest *request;
-    guint n = 0;
 
     while ((request = engine->departing.head) != NULL || (request = engine->running.head) != NULL ||
            (request = engine->waiting.head) != NULL) {
@@ -61,25 +49,9 @@ static guint to_limbo(EepPool *pool, EepEngine *engine)
         request->n_retries++;
         if (was_running)
             request->flags |= EEP_REQUEST_FLAG_RETRIED;
+        request->limbo_by = (guint32)trouble->serial;
         eep_request_queue_push_tail(&pool->faults->limbo, request);
-        n++;
     }
-    return n;
-}
-
-static guint end_limbo(EepPool *pool, EepFate fate, EepReason reason)
-{
-    EepRequestQueue *limbo = &pool->faults->limbo;
-    guint n = 0;
-
-    for (EepRequest *request; (request = limbo->head) != NULL; n++) {
-        eep_request_queue_remove(limbo, request);
-        request->fate = (guint8)fate;
-        request->reason = (guint8)reason;
-        request->finish = now_of(pool);
-        pool->services->request_ended(pool->services->self, request);
-    }
-    return n;
 }
 
 /* Whether any trouble is. */
@@ -99,32 +71,33 @@ static gboolean has_routable(const EepPool *pool)
     return FALSE;
 }
 
-/* Back to the engines that there are; whom no queue takes is aborted: how many. */
-static guint leave_limbo(EepPool *pool)
+/* Back to the engines that there are; whom no queue takes is aborted. */
+static void leave_limbo(EepPool *pool)
 {
     EepRequestQueue waiting = pool->faults->limbo;
     EepRequest *request;
 
     if (!has_routable(pool))
-        return 0;
+        return;
     pool->faults->limbo = (EepRequestQueue){NULL, NULL, 0};
     while ((request = waiting.head) != NULL) {
         eep_request_queue_remove(&waiting, request);
-        if (!eep_pool_requeue(pool, request))
+        if (eep_pool_requeue(pool, request))
+            nth_trouble(pool, request->limbo_by - 1)->incident.n_retried++;
+        else
             eep_request_queue_push_tail(&pool->faults->limbo, request);
     }
-    return end_limbo(pool, EEP_FATE_ABORTED, EEP_REASON_FAULT);
+    eep_pool_fault_end_limbo(pool);
 }
 
 static void lose_requests(EepPool *pool, EepTrouble *trouble, EepEngine *engine)
 {
-    EepIncident *incident = &trouble->incident;
-
-    incident->n_lost_kv_tokens += kv_tokens(engine);
-    if (pool->options.fault_tolerance.in_flight == EEP_IN_FLIGHT_RETRY)
-        incident->n_retried += to_limbo(pool, engine);
-    else
-        incident->n_lost += eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED, EEP_REASON_FAULT);
+    if (pool->options.fault_tolerance.in_flight == EEP_IN_FLIGHT_RETRY) {
+        eep_pool_fault_lose_kv(trouble, engine);
+        to_limbo(pool, trouble, engine);
+    } else {
+        eep_pool_fault_abort_requests(pool, trouble, engine);
+    }
 }
 
 /* -- giving up -------------------------------------------------------------------------------- */
@@ -149,8 +122,7 @@ static void retire_all(EepPool *pool, GPtrArray *engines, EepTrouble *cause)
 
         eep_pool_migrate_lost(pool, engine);
         g_ptr_array_steal_index(engines, engines->len - 1);
-        cause->incident.n_lost +=
-            eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED, EEP_REASON_FAULT);
+        eep_pool_fault_abort_requests(pool, cause, engine);
         eep_pool_retire_engine(pool, engine);
     }
 }
@@ -163,6 +135,7 @@ void eep_pool_exit(EepPool *pool, EepTrouble *cause)
     if (pool->has_exited)
         return;
     pool->has_exited = TRUE;
+    faults->exited_by = cause;
     eep_pool_hold(pool);
     eep_pool_abort_steps(pool);
     eep_pool_fault_abort_phases(pool);
@@ -178,7 +151,7 @@ void eep_pool_exit(EepPool *pool, EepTrouble *cause)
     pool->n_engines = pool->n_silent = 0;
     retire_all(pool, pool->leaving, cause);
     retire_all(pool, pool->joining, cause);
-    cause->incident.n_lost += end_limbo(pool, EEP_FATE_ABORTED, EEP_REASON_FAULT);
+    eep_pool_fault_end_limbo(pool);
     eep_pool_fault_bill_spares(pool, faults->n_warm);
     faults->n_spares = faults->n_claimed = faults->n_warm = 0;
     eep_pool_reserve_finish(pool);
@@ -293,7 +266,7 @@ static void begin_recovery(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
     begin_recovering(pool, trouble);
     eep_resize_recover(pool->resize, mode, trouble->incident.id);
     if (!loses_all(mode))
-        trouble->incident.n_lost += leave_limbo(pool);
+        leave_limbo(pool);
     eep_pool_fault_placed(pool);
 }
 
@@ -351,7 +324,7 @@ static void recover_from_stuck(EepPool *pool, EepTrouble *trouble)
 void eep_pool_watch_stuck(EepPool *pool, EepTrouble *trouble)
 {
     EepTime watchdog = pool->options.fault_tolerance.detect[EEP_DETECT_WATCHDOG];
-    gboolean is_frozen = eep_resize_is_blocked(pool->resize);
+    gboolean is_frozen = eep_resize_is_frozen(pool->resize);
 
     if (is_frozen && trouble->timer == 0 && watchdog > 0)
         eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_FROZEN,
@@ -387,6 +360,29 @@ static gboolean is_replacement(const EepResizeRecord *record)
 static gboolean is_recovery(const EepResizeRecord *record)
 {
     return strcmp(record->by, BY_RECOVERY) == 0 && !is_replacement(record);
+}
+
+/* The oldest that the resize that runs is to recover from; NULL: it is none. */
+static EepTrouble *recovered_now(const EepPool *pool)
+{
+    const EepResizeRecord *record = eep_resize_record(pool->resize);
+
+    for (guint i = 0; i < pool->faults->troubles->len; i++)
+        if (record != NULL && is_recovery(record) &&
+            nth_trouble(pool, i)->state == EEP_TROUBLE_RECOVERING)
+            return nth_trouble(pool, i);
+    return NULL;
+}
+
+guint eep_pool_fault_stop(EepPool *pool, EepEngine *engine, EepReason reason)
+{
+    EepTrouble *trouble = recovered_now(pool);
+    guint n = eep_engine_n_requests(engine);
+
+    if (trouble == NULL)
+        return eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED, reason);
+    lose_requests(pool, trouble, engine);
+    return pool->options.fault_tolerance.in_flight == EEP_IN_FLIGHT_RETRY ? 0 : n;
 }
 
 void eep_pool_recovery_is_due(EepPool *pool, EepTrouble *trouble)
@@ -443,16 +439,15 @@ static void call_spares(EepPool *pool)
 
 static void recovery_completed(EepPool *pool, const EepResizeRecord *record)
 {
-    EepTime end = record->serving;
+    EepTime end = MAX(record->serving, pool->faults->whole_since);
 
-    if (record->experts_ready != EEP_TIME_NEVER)
-        end = MAX(end, record->experts_ready);
     for (guint i = 0; i < pool->faults->troubles->len; i++) {
         EepTrouble *trouble = nth_trouble(pool, i);
 
         if (trouble->state != EEP_TROUBLE_RECOVERING || trouble->recovery_begun > record->accepted)
             continue;
-        trouble->incident.recovery = end - trouble->incident.at;
+        if (pool->n_missing == 0)
+            trouble->incident.recovery = end - trouble->incident.at;
         trouble->state = EEP_TROUBLE_BELOW;
         eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
         eep_trouble_tell(pool, trouble, "fault_recovered", record->generation);
@@ -493,6 +488,41 @@ static gboolean was_hit(const EepResizeRecord *record, const EepTrouble *trouble
            record->accepted <= trouble->incident.at;
 }
 
+/* All of the group is back, and its experts. */
+static gboolean is_good(const EepPool *pool, const EepTrouble *trouble)
+{
+    return trouble->state == EEP_TROUBLE_BELOW && pool->n_engines >= trouble->n_before &&
+           pool->n_missing == 0;
+}
+
+static void end_good(EepPool *pool, EepTrouble *trouble, EepTime since)
+{
+    trouble->incident.degraded = since - trouble->incident.at;
+    eep_trouble_end(pool, trouble, "recovered");
+}
+
+/* The replacement was asked for in this trouble's name. */
+static gboolean asked_for(const EepTrouble *trouble, const EepResizeRecord *record)
+{
+    return g_str_has_prefix(record->id, trouble->incident.id) &&
+           strcmp(record->id + strlen(trouble->incident.id), REPLACE_SUFFIX) == 0;
+}
+
+/* What a replacement, or somebody else's resize, makes of those that are below their size. */
+static void count_in(EepTrouble *trouble, const EepResizeRecord *record)
+{
+    gboolean is_complete = record->outcome == EEP_OUTCOME_COMPLETE;
+
+    if (trouble->state == EEP_TROUBLE_REPLACING && is_replacement(record)) {
+        trouble->state = EEP_TROUBLE_BELOW;
+        if (asked_for(trouble, record))
+            trouble->incident.n_migrated += record->n_migrated;
+    } else if (trouble->state == EEP_TROUBLE_BELOW && is_complete &&
+               strcmp(record->by, BY_RECOVERY) != 0) {
+        trouble->n_before = MIN(trouble->n_before, record->to); /* more is not wanted any more */
+    }
+}
+
 /* Those that only waited for this resize to end, and those that its size makes good. */
 static void end_troubles(EepPool *pool, const EepResizeRecord *record)
 {
@@ -502,35 +532,40 @@ static void end_troubles(EepPool *pool, const EepResizeRecord *record)
         EepTrouble *trouble = nth_trouble(pool, i);
         EepIncident *incident = &trouble->incident;
 
-        if (trouble->state == EEP_TROUBLE_REPLACING && is_replacement(record))
-            trouble->state = EEP_TROUBLE_BELOW;
+        count_in(trouble, record);
         if (was_hit(record, trouble) && !is_undone(record)) {
             leave_stuck(pool, trouble);
         } else if (was_hit(record, trouble)) {
             incident->degraded = 0;
             incident->recovery = now_of(pool) - incident->at;
             eep_trouble_end(pool, trouble, "recovered");
-        } else if (trouble->state == EEP_TROUBLE_BELOW && pool->n_engines >= trouble->n_before &&
-                   pool->n_missing == 0) {
-            incident->degraded = since - incident->at;
-            eep_trouble_end(pool, trouble, "recovered");
+        } else if (is_good(pool, trouble)) {
+            end_good(pool, trouble, MAX(since, pool->faults->whole_since));
         }
     }
 }
 
-void eep_pool_fault_resize_ended(EepPool *pool, const EepResizeRecord *record)
+void eep_pool_fault_settle_soon(EepPool *pool)
 {
-    EepPoolFaults *faults = pool->faults;
     EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_CONTROL, pool->id),
                       .event_class = EEP_CLASS_TIMER,
                       .kind = EEP_EVENT_TIMER,
                       .a = pool->id,
                       .c = EEP_FAULT_TIMER_SETTLE};
 
+    eep_loop_schedule(pool->services->loop, now_of(pool), &event);
+}
+
+void eep_pool_fault_resize_ended(EepPool *pool, const EepResizeRecord *record)
+{
+    EepPoolFaults *faults = pool->faults;
+
     if (faults->troubles->len == 0 || pool->has_exited)
         return;
+    if (record->accepted != EEP_TIME_NEVER)
+        eep_pool_fault_end_acts(pool);
     if (faults->ended->len == 0)
-        eep_loop_schedule(pool->services->loop, now_of(pool), &event);
+        eep_pool_fault_settle_soon(pool);
     g_array_append_val(faults->ended, *record);
 }
 
@@ -555,6 +590,9 @@ void eep_pool_fault_settle(EepPool *pool)
                 call_spares(pool);
         }
     }
+    for (guint i = 0; i < faults->troubles->len && !pool->has_exited; i++)
+        if (is_good(pool, nth_trouble(pool, i)) && pool->n_holds == 0)
+            end_good(pool, nth_trouble(pool, i), now_of(pool));
     if (!is_in(pool, EEP_TROUBLE_RECOVERING))
         leave_limbo(pool);
 }

@@ -56,13 +56,7 @@ static gboolean host_is_stepping(gpointer self)
 
 static gboolean host_has_requests(gpointer self, EepWorkerId worker)
 {
-    EepPool *pool = self;
-
-    for (guint i = 0; i < pool->n_engines; i++)
-        if ((worker == 0 || pool->engines[i]->worker == worker) &&
-            eep_engine_n_requests(pool->engines[i]) > 0)
-            return TRUE;
-    return FALSE;
+    return eep_pool_has_requests(self, worker);
 }
 
 static void host_choose_leaving(gpointer self, guint n, EepWorkerId *ret_workers)
@@ -145,7 +139,9 @@ static EepOpId host_start_phase(gpointer self, const EepResizeWork *work)
                       .n_ranks_new = work->n_ranks_new,
                       .bytes = work->bytes,
                       .n_receivers = work->n_receivers,
-                      .target_epoch = work->target_epoch};
+                      .target_epoch = work->target->epoch,
+                      .n_members = work->target->n_engines,
+                      .members = work->target->workers};
 
     eep_loop_record_action(services->loop, EEP_ACTION_PHASE, work->kind, work->n_workers);
     services->backend->ops->start_phase(services->backend, &phase);
@@ -217,6 +213,9 @@ static gboolean host_reshuffle(gpointer self, const EepGroup *target, EepReshuff
                            .is_free = pool->migration.is_instant,
                            .for_resize = TRUE};
 
+    if (eep_pool_fault_is_broken(pool, mode == EEP_RESHUFFLE_PRELOAD ? EEP_BREAKABLE_PRELOAD
+                                                                     : EEP_BREAKABLE_RESHUFFLE))
+        return FALSE;
     if (pool->eplb == NULL)
         return TRUE;
     if (mode == EEP_RESHUFFLE_PRELOAD) {
@@ -295,8 +294,7 @@ static void host_release_engine(gpointer self, EepWorkerId worker)
     eep_pool_migrate_lost(pool, engine);
     is_dead = engine->is_dead;
     eep_pool_reserve_put(pool, eep_pool_fault_released(pool, engine) || is_dead);
-    eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED,
-                          is_dead ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
+    eep_pool_fault_end_released(pool, engine);
     eep_pool_retire_engine(pool, engine);
 }
 
@@ -313,19 +311,17 @@ static void host_set_routable(gpointer self, EepWorkerId worker, gboolean is_rou
     EepEngine *engine = eep_pool_find_engine(self, worker);
 
     if (engine != NULL)
-        engine->is_routable = is_routable;
+        eep_pool_set_routable(self, engine, is_routable);
 }
 
 static guint host_abort_requests(gpointer self, EepWorkerId worker, const char *reason)
 {
-    EepPool *pool = self;
-    EepEngine *engine = eep_pool_find_engine(pool, worker);
+    EepEngine *engine = eep_pool_find_engine(self, worker);
     gboolean is_fault = strcmp(reason, eep_reason_names[EEP_REASON_FAULT]) == 0;
 
     if (engine == NULL)
         return 0;
-    return eep_pool_end_requests(pool, engine, EEP_FATE_ABORTED,
-                                 is_fault ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
+    return eep_pool_fault_stop(self, engine, is_fault ? EEP_REASON_FAULT : EEP_REASON_SCALE_DOWN);
 }
 
 static void host_set_gpu_use(gpointer self, EepWorkerId worker, EepGpuUse use)
@@ -428,8 +424,10 @@ static void host_adopt_group(gpointer self, const EepGroup *group, EepPlacementC
     for (guint rank = 0; rank < group->n_engines; rank++)
         seat_engine(pool, old, n_old, eep_group_worker(group, rank), rank);
     for (guint i = 0; i < n_old; i++)
-        if (old[i] != NULL)
+        if (old[i] != NULL) {
             g_ptr_array_add(pool->leaving, old[i]);
+            eep_pool_set_gpu_use(pool, old[i], EEP_GPU_DRAINING);
+        }
     pool->epoch = group->epoch;
     eep_router_map_engines(pool->router, engines, pool->n_engines);
     adopt_placement(pool, ranks, eep_group_n_ranks(group), change);
@@ -606,7 +604,7 @@ void eep_pool_resize_boundary(EepPool *pool)
 {
     if (G_LIKELY(!eep_resize_wants_boundary(pool->resize)) || pool->n_in_flight > 0)
         return;
-    eep_resize_boundary(pool->resize, pool->wave_step);
+    eep_resize_boundary(pool->resize, eep_pool_fault_check_step(pool));
     eep_pool_follow_wants(pool);
 }
 

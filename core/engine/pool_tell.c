@@ -16,6 +16,7 @@ void eep_pool_tell_span(gpointer self, const EepResizeRecord *record, const char
                        EEP_FACT_I("from", record->from), EEP_FACT_I("to", record->to)};
 
     tell(pool, "resize_phase", facts, G_N_ELEMENTS(facts));
+    eep_pool_fault_span_began(pool, name);
     pool->services->span_began(pool->services->self, pool->id, record->id, name);
 }
 

@@ -92,6 +92,9 @@ struct EepRequest {
     guint16 n_migrated;    /* moves to another engine, with its KV or without */
     guint32 wasted_tokens; /* delivered by attempts that were aborted */
     guint32 worker;        /* EepWorkerId of the engine that served it last */
+    guint32 lost_by;       /* serial of the fault that ended or refused its last attempt; 0: none */
+    guint32 limbo_by;      /* the same of the one that took its engine, while it has none */
+    guint16 lost_pool;     /* whose fault lost_by is */
 };
 
 enum {

@@ -92,6 +92,8 @@ typedef struct {
     gint64 bytes;                   /* to move or load, per receiving worker; 0: none */
     guint n_receivers;              /* workers that receive `bytes` */
     EepEpoch target_epoch;
+    guint n_members;            /* engines of the target group that exist by now */
+    const EepWorkerId *members; /* [n_members], by rank */
 } EepPhase;
 
 typedef struct {

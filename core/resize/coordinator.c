@@ -309,7 +309,6 @@ static void enter_prepared(EepResize *resize, EepCoordinatorEvent cause)
     set_refusing(resize, FALSE);
     eep_roster_set_leaving_routable(resize, TRUE);
     resize->host->set_eplb_suspended(resize->host_self, FALSE);
-    eep_roster_set_use(resize, EEP_GPU_SERVING);
     for (guint slot = 0; slot < resize->control->n_slots; slot++)
         is_anything_kept |= *eep_control_heard(resize->control, slot) != 0;
     eep_resize_tell_end(resize, EEP_OUTCOME_FAILED, reason);
@@ -334,7 +333,6 @@ static void enter_draining(EepResize *resize, EepCoordinatorEvent cause)
         eep_coordinator_handle(resize, EEP_COORDINATOR_DRAINED);
         return;
     }
-    eep_roster_set_use(resize, EEP_GPU_DRAINING);
     eep_resize_begin_span(resize, "drain", EEP_WHO_NOBODY, FALSE);
     eep_resize_arm(resize, EEP_RESIZE_TIMER_DRAIN_END, resize->params.drain_timeout);
     eep_resize_arm(resize, EEP_RESIZE_TIMER_DRAIN_POLL, resize->params.drain_poll);
@@ -380,6 +378,7 @@ static void enter_settling(EepResize *resize, EepCoordinatorEvent cause)
 
 static void enter_rolling_back(EepResize *resize, EepCoordinatorEvent cause)
 {
+    resize->record.given_up = eep_resize_now(resize);
     eep_rows_abort(resize);
     set_refusing(resize, FALSE);
     eep_roster_set_leaving_routable(resize, TRUE);
@@ -389,6 +388,7 @@ static void enter_rolling_back(EepResize *resize, EepCoordinatorEvent cause)
 
 static void enter_stuck(EepResize *resize, EepCoordinatorEvent cause)
 {
+    resize->record.given_up = eep_resize_now(resize);
     if (eep_resize_scheme(resize)->clears_503)
         set_refusing(resize, FALSE);
     eep_resize_tell_end(

@@ -22,7 +22,7 @@ void eep_resize_record_init(EepResizeRecord *record, EepPoolId pool, const char 
     record->pool = pool;
     record->requested = requested;
     record->accepted = record->commit = EEP_TIME_NEVER;
-    record->serving = record->complete = EEP_TIME_NEVER;
+    record->serving = record->complete = record->given_up = EEP_TIME_NEVER;
     record->experts_ready = EEP_TIME_NEVER;
     record->first_503 = record->first_success_after = EEP_TIME_NEVER;
     record->counted_until = requested;
@@ -96,7 +96,8 @@ static EepTime between(EepTime from, EepTime to)
 
 EepTime eep_resize_record_prepare(const EepResizeRecord *record)
 {
-    return between(record->accepted, record->commit);
+    return between(record->accepted,
+                   record->commit != EEP_TIME_NEVER ? record->commit : record->given_up);
 }
 
 EepTime eep_resize_record_commit(const EepResizeRecord *record)

@@ -42,10 +42,11 @@ typedef struct {
     char reason[256];  /* of a refusal or failure, "" otherwise */
     EepTime requested; /* when it was asked for; before `accepted` when it had to queue */
     EepTime accepted, commit, serving, complete; /* t0..t3 */
-    EepTime stall, reject, downtime;             /* lengths; downtime is their union's */
-    EepTime left_stall, left_reject;             /* of these, after it had failed */
-    EepTime experts_ready;                       /* target placement live in every layer */
-    EepTime first_503, first_success_after;      /* client's view */
+    EepTime given_up; /* when it began to be undone, or got stuck; else EEP_TIME_NEVER */
+    EepTime stall, reject, downtime;        /* lengths; downtime is their union's */
+    EepTime left_stall, left_reject;        /* of these, after it had failed */
+    EepTime experts_ready;                  /* target placement live in every layer */
+    EepTime first_503, first_success_after; /* client's view */
     guint n_phases;
     EepResizePhase phases[EEP_RESIZE_MAX_PHASES];
     guint64 n_rejected, n_aborted, n_migrated; /* requests */
@@ -80,8 +81,8 @@ void eep_resize_record_end_phase(EepResizeRecord *record, guint index, EepTime n
 void eep_resize_record_saw_rejected(EepResizeRecord *record, EepTime now);
 void eep_resize_record_saw_success(EepResizeRecord *record, EepTime now);
 
-/* t1-t0, t2-t1, t3-t2, t3-t0, and t0 to the target placement; EEP_TIME_NEVER when one end did not
- * happen. */
+/* t1-t0 (to when it was given up, of one that did not come to t1), t2-t1, t3-t2, t3-t0, and t0 to
+ * the target placement; EEP_TIME_NEVER when one end did not happen. */
 EepTime eep_resize_record_prepare(const EepResizeRecord *record);
 EepTime eep_resize_record_commit(const EepResizeRecord *record);
 EepTime eep_resize_record_settle(const EepResizeRecord *record);

@@ -71,23 +71,27 @@ static gboolean has_waiting_row(const EepResize *resize)
     return FALSE;
 }
 
+static gboolean has_pausing(const EepResize *resize)
+{
+    for (guint slot = 0; slot < resize->control->n_slots; slot++)
+        if (eep_control_member(resize->control, slot)->is_member &&
+            eep_control_participant(resize->control, slot)->state == EEP_PARTICIPANT_PAUSING)
+            return TRUE;
+    return FALSE;
+}
+
 void eep_resize_update_wants(EepResize *resize)
 {
     const EepControl *control = resize->control;
-    gboolean has_pausing = FALSE, has_mail = FALSE;
+    gboolean is_pausing = has_pausing(resize), has_mail = FALSE;
 
-    for (guint slot = 0; slot < control->n_slots; slot++) {
-        const EepParticipant *participant = eep_control_participant(control, slot);
-
-        if (!eep_control_member(control, slot)->is_member)
-            continue;
-        has_pausing |= participant->state == EEP_PARTICIPANT_PAUSING;
-        has_mail |= participant->inbox != 0;
-    }
+    for (guint slot = 0; slot < control->n_slots; slot++)
+        has_mail |= eep_control_member(control, slot)->is_member &&
+                    eep_control_participant(control, slot)->inbox != 0;
     resize->wants.is_idle = !eep_resize_is_running(resize);
-    resize->wants.wants_boundary = has_pausing || has_mail || has_waiting_row(resize);
+    resize->wants.wants_boundary = is_pausing || has_mail || has_waiting_row(resize);
     resize->wants.wants_steps =
-        (has_pausing || eep_rows_hold_members(resize)) && control->blocked_by == 0;
+        (is_pausing || eep_rows_hold_members(resize)) && control->blocked_by == 0;
 }
 
 EepResize *eep_resize_new(const EepResizeHost *host, gpointer host_self,
@@ -443,9 +447,9 @@ void eep_resize_saw_success(EepResize *resize)
     eep_resize_record_saw_success(&resize->record, eep_resize_now(resize));
 }
 
-gboolean eep_resize_is_blocked(const EepResize *resize)
+gboolean eep_resize_is_frozen(const EepResize *resize)
 {
-    return resize->control->blocked_by != 0;
+    return resize->control->blocked_by != 0 || has_pausing(resize);
 }
 
 const EepResizeRecord *eep_resize_record(const EepResize *resize)

@@ -81,6 +81,9 @@ typedef struct {
 
 void eep_resize_params_init(EepResizeParams *params);
 
+/* EepWhen that hold in such a deployment: its rows are those that ask for no others. */
+guint eep_resize_facts(const EepResizeParams *params);
+
 typedef struct EepResize EepResize;
 typedef struct EepControl EepControl; /* control.h */
 
@@ -123,6 +126,11 @@ void eep_resize_reshuffled(EepResize *resize, gint64 bytes_moved);
 
 /* It could not be done; the maps are valid, but not the target's. */
 void eep_resize_reshuffle_failed(EepResize *resize);
+
+/* What no operation does fails: the running reshuffle, preload, migration or spread has failed, the
+ * drain's time is up, the pause cannot be agreed on. `act` as in rows; EEP_ACT_COUNT: the pause.
+ * Nothing if none runs. */
+void eep_resize_act_failed(EepResize *resize, EepAct act);
 
 /* The migration that was asked for is over, and this is what it moved. */
 void eep_resize_migrated(EepResize *resize, EepWorkerId worker, guint64 n_requests, gint64 bytes);
@@ -193,8 +201,8 @@ const EepResizeRecord *eep_resize_record(const EepResize *resize);
 /* The last one has failed between two sizes, and no recovery has begun. */
 gboolean eep_resize_is_stuck(const EepResize *resize);
 
-/* No step may begin. */
-gboolean eep_resize_is_blocked(const EepResize *resize);
+/* No step may begin that advances requests. */
+gboolean eep_resize_is_frozen(const EepResize *resize);
 
 /* The resize goes no further without this engine: others have come to a piece of work and wait
  * there for it, which has not; experts or requests move to or from it; or its answer is the last

@@ -26,7 +26,7 @@ typedef struct {
     gint64 bytes;                   /* per receiving worker; 0: none */
     guint n_receivers;              /* workers that receive `bytes` */
     EepEpoch epoch;                 /* the operation's */
-    EepEpoch target_epoch;
+    const EepGroup *target;         /* what the group is to become */
 } EepResizeWork;
 
 /* What becomes of the placement when a new group is adopted. Ranks follow their workers: a rank of

@@ -3,8 +3,7 @@
 
 #include "core/resize/resize_machine.h"
 
-/* EepWhen that hold. */
-static guint facts(const EepResizeParams *params)
+guint eep_resize_facts(const EepResizeParams *params)
 {
     static const guint from[] = {[EEP_WEIGHTS_FROM_PEER] = EEP_WHEN_FROM_PEER,
                                  [EEP_WEIGHTS_FROM_DISK] = EEP_WHEN_FROM_DISK,
@@ -18,7 +17,7 @@ static guint facts(const EepResizeParams *params)
 
 gboolean eep_resize_row_applies(const EepResize *resize, const EepGenerationRow *row)
 {
-    return (row->when & ~facts(&resize->params)) == 0;
+    return (row->when & ~eep_resize_facts(&resize->params)) == 0;
 }
 
 gboolean eep_resize_has_rows(const EepResize *resize, EepWho role, EepStage stage)
@@ -61,6 +60,19 @@ static gint64 bytes_of(const EepResize *resize, const EepGenerationRow *row)
     }
 }
 
+/* Groups that are there beside the old ones, until those are retired. */
+static gboolean is_held_twice(const EepResize *resize, const EepGenerationRow *row)
+{
+    const EepGenerationPlan *plan = eep_resize_plan(resize);
+
+    if (row->act != EEP_ACT_PHASE || row->kind != EEP_PHASE_STANDBY_GROUPS)
+        return FALSE;
+    for (guint i = 0; i < plan->n_rows; i++)
+        if (plan->rows[i].act == EEP_ACT_PHASE && plan->rows[i].kind == EEP_PHASE_RETIRE_GROUPS)
+            return TRUE;
+    return FALSE;
+}
+
 static void count_bytes(EepResize *resize, const EepGenerationRow *row, guint n_receivers)
 {
     const EepResizeParams *params = &resize->params;
@@ -70,7 +82,7 @@ static void count_bytes(EepResize *resize, const EepGenerationRow *row, guint n_
         record->non_expert_bytes += params->non_expert_bytes * n_receivers;
     if (row->bytes == EEP_BYTES_ALL_WEIGHTS)
         record->expert_bytes += expert_bytes(resize) * n_receivers;
-    if (row->kind == EEP_PHASE_STANDBY_GROUPS && !row->blocks)
+    if (is_held_twice(resize, row))
         record->peak_extra_bytes = params->peak_extra_bytes;
 }
 
@@ -99,7 +111,7 @@ static void start_phase(EepResize *resize, guint index)
         .bytes = bytes_of(resize, row),
         .n_receivers = eep_control_count(control, row->receivers),
         .epoch = serving->epoch,
-        .target_epoch = eep_control_target(control)->epoch,
+        .target = eep_control_target(control),
     };
     count_bytes(resize, row, work.n_receivers);
     control->rows[index].op = resize->host->start_phase(resize->host_self, &work);

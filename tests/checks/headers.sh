@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every header compiles alone, as C11 and as C++17, without a warning.
+# Every header compiles alone, as C11 and as C++17, without a warning. CUDA's headers are those of the
+# emulation, which every machine has.
 # Usage: headers.sh ROOT COMPILER [FLAG...] | headers.sh --self-test ROOT COMPILER [FLAG...]
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,7 +22,7 @@ check() {
             shift
             alone() {
                 echo "#include \"$header\"" |
-                    "$@" -fsyntax-only -D_GNU_SOURCE -I. $warnings - 2>&1 || {
+                    "$@" -fsyntax-only -D_GNU_SOURCE -DEEP_EMULATED=1 -I. -Igpu/emulation $warnings - 2>&1 || {
                     echo "$header: does not compile alone as $language"
                     failed=1
                 }

@@ -30,5 +30,21 @@ eep compare a seed --force --json
 exits 0
 out_is_json
 grep -q '"same_traffic": false' "$scratch/out" || fail "same_traffic is not false"
+# Clients that try again are other traffic; how long they would wait, if they did, is not.
+eep run resize-g2.1 "${small[@]}" --set 'traffic.retry={attempts: 1}' --out once
+eep run resize-g2.1 "${small[@]}" --set 'traffic.retry={attempts: 1, backoff: 9s}' --out idle
+eep run resize-g2.1 "${small[@]}" --set traffic.retry.backoff=9s --out patient
+exits 0
+refused "a and once cannot be compared: their traffic differs" compare a once
+refused "a and patient cannot be compared: their traffic differs" compare a patient
+eep compare once idle
+exits 0
+
+# Two runs beside the first fit on a screen, further ones stand below it.
+eep compare a b a b a
+exits 0
+[ "$(grep -c '^SLO attainment' "$scratch/out")" -eq 2 ] || fail "not in two tables"
+! grep -E '^.{101}' "$scratch/out" >"$scratch/diff" || fail "wider than 100 columns: $(cat "$scratch/diff")"
+
 refused 'nowhere: is no run folder' compare a nowhere
 finish

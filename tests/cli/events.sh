@@ -12,6 +12,11 @@ out_has 'commit of grow + 200 ms  main: fail engine 2, of 20  death2'
 out_has 'Elastic   DP 11..23: ceil(256 * 16 / (256 + 128)) = 11, at most 23 by GPUs'
 out_has 'Note      recovery replace (eep): hypothetical'
 
+# The same sizes at the head of a run.
+eep run rank-failure --set 'events=[]' --set 'expect=[]' --set traffic.synthetic.duration=5s
+exits 0
+out_has 'elastic range DP 11..23'
+
 eep check rank-failure --json
 exits 0
 out_is_json
@@ -36,9 +41,33 @@ out_has 'preload of grow  main: cancel grow'
 eep check resize-v2-lite --set deployment.resize.generation=masked --set deployment.resize.reserve=8
 exits 0
 out_has 'DP 4 -> 5, 8 of 8 GPUs  up1'
+out_has 'DP 8 -> 4, 8 of 8 GPUs  down4'
 refused 'generation masked runs the engines of its reserve and no more: at most 6' check resize-v2-lite \
     --set deployment.resize.generation=masked --set deployment.resize.reserve=6
 refused 'need 25 GPUs (5 of them spare)' check rank-failure --set deployment.fault_tolerance.spares.engines=5
+
+eep check resize-v2-lite --set deployment.resize.generation=masked
+exits 0
+out_has 'DP 4 -> 5, 8 of 8 GPUs  up1'
+out_has 'DP 8 -> 4, 8 of 8 GPUs  down4'
+
+# What cannot happen is refused where it is written; what only the run knows is a note of its end.
+sed 's/^  - {id: up1.*/&\n  - {during: {resize: up1, phase: destroy}, fail: {rank: 0}}/' \
+    "$root/scenarios/resize-v2-lite.yaml" >never.yaml
+refused 'never.yaml:39:35: "up1" (up, generation g2.1) has no phase "destroy": prepare,' check never.yaml
+refused 'never.yaml:39:35: "up1" (up, generation g2.1) has no phase "destroy": prepare,' run never.yaml
+few=(--set deployment.resize.generation=eep --set traffic.synthetic.duration=60s --set measure.warmup=0s)
+up='{id: up, at: 5s, scale_elastic_ep: {new_data_parallel_size: 5}}, {id: broken, at: 1s, phase_fail: {phase: preload}}'
+vain='{id: again, at: 2s, phase_hang: {phase: preload, nth: 2}}, {id: late, during: {resize: up, phase: commit}, fail: {rank: 0}}'
+eep run resize-v2-lite "${few[@]}" --set "events=[$up, $vain, {at: 59s, slow: {rank: 4, factor: 2}}]"
+exits 0
+out_has 'Note      an event (slow) did nothing at 00:59: its target was not there, or gone'
+out_has '          event again broke nothing: no such preload began after it'
+out_has '          event late never came: up did not reach commit'
+grep -qE '^ 1 4->5 +00:05 scenario +[0-9.]+ s .* rolled_back$' "$scratch/out" ||
+    fail "a preparation that was undone has no length"
+grep -q '"event late never came: up did not reach commit"' runs/latest/summary.json ||
+    fail "summary.json lacks a note"
 
 # What a restart with other slots can reach.
 few='events=[{at: 1min, scale_elastic_ep: {new_data_parallel_size: 3}}]'

@@ -98,6 +98,8 @@ static void start_phase(World *world)
         .n_ranks_old = n,
         .n_ranks_new = n,
         .target_epoch = world->subject->epoch,
+        .n_members = world->subject->n_workers,
+        .members = world->subject->workers,
     };
     world->backend->ops->start_phase(world->backend, &phase);
 }

@@ -180,6 +180,8 @@ EepMetrics *sample_run_metrics(gboolean with_incident)
                             .degraded = EEP_TIME_NEVER,
                             .n_engines = 1,
                             .n_lost = 2,
+                            .n_lost_rejected = 1,
+                            .n_client_retried = 7,
                             .n_retried = 3,
                             .n_migrated = 4,
                             .n_lost_kv_tokens = 5500,

@@ -117,23 +117,23 @@ START_TEST(events)
     static const char expected[] =
         "resize grow                     g2.1         eep\n"
         "  outcome                   complete    complete\n"
-        "  stall s                       4.00        1.50       -2.50 (-62.5 %)\n"
-        "  downtime s                    5.00           -                     -\n"
-        "  migrated                         0          12                   +12\n"
-        "  dip tokens                       -          30                     -\n"
+        "  stall s                       4.00        1.50     -2.50 (-62.5 %)\n"
+        "  downtime s                    5.00           -                   -\n"
+        "  migrated                         0          12                 +12\n"
+        "  dip tokens                       -          30                   -\n"
         "  eep is a DESIGN STUDY: nobody has measured it\n"
         "resize 4->8 01:10                  -         eep\n"
         "  outcome                          - rolled_back\n"
-        "  stall s                          -        1.00                     -\n"
-        "  downtime s                       -        1.00                     -\n"
+        "  stall s                          -        1.00                   -\n"
+        "  downtime s                       -        1.00                   -\n"
         "  eep is a DESIGN STUDY: nobody has measured it\n"
         "fault mtbf                    shrink   mask_only\n"
         "  outcome                  recovered    degraded\n"
-        "  recovery s                    10.0        2.50       -7.50 (-75.0 %)\n"
-        "  lost                             4           4                     =\n"
+        "  recovery s                    10.0        2.50     -7.50 (-75.0 %)\n"
+        "  lost                             4           4                   =\n"
         "fault mtbf (2)                shrink           -\n"
         "  outcome                  recovered           -\n"
-        "  recovery s                    20.0           -                     -\n";
+        "  recovery s                    20.0           -                   -\n";
 
     eep_compare_runs_add_table(compare, &text);
     const char *begin = strstr(eep_text_string(&text), "resize grow");
@@ -142,6 +142,28 @@ START_TEST(events)
     ck_assert(strstr(eep_text_string(&text),
                      "\nmigrated                           -          12") != NULL);
     ck_assert(strstr(eep_text_string(&text), "\nlost by faults") == NULL);
+}
+END_TEST
+
+/* At most two runs stand beside the first; further ones in a table of their own, with it. */
+START_TEST(many_runs)
+{
+    static const char *const four[] = {"base", "better", "base", "better"};
+    g_autoptr(EepCompareRuns) compare = eep_compare_runs_open(four, 4, FALSE, NULL);
+    g_auto(EepText) text = {0};
+
+    eep_compare_runs_add_table(compare, &text);
+    g_auto(GStrv) lines = g_strsplit(eep_text_string(&text), "\n", -1);
+    guint n_tables = 0;
+    for (guint i = 0; lines[i] != NULL; i++) {
+        ck_assert_uint_le(strlen(lines[i]), 100);
+        if (!g_str_has_prefix(lines[i], "GPU-hours"))
+            continue;
+        if (++n_tables == 2)
+            ck_assert_str_eq(
+                lines[i], "GPU-hours                         10           8        -2 (-20.0 %)");
+    }
+    ck_assert_uint_eq(n_tables, 2);
 }
 END_TEST
 
@@ -219,6 +241,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, enter, leave);
     tcase_add_test(tcase, table);
     tcase_add_test(tcase, events);
+    tcase_add_test(tcase, many_runs);
     tcase_add_test(tcase, json);
     tcase_add_test(tcase, refused);
     suite_add_tcase(suite, tcase);

@@ -99,6 +99,8 @@ static const struct {
     {"incidents.0.lost", 2},
     {"incidents.0.retried", 3},
     {"incidents.0.migrated", 4},
+    {"incidents.0.lost_rejected", 1},
+    {"incidents.0.client_retried", 7},
     {"incidents.0.lost_kv_tokens", 5500},
     {"incidents.0.degraded_tokens", 640},
     {"incidents.0.experts_missing_s", 2.5},

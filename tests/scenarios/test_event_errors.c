@@ -2,6 +2,16 @@
  * the field's own rules. */
 #include "tests/scenarios/scenario_kit.h"
 
+/* What the kit's resize has besides its stages, and what can break at all. */
+#define UP_G2_1                                                                                    \
+    "launch, standby_groups, weights_from_peer, kv_sync, kernel_warm_up, map_broadcast, switch, "  \
+    "warm_up, graph_capture, retire_groups, reshuffle, pause"
+#define BREAKABLE                                                                                  \
+    "launch, standby_groups, weights_from_peer, weights_from_disk, kv_sync, map_broadcast, "       \
+    "switch, warm_up, graph_capture, retire_groups, kernel_warm_up, destroy, weights_tree, "       \
+    "weights_from_cache, weights_from_host, comm_split, offload, mask, reshuffle, preload, "       \
+    "drain, migrate, spread, pause"
+
 /* Overrides of the kit, and the whole message. */
 static const struct {
     const char *sets[5];
@@ -135,16 +145,32 @@ static const struct {
      "event with scale_elastic_ep has the id \"grou\": grow; try grow"},
     {{"events[1]={during: {resize: grow, phase: comit}, fail: {rank: 1}}"},
      "--set events[1]={during: {resize: grow, phase: comit}, fail: {rank: 1}}: "
-     "generation g2.1 has no phase \"comit\": prepare, commit, settle, drain, pause, "
-     "launch, standby_groups, weights_from_peer, weights_from_disk, "
-     "weights_from_cache, kv_sync, kernel_warm_up, map_broadcast, switch, warm_up, "
-     "graph_capture, reshuffle, retire_groups, destroy; try commit"},
+     "\"grow\" (up, generation g2.1) has no phase \"comit\": prepare, commit, settle, " UP_G2_1
+     "; try commit"},
     {{"events[1]={during: {resize: grow, phase: spread}, fail: {rank: 1}}"},
      "--set events[1]={during: {resize: grow, phase: spread}, fail: {rank: 1}}: "
-     "generation g2.1 has no phase \"spread\": prepare, commit, settle, drain, pause, "
-     "launch, standby_groups, weights_from_peer, weights_from_disk, "
-     "weights_from_cache, kv_sync, kernel_warm_up, map_broadcast, switch, warm_up, "
-     "graph_capture, reshuffle, retire_groups, destroy"},
+     "\"grow\" (up, generation g2.1) has no phase \"spread\": prepare, commit, settle, " UP_G2_1},
+    /* Of shrinking, of another source of the weights, and of no drain. */
+    {{"events[1]={during: {resize: grow, phase: destroy}, fail: {rank: 1}}"},
+     "--set events[1]={during: {resize: grow, phase: destroy}, fail: {rank: 1}}: "
+     "\"grow\" (up, generation g2.1) has no phase \"destroy\": prepare, commit, settle, " UP_G2_1},
+    {{"events[1]={during: {resize: grow, phase: weights_from_disk}, fail: {rank: 1}}"},
+     "--set events[1]={during: {resize: grow, phase: weights_from_disk}, fail: {rank: 1}}: "
+     "\"grow\" (up, generation g2.1) has no phase \"weights_from_disk\": prepare, commit, "
+     "settle, " UP_G2_1 "; try weights_from_peer"},
+    {{"events[1]={during: {resize: grow, phase: drain}, fail: {rank: 1}}"},
+     "--set events[1]={during: {resize: grow, phase: drain}, fail: {rank: 1}}: "
+     "\"grow\" (up, generation g2.1) has no phase \"drain\": prepare, commit, settle, " UP_G2_1},
+    {{"events[1]={id: back, at: 5min, scale_elastic_ep: {new_data_parallel_size: 8}}",
+      "events[2]={during: {resize: back, phase: launch}, fail: {rank: 1}}"},
+     "--set events[2]={during: {resize: back, phase: launch}, fail: {rank: 1}}: "
+     "\"back\" (down, generation g2.1) has no phase \"launch\": prepare, commit, settle, "
+     "standby_groups, reshuffle, destroy, switch, warm_up, graph_capture, retire_groups, pause"},
+    {{"events[0].scale_elastic_ep.new_data_parallel_size=8",
+      "events[1]={during: {resize: grow, phase: commit}, fail: {rank: 1}}"},
+     "--set events[1]={during: {resize: grow, phase: commit}, fail: {rank: 1}}: "
+     "\"grow\" asks for the size that the pool has, so that none of its phases begins: a resize "
+     "to another size"},
     {{"events[1]={id: x, during: {resize: x, phase: commit}, scale_elastic_ep: "
       "{new_data_parallel_size: 8}}"},
      "--set events[1]={id: x, during: {resize: x, phase: commit}, scale_elastic_ep: "
@@ -175,18 +201,43 @@ static const struct {
     {{"events[1]={at: 1s, phase_fail: {nth: 2}}"},
      "--set events[1]={at: 1s, phase_fail: {nth: 2}}: \"phase_fail\" has no phase: "
      "phase_fail: {phase: NAME, nth: 1}"},
-    {{"events[1]={at: 1s, phase_fail: {phase: reshuffle}}"},
-     "--set events[1]={at: 1s, phase_fail: {phase: reshuffle}}: there is no phase "
-     "\"reshuffle\" that could break: launch, standby_groups, weights_from_peer, "
-     "weights_from_disk, kv_sync, map_broadcast, switch, warm_up, graph_capture, "
-     "retire_groups, kernel_warm_up, destroy, weights_tree, weights_from_cache, "
-     "weights_from_host, comm_split, offload, mask"},
     {{"events[1]={at: 1s, phase_hang: {phase: swich}}"},
      "--set events[1]={at: 1s, phase_hang: {phase: swich}}: there is no phase \"swich\" "
-     "that could break: launch, standby_groups, weights_from_peer, weights_from_disk, "
-     "kv_sync, map_broadcast, switch, warm_up, graph_capture, retire_groups, "
-     "kernel_warm_up, destroy, weights_tree, weights_from_cache, weights_from_host, "
-     "comm_split, offload, mask; try switch"},
+     "that could break: " BREAKABLE "; try switch"},
+    {{"events[1]={at: 1s, phase_fail: {phase: settle}}"},
+     "--set events[1]={at: 1s, phase_fail: {phase: settle}}: \"settle\" is a stage of several "
+     "phases, and only a phase can break: " BREAKABLE},
+    {{"events[1]={at: 1s, phase_fail: {phase: comm_split}}"},
+     "--set events[1]={at: 1s, phase_fail: {phase: comm_split}}: no resize or recovery of pool "
+     "main has the phase \"comm_split\": " UP_G2_1},
+    {{"events=[{at: 1s, phase_hang: {phase: launch}}]"},
+     "--set events=[{at: 1s, phase_hang: {phase: launch}}]: pool main is never resized and never "
+     "recovers, so that no phase can break: an event with scale_elastic_ep; try {at: 1min, "
+     "scale_elastic_ep: {new_data_parallel_size: N}}"},
+    {{"events[1]={at: 1s, phase_fail: {phase: pause}}"},
+     "--set events[1]={at: 1s, phase_fail: {phase: pause}}: generation g2.1 has no way back from a "
+     "pause that is not agreed on, and no deadline for it, so that the run would never end: an "
+     "engine that breaks while it is agreed on; try during: {resize: ID, phase: pause}, hang: "
+     "{rank: 0}"},
+    {{"events[1]={at: 1s, phase_hang: {phase: pause}}", "deployment.resize.generation=eep",
+      "deployment.resize.commit_deadline=0s"},
+     "--set events[1]={at: 1s, phase_hang: {phase: pause}}: a pause that is never agreed on has no "
+     "deadline here, and the run would never end: resize.commit_deadline above 0s; try 60s"},
+    {{"deployment.resize={generation: eep, drain_requests: true}"},
+     "--set deployment.resize={generation: eep, drain_requests: true}: drain_requests waits until "
+     "no request is left, and generation eep refuses none meanwhile: false (it drains leaving "
+     "engines, see resize.leaving_drain); try drain_requests: false"},
+    {{"deployment.resize.reserve=16"},
+     "--set deployment.resize.reserve=16: generation g2.1 launches engines when it needs them and "
+     "keeps none in reserve: generation masked, or 0; try resize.generation: masked"},
+    {{"deployment.resize.restart.refit=true"},
+     "--set deployment.resize.restart.refit=true: generation g2.1 keeps its slots a rank, only a "
+     "fresh start can choose them: generation restart, or recovery restart; try restart: {refit: "
+     "false}"},
+    {{"deployment.eplb_config={communicator: pynccl, use_async: true}"},
+     "--set deployment.eplb_config={communicator: pynccl, use_async: true}: beside running steps "
+     "an elastic group moves experts by nixl alone, in vLLM too: eplb_config.communicator: nixl, "
+     "or use_async: false"},
     {{"events[1]={at: 1s, cancel: {resize: grow}}"},
      "--set events[1]={at: 1s, cancel: {resize: grow}}: generation g2.1 has no way "
      "back, so that nothing can be cancelled: a generation that rolls back; try "
@@ -235,6 +286,26 @@ static const struct {
       "deployment.resize.generation=eep"},
      "recovery retry (eep): hypothetical; recovery retry brings no dead process back, only one "
      "that hung"},
+    /* Keys that nobody reads. */
+    {{"deployment.resize={prepare_deadline: 1s, commit_deadline: 2s, leaving_drain: 3s}"},
+     "not read, as this generation has no deadlines: resize.prepare_deadline; "
+     "not read, as this generation has no deadlines: resize.commit_deadline; "
+     "not read, as this generation drains no leaving engine: resize.leaving_drain"},
+    {{"deployment.resize={generation: eep, prepare_deadline: 1s, leaving_drain: 3s}"}, ""},
+    {{"deployment.resize={generation: restart, weights_from: disk, background: 0.5}"},
+     "not read, as this generation has one source of weights: resize.weights_from; "
+     "not read, as this generation does nothing beside the steps: resize.background"},
+    {{"deployment.fault_tolerance={deadline: 1min, expert_backup: disk, in_flight: retry}"},
+     "not read, as recovery is none: fault_tolerance.deadline, fault_tolerance.expert_backup; "
+     "not read, as recovery is none: fault_tolerance.in_flight"},
+    {{"deployment.fault_tolerance={deadline: 1min, recovery: restart}"}, ""},
+    {{"deployment.eplb_config={trigger_threshold: 0.5, check_interval: 7}"},
+     "not read, as eplb_config.trigger is not imbalance: eplb_config.trigger_threshold; "
+     "not read, as eplb_config.trigger is interval: eplb_config.check_interval"},
+    {{"deployment.eplb_config={trigger: imbalance, trigger_threshold: 0.5}"}, ""},
+    {{"traffic.retry={backoff: 3s}"}, "not read, as clients try once (attempts: 1): retry.backoff"},
+    {{"seed=1", "deployment.enforce_eager=false", "seed=2"},
+     "--set seed is given twice: the last one counts"},
 };
 
 START_TEST(it_is_refused)

@@ -209,6 +209,29 @@ static void assert_answered(const KitRun *run, guint n_resizes, const char *cont
                   "%s: unfinished requests without a cut", context);
 }
 
+/* Whoever a fault has aborted is laid to one. */
+static void assert_charged(const KitRun *run, const char *context)
+{
+    guint64 n_aborted = 0, n_rejected = 0, n_retried = 0, all_rejected = 0, all_completed = 0;
+
+    for (guint i = 0; i < run->incidents->len; i++) {
+        const EepIncident *incident = kit_nth(run->incidents, EepIncident, i);
+
+        n_aborted += incident->n_lost - incident->n_lost_rejected;
+        n_rejected += incident->n_lost_rejected;
+        n_retried += incident->n_client_retried;
+    }
+    for (guint i = 0; i < run->n_requests; i++) {
+        all_rejected += run->results[i].fate == EEP_FATE_REJECTED;
+        all_completed += run->results[i].fate == EEP_FATE_COMPLETED && run->results[i].attempts > 1;
+    }
+    ck_assert_msg(n_aborted == kit_count(run, EEP_FATE_ABORTED, EEP_REASON_FAULT),
+                  "%s: %u laid to faults, %u aborted by them", context, (guint)n_aborted,
+                  kit_count(run, EEP_FATE_ABORTED, EEP_REASON_FAULT));
+    ck_assert_msg(n_rejected <= all_rejected && n_retried <= all_completed,
+                  "%s: more laid to faults than there are", context);
+}
+
 static void run_seed(guint64 seed)
 {
     static Scenario scenario;
@@ -232,6 +255,7 @@ static void run_seed(guint64 seed)
     run = kit_run(&scenario.config, scenario.requests, scenario.n_requests, &error);
     ck_assert_msg(run != NULL, "%s: %s", context, error != NULL ? error->message : "");
     kit_assert_conserved(run, scenario.requests, context);
+    assert_charged(run, context);
     if (scenario.config.cut == EEP_TIME_NEVER) {
         ck_assert_msg(run->n_submitted == scenario.n_requests, "%s: %u requests of %u came",
                       context, run->n_submitted, scenario.n_requests);

@@ -420,6 +420,92 @@ START_TEST(one_after_the_other)
 }
 END_TEST
 
+/* -- every generation ------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    gboolean holds_twice, drains;
+} generations[] = {{"restart", FALSE, FALSE}, {"m1", FALSE, TRUE},   {"g1", TRUE, FALSE},
+                   {"g2", TRUE, FALSE},       {"g2.1", TRUE, FALSE}, {"g3", TRUE, FALSE},
+                   {"masked", FALSE, TRUE},   {"eep", TRUE, TRUE}};
+
+static struct {
+    EepTime since, gpu_time;
+    guint n;
+} gpus;
+
+/* Whatever is launched and not released, or stands by. */
+static void watch_gpus(gpointer self, EepPool *pool, EepTime now)
+{
+    gpus.gpu_time += gpus.n * (now - gpus.since);
+    gpus.since = now;
+    gpus.n = pool->n_engines + pool->joining->len + pool->leaving->len + pool->reserve->len;
+}
+
+static KitRun *resize_by(guint generation, guint to)
+{
+    KitRun *run;
+
+    gpus.since = gpus.gpu_time = 0;
+    gpus.n = 4;
+    set_generation(generations[generation].name);
+    event.new_data_parallel_size = to;
+    config.watch = watch_gpus;
+    config.shape.max_engines = 6;
+    config.shape.standby_bytes = 512;
+    config.shape.can_mask = config.shape.can_reuse_graphs = TRUE;
+    run = kit_must_run(&config, requests, MAX_ARRIVE);
+    gpus.gpu_time += gpus.n * (run->end - gpus.since);
+    ck_assert_uint_eq(run->resizes->len, 1);
+    ck_assert_str_eq(eep_outcome_names[kit_nth(run->resizes, EepResizeRecord, 0)->outcome],
+                     "complete");
+    return run;
+}
+
+/* The parts of all GPUs' time add up to it. */
+START_TEST(gpu_time_adds_up)
+{
+    g_autoptr(KitRun) up = resize_by((guint)_i, 6);
+
+    ck_assert_int_eq(gpu_time(up), gpus.gpu_time);
+    /* Nobody leaves, but where everybody does. */
+    ck_assert(up->gpu_time[EEP_GPU_DRAINING] == 0 || _i == 0);
+}
+END_TEST
+
+/* One engine leaves: it drains from the moment at which it gets no new request, and until its
+ * process has gone. */
+START_TEST(who_leaves_drains)
+{
+    g_autoptr(KitRun) down = resize_by((guint)_i, 3);
+    const EepResizeRecord *record = kit_nth(down->resizes, EepResizeRecord, 0);
+
+    EepTime drained = 0;
+
+    for (guint i = 0; i < record->n_phases; i++)
+        if (strcmp(record->phases[i].name, "drain") == 0)
+            drained += record->phases[i].end - record->phases[i].start;
+    ck_assert_int_eq(gpu_time(down), gpus.gpu_time);
+    ck_assert(drained > 0 || !generations[_i].drains);
+    ck_assert_int_gt(down->gpu_time[EEP_GPU_DRAINING], drained);
+    ck_assert_int_le(down->gpu_time[EEP_GPU_DRAINING], record->complete - record->accepted);
+}
+END_TEST
+
+/* Where new groups are built beside the old ones, in the background or not. */
+START_TEST(what_is_held_twice)
+{
+    static const guint sizes[] = {3, 6};
+
+    for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autoptr(KitRun) run = resize_by((guint)_i, sizes[i]);
+        const EepResizeRecord *record = kit_nth(run->resizes, EepResizeRecord, 0);
+
+        ck_assert_int_eq(record->peak_extra_bytes, generations[_i].holds_twice ? 512 : 0);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("resize");
@@ -433,5 +519,8 @@ int main(void)
     tcase_add_loop_test(tcase, aborted_requests_are_retried, 2, 3);
     tcase_add_loop_test(tcase, impossible_sizes_are_refused, 0, 3);
     tcase_add_test(tcase, one_after_the_other);
+    tcase_add_loop_test(tcase, gpu_time_adds_up, 0, G_N_ELEMENTS(generations));
+    tcase_add_loop_test(tcase, who_leaves_drains, 1, G_N_ELEMENTS(generations));
+    tcase_add_loop_test(tcase, what_is_held_twice, 0, G_N_ELEMENTS(generations));
     return kit_main("pool resize", tcase);
 }

@@ -122,7 +122,8 @@ START_TEST(requests_of_the_dead_are_aborted)
         }
     }
     ck_assert_uint_gt(n_aborted, 0);
-    ck_assert_uint_eq(incident->n_lost, n_aborted);
+    ck_assert_uint_eq(incident->n_lost - incident->n_lost_rejected, n_aborted);
+    ck_assert_uint_eq(incident->n_lost_rejected, count_fates(run, EEP_FATE_REJECTED));
     ck_assert_uint_eq(incident->n_retried, 0);
     ck_assert_uint_gt(incident->n_lost_kv_tokens, 0);
 }

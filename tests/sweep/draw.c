@@ -134,20 +134,23 @@ static void add_eplb(GString *text, EepRng *rng, const Model *model, const Shape
                                            "naive", "default",  "eep",          NULL};
     guint redundant = shape->slots * shape->engines * shape->tp - model->n_experts;
     gboolean has_waterfill = model->has_shared && chance(rng, 30);
-    const char *policy = pick(rng, policies);
+    const char *policy = pick(rng, policies), *is_async;
+    gboolean has_nccl;
 
     if (!shape->has_eplb) {
         if (has_waterfill)
             g_string_append(text, "  eplb_config: {waterfill: true}\n");
         return;
     }
+    is_async = truth(rng);
+    has_nccl = shape->is_elastic && chance(rng, 15);
     g_string_append_printf(text,
                            "  enable_eplb: true\n"
                            "  eplb_config: {policy: %s, num_redundant_experts: %u, window_size: %u,"
                            " step_interval: %u, use_async: %s, waterfill: %s",
-                           policy, redundant, draw(rng, 1, 300), draw(rng, 20, 600), truth(rng),
-                           has_waterfill ? "true" : "false");
-    if (shape->is_elastic && chance(rng, 15))
+                           policy, redundant, draw(rng, 1, 300), draw(rng, 20, 600),
+                           has_nccl ? "false" : is_async, has_waterfill ? "true" : "false");
+    if (has_nccl)
         g_string_append(text, ", communicator: pynccl");
     add_eplb_details(text, rng, policy);
     g_string_append(text, "}\n");
@@ -156,7 +159,8 @@ static void add_eplb(GString *text, EepRng *rng, const Model *model, const Shape
 /* More keys on the line of resize, and its end. */
 static void add_resize_details(GString *text, EepRng *rng, const Shape *shape)
 {
-    if (chance(rng, 30))
+    if (chance(rng, 30) &&
+        (strcmp(shape->generation, "restart") == 0 || strcmp(shape->recovery, "restart") == 0))
         g_string_append_printf(text, ", restart: {refit: %s}", truth(rng));
     if (chance(rng, 40))
         g_string_append_printf(text, ", leaving_drain: %ums", draw(rng, 0, 20000));
@@ -166,7 +170,7 @@ static void add_resize_details(GString *text, EepRng *rng, const Shape *shape)
         g_string_append_printf(text, ", commit_deadline: %ums", draw(rng, 0, 20000));
     if (chance(rng, 40))
         g_string_append_printf(text, ", background: 0.%u", draw(rng, 0, 9));
-    if (chance(rng, 40))
+    if (chance(rng, 40) && strcmp(shape->generation, "masked") == 0)
         g_string_append_printf(text, ", reserve: %u", chance(rng, 50) ? 0 : shape->max_engines);
     g_string_append(text, "}\n");
 }
@@ -231,7 +235,7 @@ static void add_pool(GString *text, EepRng *rng, const Model *model, const Shape
         "  resize: {generation: %s, weights_from: %s, on_busy: %s, drain_requests: %s, "
         "drain_timeout: %us",
         shape->generation, pick(rng, sources), busy[draw(rng, 0, rolls_back ? 2 : 1)],
-        chance(rng, 25) ? "true" : "false", draw(rng, 1, 30));
+        chance(rng, 25) && !rolls_back ? "true" : "false", draw(rng, 1, 30));
     add_resize_details(text, rng, shape);
     add_recovery(text, rng, shape);
     add_eplb(text, rng, model, shape);
@@ -301,13 +305,47 @@ static void add_target(GString *text, EepRng *rng, const Shape *shape)
     }
 }
 
-static void add_fault(GString *text, EepRng *rng, const Shape *shape)
-{
-    static const char *const phases[] = {
-        "launch",        "standby_groups", "weights_from_peer", "kv_sync", "switch", "warm_up",
-        "graph_capture", "weights_tree",   "destroy",           "mask",    NULL};
+/* Phases that a pool's resizes surely have, those of one direction where there is one. */
+static const struct {
+    const char *generations;
+    const char *both[4], *up[8], *down[6];
+} phases[] = {
+    {" restart ", {"launch", "kv_sync", "destroy"}, {NULL}, {NULL}},
+    {" m1 ", {"standby_groups", "switch", "reshuffle"}, {"launch", "kv_sync"}, {"destroy"}},
+    {" g1 g2 ",
+     {"standby_groups", "switch", "reshuffle"},
+     {"launch", "map_broadcast"},
+     {"destroy", "retire_groups"}},
+    {" g2.1 g3 ",
+     {"standby_groups", "switch", "retire_groups"},
+     {"launch", "kernel_warm_up", "reshuffle"},
+     {"destroy", "reshuffle"}},
+    {" masked ", {"comm_split", "mask"}, {"kv_sync", "reshuffle"}, {"drain", "offload"}},
+    {" eep ",
+     {"standby_groups", "switch", "retire_groups"},
+     {"launch", "preload", "spread", "map_broadcast"},
+     {"drain", "migrate", "reshuffle"}},
+};
 
-    switch (draw(rng, 0, 5)) {
+static const char *pick_phase(EepRng *rng, const Shape *shape, gboolean is_up, gboolean is_down)
+{
+    g_autofree char *word = g_strdup_printf(" %s ", shape->generation);
+    guint i = 0;
+
+    while (strstr(phases[i].generations, word) == NULL)
+        i++;
+    if (is_up && phases[i].up[0] != NULL && chance(rng, 40))
+        return pick(rng, phases[i].up);
+    if (is_down && phases[i].down[0] != NULL && chance(rng, 60))
+        return pick(rng, phases[i].down);
+    return pick(rng, phases[i].both);
+}
+
+/* `is_up`, `is_down`: the pool has a resize that grows or shrinks it for sure. */
+static void add_fault(GString *text, EepRng *rng, const Shape *shape, gboolean is_up,
+                      gboolean is_down)
+{
+    switch (draw(rng, 0, is_up || is_down ? 5 : 3)) {
     case 0:
         g_string_append(text, "fail: {");
         add_target(text, rng, shape);
@@ -328,8 +366,8 @@ static void add_fault(GString *text, EepRng *rng, const Shape *shape)
         break;
     default:
         g_string_append_printf(text, "phase_%s: {phase: %s, nth: %u",
-                               chance(rng, 50) ? "fail" : "hang", pick(rng, phases),
-                               draw(rng, 0, 3));
+                               chance(rng, 50) ? "fail" : "hang",
+                               pick_phase(rng, shape, is_up, is_down), draw(rng, 0, 3));
     }
     g_string_append_c(text, '}');
 }
@@ -352,32 +390,38 @@ static void add_events(GString *text, EepRng *rng, const Shape *shapes, const ch
 {
     guint n = chance(rng, 25) ? 0 : draw(rng, 1, 4),
           n_faults = chance(rng, 60) ? 0 : draw(rng, 1, 3);
-    gint last[2] = {-1, -1};
+    gint last[2] = {-1, -1}, changes[2] = {-1, -1};
+    gboolean is_up[2] = {FALSE, FALSE}, is_down[2] = {FALSE, FALSE};
 
     if (n + n_faults > 0)
         g_string_append(text, "events:\n");
     for (guint i = 0; i < n; i++) {
         guint pool = draw(rng, 0, n_pools - 1);
         const Shape *shape = &shapes[pool];
+        guint at = draw(rng, 0, seconds * 1300),
+              to = draw(rng, shape->min_engines, shape->max_engines);
 
         g_string_append_printf(text,
                                "  - {id: e%u, at: %ums, pool: %s, scale_elastic_ep: "
                                "{new_data_parallel_size: %u}}\n",
-                               i, draw(rng, 0, seconds * 1300), pools[pool],
-                               draw(rng, shape->min_engines, shape->max_engines));
+                               i, at, pools[pool], to);
         last[pool] = (gint)i;
+        is_up[pool] |= to > shape->engines;
+        is_down[pool] |= to < shape->engines;
+        if (to != shape->engines)
+            changes[pool] = (gint)i;
     }
     for (guint i = 0; i < n_faults; i++) {
         guint pool = draw(rng, 0, n_pools - 1);
         const Shape *shape = &shapes[pool];
 
         g_string_append_printf(text, "  - {id: f%u, pool: %s, ", i, pools[pool]);
-        add_time(text, rng, seconds, last[pool]);
+        add_time(text, rng, seconds, changes[pool]);
         g_string_append(text, ", ");
         if (last[pool] >= 0 && strcmp(shape->generation, "eep") == 0 && chance(rng, 30))
             g_string_append_printf(text, "cancel: {resize: e%d}", last[pool]);
         else
-            add_fault(text, rng, shape);
+            add_fault(text, rng, shape, is_up[pool], is_down[pool]);
         g_string_append(text, "}\n");
     }
     drawn->n_resizes = n;

@@ -425,7 +425,8 @@ START_TEST(drain)
     while (pool.now < MS(3500))
         ck_assert(fake_pool_next(&pool, NULL));
     ck_assert(pool.is_refusing && !pool.is_blocked);
-    ck_assert_int_eq(pool.gpu_use[1], EEP_GPU_DRAINING);
+    ck_assert_uint_eq(pool.n_routable_off, 1); /* whence the host knows that it drains */
+    ck_assert_int_eq(pool.gpu_use[1], EEP_GPU_SERVING);
     pool.has_work = FALSE;
     fake_pool_run(&pool, NULL, 20000);
     ck_assert_int_eq(pool.record.outcome, EEP_OUTCOME_COMPLETE);

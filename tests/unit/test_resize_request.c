@@ -58,7 +58,7 @@ static void get_stuck(FakePool *pool, const char *generation)
     pool->failing = EEP_PHASE_SWITCH;
     eep_resize_request(pool->resize, 3, "grow", "test");
     fake_pool_run(pool, NULL, LIMIT);
-    ck_assert(eep_resize_is_stuck(pool->resize) && eep_resize_is_blocked(pool->resize));
+    ck_assert(eep_resize_is_stuck(pool->resize) && eep_resize_is_frozen(pool->resize));
     ck_assert_int_eq(pool->record.outcome, EEP_OUTCOME_FAILED);
     ck_assert_uint_eq(pool->n_closed, 0);
     ck_assert_int_eq(pool->record.left_reject + pool->record.left_stall, 0);

@@ -1,0 +1,113 @@
+#include "gpu/worker/connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gpu/worker/worker_options.h"
+#include "live/clock_real.h"
+
+#define RETRY_NS   100000000
+#define ATTEMPT_MS 2000
+
+/* -1 with errno. */
+static int try_address(const struct sockaddr *address, socklen_t length)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int error = 0, one = 1;
+    socklen_t size = sizeof error;
+    struct pollfd ready = {fd, POLLOUT, 0};
+
+    if (fd < 0)
+        return -1;
+    if (connect(fd, address, length) != 0) {
+        if (errno != EINPROGRESS)
+            error = errno;
+        else if (poll(&ready, 1, ATTEMPT_MS) != 1)
+            error = ETIMEDOUT;
+        else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+            error = errno;
+    }
+    if (error != 0) {
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    if (address->sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return fd;
+}
+
+static int try_unix(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    return try_address((const struct sockaddr *)&address, sizeof address);
+}
+
+/* *ret_why: the last reason, static. */
+static int try_tcp(const char *host, const char *port, const char **ret_why)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    int status = getaddrinfo(host, port, &hints, &found), fd = -1;
+
+    if (status != 0) {
+        *ret_why = gai_strerror(status);
+        return -1;
+    }
+    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
+        fd = try_address(at->ai_addr, at->ai_addrlen);
+    *ret_why = g_strerror(errno);
+    freeaddrinfo(found);
+    return fd;
+}
+
+gboolean eep_connection_open(const char *address, gint64 wait_ns, int *ret_fd, GError **error)
+{
+    const char *path = g_str_has_prefix(address, "unix:") ? address + strlen("unix:") : NULL;
+    const char *colon = strrchr(address, ':'), *why = "";
+    gint64 end = eep_monotonic_ns() + wait_ns;
+    g_autofree char *host = NULL;
+    struct sockaddr_un unused;
+    int fd;
+
+    if (path != NULL ? path[0] == '\0' || strlen(path) >= sizeof unused.sun_path
+                     : colon == NULL || colon == address || colon[1] == '\0') {
+        g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
+                    "'%s' is no address: HOST:PORT or unix:PATH", address);
+        return FALSE;
+    }
+    if (path == NULL)
+        /* [::1]:5000 */
+        host = address[0] == '[' && colon[-1] == ']'
+                   ? g_strndup(address + 1, (gsize)(colon - address - 2))
+                   : g_strndup(address, (gsize)(colon - address));
+    for (;;) {
+        if (path != NULL) {
+            fd = try_unix(path);
+            why = g_strerror(errno);
+        } else {
+            fd = try_tcp(host, colon + 1, &why);
+        }
+        if (fd >= 0) {
+            *ret_fd = fd;
+            return TRUE;
+        }
+        if (eep_monotonic_ns() + RETRY_NS > end)
+            break;
+        nanosleep(&(struct timespec){0, RETRY_NS}, NULL);
+    }
+    g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_LOST,
+                "no coordinator at %s: %s; is it running, and may this host reach it?", address,
+                why);
+    return FALSE;
+}

@@ -1,0 +1,220 @@
+#include "gpu/worker/membership.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "live/clock_real.h"
+
+/* How long one wait for an id lasts until `stop` is looked at again. */
+#define LOOK_NS 10000000
+
+struct EepMembers {
+    EepTransport *transport;
+    pthread_mutex_t lock;
+    pthread_cond_t arrived;
+    GPtrArray *groups; /* EepMembership, owned */
+    GArray *ids;       /* EepWireGroupId that nobody has used */
+};
+
+G_STATIC_ASSERT(EEP_WIRE_ID_BYTES == EEP_COMM_ID_BYTES);
+
+EepMembers *eep_members_new(EepTransport *transport)
+{
+    EepMembers *members = g_new0(EepMembers, 1);
+    pthread_condattr_t attributes;
+
+    members->transport = transport;
+    members->groups = g_ptr_array_new();
+    members->ids = g_array_new(FALSE, FALSE, sizeof(EepWireGroupId));
+    pthread_mutex_init(&members->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&members->arrived, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return members;
+}
+
+static void leave(EepMembership *group)
+{
+    eep_comm_leave(group->serve);
+    eep_comm_leave(group->move);
+    g_free(group);
+}
+
+void eep_members_free(EepMembers *members)
+{
+    if (members == NULL)
+        return;
+    for (guint i = 0; i < members->groups->len; i++) {
+        EepMembership *group = g_ptr_array_index(members->groups, i);
+
+        group->serve->ops->abort(group->serve);
+        group->move->ops->abort(group->move);
+        leave(group);
+    }
+    g_ptr_array_unref(members->groups);
+    g_array_unref(members->ids);
+    pthread_cond_destroy(&members->arrived);
+    pthread_mutex_destroy(&members->lock);
+    g_free(members);
+}
+
+void eep_members_hand_id(EepMembers *members, const EepWireGroupId *id)
+{
+    pthread_mutex_lock(&members->lock);
+    g_array_append_vals(members->ids, id, 1);
+    pthread_cond_broadcast(&members->arrived);
+    pthread_mutex_unlock(&members->lock);
+}
+
+/* Ids of operations that were given up stay behind; a later operation has a higher number. */
+static gboolean take_id(EepMembers *members, guint64 op, EepWireGroupId *ret_id)
+{
+    gboolean is_found = FALSE;
+
+    for (guint i = members->ids->len; i-- > 0;) {
+        const EepWireGroupId *id = &g_array_index(members->ids, EepWireGroupId, i);
+
+        if (id->op == op) {
+            *ret_id = *id;
+            is_found = TRUE;
+        }
+        if (id->op <= op)
+            g_array_remove_index_fast(members->ids, i);
+    }
+    return is_found;
+}
+
+static gboolean wait_for_id(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+                            const gint *stop, EepWireGroupId *ret_id, GError **error)
+{
+    gint64 end = eep_monotonic_ns() + wait_ns;
+    gboolean is_there;
+
+    pthread_mutex_lock(&members->lock);
+    while (!(is_there = take_id(members, phase->op, ret_id)) && eep_monotonic_ns() < end &&
+           g_atomic_int_get(stop) == 0) {
+        gint64 until = MIN(end, eep_monotonic_ns() + LOOK_NS);
+        struct timespec time = {until / 1000000000, until % 1000000000};
+
+        pthread_cond_timedwait(&members->arrived, &members->lock, &time);
+    }
+    pthread_mutex_unlock(&members->lock);
+    if (is_there)
+        return TRUE;
+    if (g_atomic_int_get(stop) != 0)
+        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_STOPPED, "stopped");
+    else
+        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT,
+                    "rank 0 of epoch %u has sent no id within %.1f s", phase->target_epoch,
+                    (double)wait_ns / 1e9);
+    return FALSE;
+}
+
+static gboolean make_id(EepMembers *members, const EepWirePhase *phase, EepWireGroupId *ret_id,
+                        GError **error)
+{
+    EepTransport *transport = members->transport;
+    EepCommId serve, move;
+
+    if (!transport->ops->make_id(transport, &serve, error) ||
+        !transport->ops->make_id(transport, &move, error))
+        return FALSE;
+    *ret_id = (EepWireGroupId){.op = phase->op, .epoch = phase->target_epoch};
+    memcpy(ret_id->serve, serve.bytes, sizeof serve.bytes);
+    memcpy(ret_id->move, move.bytes, sizeof move.bytes);
+    return TRUE;
+}
+
+static EepComm *join(EepMembers *members, const guint8 *bytes, const EepWirePhase *phase,
+                     gint64 wait_ns, const gint *stop, GError **error)
+{
+    EepTransport *transport = members->transport;
+    EepCommId id;
+
+    memcpy(id.bytes, bytes, sizeof id.bytes);
+    return transport->ops->join(transport, &id, phase->rank, phase->n_ranks, wait_ns, stop, error);
+}
+
+/* Takes out of the list the group of the epoch, or all `others`. */
+static GPtrArray *take_groups(EepMembers *members, guint32 epoch, gboolean others)
+{
+    GPtrArray *taken = g_ptr_array_new();
+
+    pthread_mutex_lock(&members->lock);
+    for (guint i = members->groups->len; i-- > 0;) {
+        EepMembership *group = g_ptr_array_index(members->groups, i);
+
+        if ((group->epoch != epoch) == others)
+            g_ptr_array_add(taken, g_ptr_array_remove_index(members->groups, i));
+    }
+    pthread_mutex_unlock(&members->lock);
+    return taken;
+}
+
+static void leave_all(GPtrArray *groups)
+{
+    for (guint i = 0; i < groups->len; i++)
+        leave(g_ptr_array_index(groups, i));
+    g_ptr_array_unref(groups);
+}
+
+gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+                          const gint *stop, EepMembersTell tell, gpointer self, GError **error)
+{
+    EepMembership *group;
+    EepWireGroupId id;
+    EepComm *serve, *move;
+
+    if (phase->rank == 0) {
+        if (!make_id(members, phase, &id, error))
+            return FALSE;
+        tell(self, &id);
+    } else if (!wait_for_id(members, phase, wait_ns, stop, &id, error)) {
+        return FALSE;
+    }
+    leave_all(take_groups(members, phase->target_epoch, FALSE));
+    serve = join(members, id.serve, phase, wait_ns, stop, error);
+    if (serve == NULL)
+        return FALSE;
+    move = join(members, id.move, phase, wait_ns, stop, error);
+    if (move == NULL) {
+        serve->ops->abort(serve);
+        eep_comm_leave(serve);
+        return FALSE;
+    }
+    group = g_new(EepMembership, 1);
+    *group = (EepMembership){phase->target_epoch, phase->rank, phase->n_ranks, serve, move};
+    pthread_mutex_lock(&members->lock);
+    g_ptr_array_add(members->groups, group);
+    pthread_mutex_unlock(&members->lock);
+    return TRUE;
+}
+
+/* With the lock held. */
+static EepMembership *find(EepMembers *members, guint32 epoch)
+{
+    for (guint i = 0; i < members->groups->len; i++) {
+        EepMembership *group = g_ptr_array_index(members->groups, i);
+
+        if (group->epoch == epoch)
+            return group;
+    }
+    return NULL;
+}
+
+const EepMembership *eep_members_find(EepMembers *members, guint32 epoch)
+{
+    const EepMembership *group;
+
+    pthread_mutex_lock(&members->lock);
+    group = find(members, epoch);
+    pthread_mutex_unlock(&members->lock);
+    return group;
+}
+
+void eep_members_retire(EepMembers *members, guint32 epoch)
+{
+    leave_all(take_groups(members, epoch, TRUE));
+}

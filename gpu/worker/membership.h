@@ -1,0 +1,47 @@
+/* EepMembers: the groups that one rank is a member of, by epoch: two communicators each, one for
+ * the step lane and one for the aside lane.
+ *
+ * A group is made by join(), on the aside lane; rank 0 makes the ids, the others wait for them.
+ * Ids that arrive early are kept. A group is used by the lanes, ended by retire(), and can be
+ * broken from any thread: its communicators are aborted, whoever waits in them comes back. Not the
+ * coordinator's list of groups. */
+#ifndef EEP_GPU_WORKER_MEMBERSHIP_H
+#define EEP_GPU_WORKER_MEMBERSHIP_H
+
+#include "gpu/wire.h"
+#include "gpu/worker/transport.h"
+
+G_BEGIN_DECLS
+
+typedef struct EepMembers EepMembers;
+
+typedef struct {
+    guint32 epoch;
+    guint rank, n_ranks;
+    EepComm *serve, *move;
+} EepMembership;
+
+/* Borrows the transport. */
+EepMembers *eep_members_new(EepTransport *transport);
+/* Breaks and leaves all groups. */
+void eep_members_free(EepMembers *members);
+
+/* An id that the coordinator handed on. Any thread. */
+void eep_members_hand_id(EepMembers *members, const EepWireGroupId *id);
+
+typedef void (*EepMembersTell)(gpointer self, const EepWireGroupId *id);
+
+/* Joins the phase's target group, whose rank and size it says; takes the place of a group of the
+ * same epoch. `tell` sends the ids that rank 0 made to the coordinator. */
+gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+                          const gint *stop, EepMembersTell tell, gpointer self, GError **error);
+
+/* NULL: not a member of that epoch. Valid until it is retired, by the aside lane. */
+const EepMembership *eep_members_find(EepMembers *members, guint32 epoch);
+
+/* Leaves every group but that of `epoch`. Not while the step lane uses one of them. */
+void eep_members_retire(EepMembers *members, guint32 epoch);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,114 @@
+/* EepMoe: the synthetic Mixture-of-Experts model of one rank, at a scenario's shape, with real
+ * work.
+ *
+ * A forward of n_layers layers; each: attention-like work (reads the KV bytes that a real step
+ * reads, does its GEMM flops), router (top-k of popularity, by a hash of step, token and layer),
+ * permute, dispatch to the ranks that hold the chosen experts, grouped GEMM with SwiGLU, combine in
+ * the order of k, which does not depend on ranks. Weights are bf16 values of a counter-based hash
+ * of (seed, layer, expert, matrix, row, column): any rank can check any expert without a transfer.
+ * A few probe tokens go through each forward beside the batch, always the same; their result must
+ * be the same on every rank, at every size, before, during and after every resize. Not a language
+ * model: it knows no requests. Two threads use one object, steps one and moves the other: functions
+ * say which. */
+#ifndef EEP_GPU_WORKER_MOE_H
+#define EEP_GPU_WORKER_MOE_H
+
+#include "gpu/wire.h"
+#include "gpu/worker/transport.h"
+
+G_BEGIN_DECLS
+
+typedef struct EepMoe EepMoe;
+
+typedef struct {
+    guint64 probe_hash; /* of the probe tokens' output bits; 0: there is nothing to compare, since
+                           n_layers is 0 or an expert of a probe token has no slot in the map */
+    gfloat probe[EEP_WIRE_N_PROBES]; /* a figure of each probe token's output (probe.h) */
+    guint64
+        n_dropped; /* pairs of a token and an expert, of this rank, that no slot could compute */
+} EepMoeResult;
+
+/* Steps whose load is remembered, the last ones; a window of EPLB is at most that long. */
+#define EEP_MOE_LOAD_STEPS 1024
+
+/* Allocates everything that steps need, for any number of ranks up to EEP_WIRE_MAX_SLOTS /
+ * slots_per_rank; runs the start-up self-test of the GEMMs. A rank's memory for rows that arrive is
+ * 1.5 times what its own tokens send at most (and a row a rank): what a skewed router sends beyond
+ * goes in further rounds, which all ranks know of. Non-expert weights are zeros until they are
+ * filled or received. */
+EepMoe *eep_moe_new(EepDevice *device, const EepWireModel *shape, GError **error);
+void eep_moe_free(EepMoe *moe);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepMoe, eep_moe_free)
+
+const char *eep_moe_gemm(const EepMoe *moe); /* which one the self-test picked */
+
+/* How long any wait may take that is not part of a forward; 30 s if never said. */
+void eep_moe_set_wait(EepMoe *moe, gint64 wait_ns);
+
+/* Of the object's own: steps run on it. */
+EepStream eep_moe_stream(const EepMoe *moe);
+
+/* -- the steps' thread -- */
+
+gboolean eep_moe_set_popularity(EepMoe *moe, guint layer, const gfloat *popularity, GError **error);
+
+/* The layer's map for the steps that follow; `rank` is this one's. Staged experts (below) whose
+ * slot wants them are committed; what another slot of the rank holds or has staged is copied. A
+ * slot that wants an expert that the rank neither holds nor has staged is filled from the hash if
+ * map->may_load, else an error says which, and nothing has changed. An empty one keeps its memory
+ * and holds nothing. */
+gboolean eep_moe_set_map(EepMoe *moe, const EepWireMap *map, guint rank, GError **error);
+
+/* One forward on the group, whose size is that of every layer's map. A dummy step runs with no
+ * tokens but takes part. A token-expert pair whose expert has no slot is left out of the sum. After
+ * a failure the next call first waits until the stream is at rest. */
+gboolean eep_moe_forward(EepMoe *moe, EepComm *comm, const EepWireStep *step, gint64 wait_ns,
+                         const gint *stop, EepMoeResult *ret_result, guint *ret_suspect,
+                         GError **error);
+
+/* Captures what of the forward can be: of each layer that has a map, attention's projection, router
+ * and permute, for batches of 0, 1, 2, 4 .. 512 tokens; later forwards replay it while the map has
+ * as many slots. Not captured: reads of the KV cache, exchange, experts. Returns how many graphs.
+ */
+gboolean eep_moe_capture(EepMoe *moe, guint *ret_n_graphs, GError **error);
+void eep_moe_drop_graphs(EepMoe *moe);
+
+/* Tokens that this rank routed to each expert of the layer in the steps [from, to). Steps that are
+ * no longer recorded count as none. */
+void eep_moe_read_load(const EepMoe *moe, guint64 from_step, guint64 to_step, guint layer,
+                       guint64 *ret_tokens);
+
+/* -- the moves' thread -- */
+
+gsize eep_moe_expert_bytes(const EepMoe *moe);
+/* Device memory of a slot that is held, to send from; NULL: the slot does not hold that expert. */
+gconstpointer eep_moe_held(EepMoe *moe, guint layer, guint slot, guint expert);
+/* The slot that holds the expert; G_MAXUINT: none. */
+guint eep_moe_find(EepMoe *moe, guint layer, guint expert);
+/* Memory to receive an expert for a slot into, beside what serves; a later one replaces it. It
+ * counts as staged from here on: who does not receive it has to unstage. */
+gpointer eep_moe_stage(EepMoe *moe, guint layer, guint slot, guint expert, GError **error);
+/* What was staged and not committed is forgotten; layer G_MAXUINT: everywhere. */
+void eep_moe_unstage(EepMoe *moe, guint layer);
+/* Fills an expert's memory from the hash: "from disk", "from host". */
+gboolean eep_moe_fill(EepMoe *moe, guint layer, guint expert, gpointer memory, EepStream stream,
+                      GError **error);
+
+/* The non-expert weights, in one piece: received, sent, or filled from the hash. */
+gpointer eep_moe_non_expert(EepMoe *moe, gsize *ret_bytes);
+gboolean eep_moe_fill_non_expert(EepMoe *moe, EepStream stream, GError **error);
+gpointer eep_moe_kv(EepMoe *moe, gsize *ret_bytes); /* the KV cache, to move pieces of */
+
+/* Order-independent 64-bit sum over memory on the device; `bytes` a multiple of 8. Any thread, on
+ * its own stream; waits for it. */
+gboolean eep_moe_checksum(EepMoe *moe, gconstpointer memory, gsize bytes, EepStream stream,
+                          guint64 *ret_sum, GError **error);
+/* What an expert's checksum must be, computed on the host from the hash alone. */
+guint64 eep_moe_expected_checksum(const EepWireModel *shape, guint layer, guint expert);
+
+/* Of all slots that hold an expert; free with g_free(). */
+EepWireSlotSum *eep_moe_check(EepMoe *moe, EepStream stream, guint *ret_n, GError **error);
+
+G_END_DECLS
+
+#endif
