@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/data.h"
+#include "cli/invariants.h"
 #include "cli/journal_file.h"
 #include "cli/run_folder.h"
 #include "cli/run_notes.h"
@@ -220,11 +221,12 @@ static EepWallclock wallclock_of(const Run *run, const char *host)
                           .peak_rss_bytes = (gint64)usage.ru_maxrss * 1024};
 }
 
-/* NULL-terminated. */
-static GPtrArray *notes_of(const Run *run)
+/* NULL-terminated; *ret_holds: no invariant broke but by a known flaw. */
+static GPtrArray *notes_of(const Run *run, gboolean *ret_holds)
 {
     GPtrArray *notes = g_ptr_array_new_with_free_func(g_free);
 
+    *ret_holds = eep_invariants_add_notes(run->metrics, notes);
     eep_run_notes_add(run->notes, notes);
     for (guint i = 0; i < run->scenario->notes->len; i++)
         g_ptr_array_add(notes, g_strdup(run->scenario->notes->pdata[i]));
@@ -240,7 +242,8 @@ static GPtrArray *notes_of(const Run *run)
 
 static int report(Run *run, const Options *options, gboolean interrupted, GError **error)
 {
-    g_autoptr(GPtrArray) notes = notes_of(run);
+    gboolean holds;
+    g_autoptr(GPtrArray) notes = notes_of(run, &holds);
     EepRunFacts facts = {.version = EEP_VERSION,
                          .notes = (const char *const *)notes->pdata,
                          .twin = run->twin.figures,
@@ -256,6 +259,7 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
         !eep_run_folder_finish(run->folder, run->metrics, &facts, summary, error))
         return EEP_EXIT_FAILED;
     status = interrupted || was_interrupted ? EEP_EXIT_INTERRUPTED
+             : !holds                       ? EEP_EXIT_FAILED
              : summary->is_expected         ? EEP_EXIT_DONE
                                             : EEP_EXIT_EXPECTATION;
     if (options->json) {

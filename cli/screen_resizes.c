@@ -210,6 +210,8 @@ static void add_incident_detail(EepScreenText *screen, const EepIncident *incide
         g_ptr_array_add(items, g_strdup_printf("%s completed by clients' retries", retried));
     if (incident->n_lost_kv_tokens > 0)
         g_ptr_array_add(items, g_strdup_printf("KV of %s tokens lost", kv));
+    if (incident->note != NULL && *incident->note != '\0')
+        g_ptr_array_add(items, g_strdup(incident->note));
     for (guint i = 0; i < items->len; i++) {
         const char *item = items->pdata[i];
         if (i > 0 && screen->line.length + strlen(item) + 3 > EEP_SCREEN_COLUMNS)

@@ -300,6 +300,7 @@ static void add_incident(EepJson *json, const EepIncident *incident, const EepRu
     eep_json_add_uint(json, "degraded_tokens", incident->degraded_tokens);
     eep_json_add_double(json, "experts_missing_s", incident->experts_missing_s, EXACT);
     eep_json_add_string(json, "outcome", incident->outcome);
+    add_word(json, "note", incident->note);
     eep_json_end_object(json);
 }
 

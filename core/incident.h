@@ -17,6 +17,7 @@ typedef struct {
     const char *detected_by; /* "process_exit", ...; "" where nobody noticed; static */
     const char *recovery_by; /* the recovery that was begun: "shrink", ...; "" for none; static */
     const char *outcome;     /* "recovered", "degraded", "ended", "exited", "unrecovered"; static */
+    const char *note;        /* what the outcome does not say; "" for nothing; static */
     EepTime at;
     EepTime detection; /* from `at` to the first action */
     EepTime recovery;  /* from `at` until experts are live everywhere and forwards may run */

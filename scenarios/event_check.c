@@ -362,8 +362,18 @@ static gboolean check_index(const EepScenario *scenario, guint index, GError **e
                 counts[fault.target] - 1);
 }
 
-/* A rank that is lost and never missed would stop the run for good. Without a recovery nobody looks
- * but the watchdog of the collectives. */
+/* Only a generation with a way back gives a phase up by itself. */
+static gboolean bounds_phases(const EepPoolOptions *options)
+{
+    const EepGeneration *generation = eep_generation_find(options->resize.generation);
+
+    return generation != NULL && generation->rolls_back && options->resize.prepare_deadline > 0 &&
+           options->resize.commit_deadline > 0;
+}
+
+/* A rank that is lost and never missed would stop the run for good, and so would a phase that hangs
+ * or that leaves the group stuck. Without a recovery nobody looks but the watchdog of the
+ * collectives. */
 static gboolean check_detection(const EepScenario *scenario, guint index, GError **error)
 {
     const EepEventOptions *event = &scenario->events[index];
@@ -372,18 +382,23 @@ static gboolean check_detection(const EepScenario *scenario, guint index, GError
     gboolean looks = options->fault_tolerance.recovery != EEP_RECOVERY_NONE;
     gboolean dies = event->kind == EEP_EVENT_FAIL;
     gboolean masks = eep_backend_traits(options->all2all_backend)->can_mask;
+    gboolean is_phase = event->kind == EEP_EVENT_PHASE_FAIL || event->kind == EEP_EVENT_PHASE_HANG;
 
-    if (!dies && event->kind != EEP_EVENT_HANG)
+    if (!dies && event->kind != EEP_EVENT_HANG && !is_phase)
+        return TRUE;
+    if (is_phase && (bounds_phases(options) || (looks && event->kind == EEP_EVENT_PHASE_FAIL)))
         return TRUE;
     if (detect[EEP_DETECT_WATCHDOG] > 0 ||
-        (looks &&
+        (looks && !is_phase &&
          ((dies && detect[EEP_DETECT_PROCESS_EXIT] > 0) || detect[EEP_DETECT_HEARTBEAT] > 0 ||
           (masks && detect[EEP_DETECT_ALL2ALL_TIMEOUT] > 0))))
         return TRUE;
     return fail(scenario, event_node(scenario, index, eep_event_kinds[event->kind].key), error,
                 "nobody would ever find out, and the run would never end: %s above 0s; try "
                 "fault_tolerance.detect.watchdog: 10min",
-                looks ? "one of fault_tolerance.detect" : "without a recovery the watchdog");
+                is_phase ? "the watchdog"
+                : looks  ? "one of fault_tolerance.detect"
+                         : "without a recovery the watchdog");
 }
 
 static gboolean check_fault(EepScenario *scenario, guint index, GError **error)
@@ -395,7 +410,7 @@ static gboolean check_fault(EepScenario *scenario, guint index, GError **error)
     if (event->kind <= EEP_EVENT_SLOW && !check_target(scenario, index, error))
         return FALSE;
     if (event->kind > EEP_EVENT_LINK)
-        return TRUE;
+        return check_detection(scenario, index, error);
     return check_index(scenario, index, error) && check_detection(scenario, index, error);
 }
 

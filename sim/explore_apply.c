@@ -177,6 +177,13 @@ static void apply_heal(EepExploreRig *rig, guint index)
     eep_resize_worker_healed(rig->resize, rig->world.lines[index].worker);
 }
 
+/* The step that is under way is given up. */
+static void apply_recover(EepExploreRig *rig)
+{
+    rig->world.is_stepping = FALSE;
+    eep_resize_recover(rig->resize, rig->setting->recovery, "stuck");
+}
+
 /* Whether a note has come too late to mean anything. */
 static gboolean is_stale(const EepExploreRig *rig, EepExploreNote note)
 {
@@ -251,8 +258,7 @@ void eep_explore_apply(EepExploreRig *rig, EepExploreEvent event)
         break;
     case EEP_EXPLORE_DEADLINE:
         rig->world.faults_left--;
-        apply_timer(rig, event.a);
-        break;
+        G_GNUC_FALLTHROUGH;
     case EEP_EXPLORE_TIMER:
         apply_timer(rig, event.a);
         break;
@@ -265,7 +271,7 @@ void eep_explore_apply(EepExploreRig *rig, EepExploreEvent event)
         break;
     case EEP_EXPLORE_CANCEL:
         rig->world.faults_left--;
-        eep_resize_cancel(rig->resize);
+        eep_resize_cancel(rig->resize, NULL);
         break;
     case EEP_EXPLORE_STOP:
         rig->world.faults_left--;
@@ -273,6 +279,9 @@ void eep_explore_apply(EepExploreRig *rig, EepExploreEvent event)
         break;
     case EEP_EXPLORE_HEAL:
         apply_heal(rig, event.a);
+        break;
+    case EEP_EXPLORE_RECOVER:
+        apply_recover(rig);
         break;
     case EEP_EXPLORE_EVENT_COUNT:
         g_assert_not_reached();

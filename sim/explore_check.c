@@ -48,27 +48,49 @@ const EepExploreFlaw eep_explore_flaws[] = {
      is_unrecovered},
     {"a recovery that fails is the end", "vllm #46370, a failed scale_down is terminal",
      " restart m1 g1 g2 g2.1 g3 masked ", is_recovery_stuck},
-    {"503 left after a failed commit", "vllm #50778", " m1 g2 g2.1 g3 ", is_stuck_refusing},
+    {"503 left after a failed commit", "vllm #50778", " m1 g2 g2.1 g3 ", is_stuck_refusing,
+     EEP_EXPLORE_STUCK_503},
     {"no way back from a failed resize, later ones are refused", "vllm #53947",
-     " m1 g1 g2 g2.1 g3 ", is_stuck},
+     " m1 g1 g2 g2.1 g3 ", is_stuck, EEP_EXPLORE_STUCK_FOR_GOOD},
     {"what was prepared is kept after a drain ran out of time", "vllm #53947",
      " m1 g1 g2 g2.1 g3 masked ", is_prepared},
-    {"down until somebody starts it again", "the nature of a restart", " restart ", is_stuck},
+    {"down until somebody starts it again", "the nature of a restart", " restart ", is_stuck,
+     EEP_EXPLORE_STUCK_FOR_GOOD},
     {"no way back from a failed resize", "sglang #30164, phases failed and recovery_unsupported",
-     " masked ", is_stuck},
+     " masked ", is_stuck, EEP_EXPLORE_STUCK_FOR_GOOD},
 };
 const guint eep_explore_n_flaws = G_N_ELEMENTS(eep_explore_flaws);
 G_STATIC_ASSERT(G_N_ELEMENTS(eep_explore_flaws) <= EEP_EXPLORE_MAX_FLAWS);
 
+static gboolean is_of(const EepExploreFlaw *flaw, const char *generation)
+{
+    g_autofree char *word = g_strdup_printf(" %s ", generation);
+
+    return strstr(flaw->generations, word) != NULL;
+}
+
 static guint find_flaw(const EepExploreRig *rig)
 {
-    g_autofree char *word = g_strdup_printf(" %s ", rig->setting->params.generation);
     guint i = 0;
 
-    while (i < eep_explore_n_flaws && (strstr(eep_explore_flaws[i].generations, word) == NULL ||
-                                       !eep_explore_flaws[i].holds(rig)))
+    while (i < eep_explore_n_flaws &&
+           (!is_of(&eep_explore_flaws[i], rig->setting->params.generation) ||
+            !eep_explore_flaws[i].holds(rig)))
         i++;
     return i;
+}
+
+const EepExploreFlaw *eep_explore_flaw_of_stuck(const char *generation, gboolean is_refusing)
+{
+    for (guint i = 0; i < eep_explore_n_flaws; i++) {
+        const EepExploreFlaw *flaw = &eep_explore_flaws[i];
+
+        if ((flaw->stuck == EEP_EXPLORE_STUCK_FOR_GOOD ||
+             (flaw->stuck == EEP_EXPLORE_STUCK_503 && is_refusing)) &&
+            is_of(flaw, generation))
+            return flaw;
+    }
+    return NULL;
 }
 
 /* -- any state -- */

@@ -12,14 +12,26 @@ G_BEGIN_DECLS
 
 #define EEP_EXPLORE_MAX_FLAWS 8
 
+/* What a group that a failed resize has left stuck suffers from. */
+typedef enum {
+    EEP_EXPLORE_STUCK_NOT, /* the flaw is another */
+    EEP_EXPLORE_STUCK_503, /* new requests are refused */
+    EEP_EXPLORE_STUCK_FOR_GOOD,
+} EepExploreStuck;
+
 typedef struct {
     const char *name, *source;
     const char *generations; /* names between blanks, a blank at both ends */
     gboolean (*holds)(const EepExploreRig *rig);
+    EepExploreStuck stuck;
 } EepExploreFlaw;
 
 extern const EepExploreFlaw eep_explore_flaws[];
 extern const guint eep_explore_n_flaws;
+
+/* The known flaw of a generation's resize that has failed between two sizes, new requests refused
+ * or not, for who has seen that in a run; NULL: none is known. */
+const EepExploreFlaw *eep_explore_flaw_of_stuck(const char *generation, gboolean is_refusing);
 
 /* Of any state; violations are noted in the rig. */
 void eep_explore_check(EepExploreRig *rig);

@@ -281,6 +281,16 @@ static void list_heals(List *list)
     }
 }
 
+/* Whether the pool may have a recovery begin though nobody is lost: it does at once where one is
+ * configured, and never where none is, so that both are gone through. */
+static gboolean can_recover(const EepExploreRig *rig)
+{
+    const EepCoordinator *coordinator = &control_of(rig)->coordinator;
+
+    return eep_resize_is_stuck(rig->resize) && rig->setting->recovery != EEP_RECOVERY_NONE &&
+           coordinator->attempts == 0;
+}
+
 guint eep_explore_events(const EepExploreRig *rig, EepExploreEvent *ret_events, guint *ret_n_due)
 {
     List list = {.rig = rig, .events = ret_events};
@@ -298,6 +308,8 @@ guint eep_explore_events(const EepExploreRig *rig, EepExploreEvent *ret_events, 
     if (!is_draining(rig))
         list_step_possible(&list);
     list_heals(&list);
+    if (can_recover(rig))
+        add(&list, EEP_EXPLORE_RECOVER, 0, 0);
     if (rig->world.is_asked == 0)
         add(&list, EEP_EXPLORE_REQUEST, rig->setting->target, 0);
     if (rig->world.faults_left > 0)
@@ -336,6 +348,14 @@ static void print_op(const EepExploreWorld *world, guint index, GString *text)
         g_string_append_printf(text, " (%u)", n);
 }
 
+/* Events of which there is never more than one. */
+static const char *const plain[EEP_EXPLORE_EVENT_COUNT] = {
+    [EEP_EXPLORE_RESHUFFLED] = "experts have moved",
+    [EEP_EXPLORE_SPREAD] = "requests have been spread",
+    [EEP_EXPLORE_CANCEL] = "fault: cancel",
+    [EEP_EXPLORE_RECOVER] = "a recovery begins",
+};
+
 void eep_explore_event_print(const EepExploreRig *rig, EepExploreEvent event, GString *ret_text)
 {
     const EepExploreWorld *world = &rig->world;
@@ -362,14 +382,8 @@ void eep_explore_event_print(const EepExploreRig *rig, EepExploreEvent event, GS
         print_op(world, event.a, ret_text);
         g_string_append(ret_text, " is over");
         break;
-    case EEP_EXPLORE_RESHUFFLED:
-        g_string_append(ret_text, "experts have moved");
-        break;
     case EEP_EXPLORE_MIGRATED:
         g_string_append_printf(ret_text, "requests of e%u have moved to e%u", a->worker, b->worker);
-        break;
-    case EEP_EXPLORE_SPREAD:
-        g_string_append(ret_text, "requests have been spread");
         break;
     case EEP_EXPLORE_DETECT:
         g_string_append_printf(ret_text, "e%u is found lost", a->worker);
@@ -384,10 +398,10 @@ void eep_explore_event_print(const EepExploreRig *rig, EepExploreEvent event, GS
         g_string_append_printf(ret_text, "step ends, the last of e%u", a->worker);
         break;
     case EEP_EXPLORE_TIMER:
-        g_string_append_printf(ret_text, "%s fires", timer_name(rig, event.a));
-        break;
     case EEP_EXPLORE_DEADLINE:
-        g_string_append_printf(ret_text, "fault: %s fires", timer_name(rig, event.a));
+        g_string_append_printf(ret_text, "%s%s fires",
+                               event.kind == EEP_EXPLORE_DEADLINE ? "fault: " : "",
+                               timer_name(rig, event.a));
         break;
     case EEP_EXPLORE_REQUEST:
         g_string_append_printf(ret_text, "request for %u engines", event.a);
@@ -395,14 +409,17 @@ void eep_explore_event_print(const EepExploreRig *rig, EepExploreEvent event, GS
     case EEP_EXPLORE_ANOTHER:
         g_string_append_printf(ret_text, "fault: another request, for %u engines", event.a);
         break;
-    case EEP_EXPLORE_CANCEL:
-        g_string_append(ret_text, "fault: cancel");
-        break;
     case EEP_EXPLORE_STOP:
         g_string_append_printf(ret_text, "fault: e%u stops", a->worker);
         break;
     case EEP_EXPLORE_HEAL:
         g_string_append_printf(ret_text, "e%u goes on", a->worker);
+        break;
+    case EEP_EXPLORE_RESHUFFLED:
+    case EEP_EXPLORE_SPREAD:
+    case EEP_EXPLORE_CANCEL:
+    case EEP_EXPLORE_RECOVER:
+        g_string_append(ret_text, plain[event.kind]);
         break;
     case EEP_EXPLORE_EVENT_COUNT:
         g_assert_not_reached();

@@ -28,9 +28,10 @@ typedef enum {
     EEP_EXPLORE_REQUEST,    /* a: size */
     EEP_EXPLORE_ANOTHER,    /* a: size; a second request */
     EEP_EXPLORE_CANCEL,
-    EEP_EXPLORE_STOP, /* a: line */
-    EEP_EXPLORE_HEAL, /* a: line */
-    EEP_EXPLORE_FAIL, /* a: operation, b: line */
+    EEP_EXPLORE_STOP,    /* a: line */
+    EEP_EXPLORE_HEAL,    /* a: line */
+    EEP_EXPLORE_RECOVER, /* out of a stuck resize */
+    EEP_EXPLORE_FAIL,    /* a: operation, b: line */
     EEP_EXPLORE_EVENT_COUNT,
 } EepExploreEventKind;
 

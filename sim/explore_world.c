@@ -454,6 +454,7 @@ static void world_told(gpointer self, const EepResizeRecord *record)
         return;
     case EEP_OUTCOME_REFUSED:
     case EEP_OUTCOME_NOOP:
+    case EEP_OUTCOME_CANCELLED:
         return;
     default:
         if (!world->is_open)
@@ -465,6 +466,15 @@ static void world_told(gpointer self, const EepResizeRecord *record)
         world->is_open = FALSE;
         world->outcome = (guint8)record->outcome;
     }
+}
+
+static void world_closed(gpointer self, const EepResizeRecord *record)
+{
+    EepExploreRig *rig = (EepExploreRig *)self;
+
+    act(rig, "  closed");
+    if (rig->world.is_open)
+        eep_explore_violate(rig, "I8: what a resize has left is told before its end");
 }
 
 static const EepResizeHost world_host = {
@@ -496,6 +506,7 @@ static const EepResizeHost world_host = {
     .span_began = world_span_began,
     .changed = world_changed,
     .told = world_told,
+    .closed = world_closed,
 };
 
 const EepResizeHost *eep_explore_world_host(void)

@@ -380,6 +380,9 @@ static gboolean commit_step(EepPool *pool, EepPlannedStep *step, GError **error)
     pool->history.n_committed = step->plan.step + 1;
     eep_gap_stack_push(&pool->gaps, step->plan.step, now - before);
     eep_scheduler_commit(pool->engines, &step->plan, after, now - before, &events);
+    /* One that died on its way out may still have requests, which get no further. */
+    for (guint i = 0; i < pool->leaving->len; i++)
+        ((EepEngine *)g_ptr_array_index(pool->leaving, i))->stall += now - before;
     pool->oldest ^= 1;
     pool->n_in_flight--;
     pool->has_dropped = FALSE;

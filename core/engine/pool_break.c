@@ -4,15 +4,19 @@
 
 #include "core/engine/pool_fault.h"
 
-/* Whose parts wait for each other, so that a watchdog sees one of them hang. */
-static const gboolean is_collective[EEP_BREAKABLE_COUNT] = {
-    [EEP_PHASE_STANDBY_GROUPS] = TRUE, [EEP_PHASE_WEIGHTS_FROM_PEER] = TRUE,
-    [EEP_PHASE_KV_SYNC] = TRUE,        [EEP_PHASE_MAP_BROADCAST] = TRUE,
-    [EEP_PHASE_SWITCH] = TRUE,         [EEP_PHASE_WARM_UP] = TRUE,
-    [EEP_PHASE_WEIGHTS_TREE] = TRUE,   [EEP_PHASE_COMM_SPLIT] = TRUE,
-    [EEP_PHASE_MASK] = TRUE,           [EEP_BREAKABLE_RESHUFFLE] = TRUE,
-    [EEP_BREAKABLE_PRELOAD] = TRUE,
-};
+gboolean eep_pool_fault_is_collective(guint breakable)
+{
+    static const gboolean is_collective[EEP_BREAKABLE_COUNT] = {
+        [EEP_PHASE_STANDBY_GROUPS] = TRUE, [EEP_PHASE_WEIGHTS_FROM_PEER] = TRUE,
+        [EEP_PHASE_KV_SYNC] = TRUE,        [EEP_PHASE_MAP_BROADCAST] = TRUE,
+        [EEP_PHASE_SWITCH] = TRUE,         [EEP_PHASE_WARM_UP] = TRUE,
+        [EEP_PHASE_WEIGHTS_TREE] = TRUE,   [EEP_PHASE_COMM_SPLIT] = TRUE,
+        [EEP_PHASE_MASK] = TRUE,           [EEP_BREAKABLE_RESHUFFLE] = TRUE,
+        [EEP_BREAKABLE_PRELOAD] = TRUE,
+    };
+
+    return is_collective[breakable];
+}
 
 static EepTime now_of(const EepPool *pool)
 {
@@ -112,7 +116,8 @@ static EepTrouble *hit(EepPool *pool, EepTrouble *armed)
     return eep_trouble_open(pool, &armed->fault, id, EEP_TROUBLE_PHASE);
 }
 
-/* `op` 0: an act of the machine. */
+/* `op` 0: an act of the machine. A hang is bounded whatever hangs: in a collective by its watchdog,
+ * else by who waits for the worker, who is taken to be as patient. */
 static EepTrouble *hit_phase(EepPool *pool, EepTrouble *armed, EepOpId op)
 {
     EepTrouble *trouble = hit(pool, armed);
@@ -122,8 +127,7 @@ static EepTrouble *hit_phase(EepPool *pool, EepTrouble *armed, EepOpId op)
     trouble->op = op;
     trouble->incident.at = now_of(pool);
     eep_trouble_tell(pool, trouble, "fault", eep_breakable_name(trouble->fault.phase));
-    if (trouble->fault.kind == EEP_FAULT_KIND_PHASE_HANG && is_collective[trouble->fault.phase] &&
-        watchdog > 0)
+    if (trouble->fault.kind == EEP_FAULT_KIND_PHASE_HANG && watchdog > 0)
         eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_DETECT,
                               eep_time_after(now_of(pool), watchdog));
     return trouble;
@@ -138,7 +142,7 @@ static gboolean is_hit(EepTrouble *trouble, guint breakable)
 
 static gboolean waits_for(const EepRunningPhase *phase, const EepTrouble *trouble)
 {
-    if (!is_collective[phase->kind])
+    if (!eep_pool_fault_is_collective(phase->kind))
         return FALSE;
     for (guint i = 0; i < trouble->workers->len; i++)
         if (eep_workers_have(phase->workers, g_array_index(trouble->workers, EepWorkerId, i)))

@@ -40,7 +40,7 @@ EepTrouble *eep_trouble_open(EepPool *pool, const EepFault *fault, const char *i
     g_strlcpy(incident->id, id, sizeof incident->id);
     incident->pool = pool->id;
     incident->fault = eep_fault_names[fault->kind];
-    incident->detected_by = incident->recovery_by = incident->outcome = "";
+    incident->detected_by = incident->recovery_by = incident->outcome = incident->note = "";
     incident->at = now_of(pool);
     incident->detection = incident->recovery = incident->degraded = EEP_TIME_NEVER;
     g_ptr_array_add(pool->faults->troubles, trouble);
@@ -75,14 +75,18 @@ void eep_trouble_set_timer(EepPool *pool, EepTrouble *trouble, EepFaultTimer tim
     trouble->timer_at = trouble->timer != 0 ? at : EEP_TIME_NEVER;
 }
 
+void eep_trouble_set_state(EepPool *pool, EepTrouble *trouble, EepTroubleState state)
+{
+    pool->faults->n_lossy -= eep_trouble_is_lossy(trouble);
+    trouble->state = state;
+    pool->faults->n_lossy += eep_trouble_is_lossy(trouble);
+}
+
 void eep_trouble_end(EepPool *pool, EepTrouble *trouble, const char *outcome)
 {
-    gboolean was_lossy = eep_trouble_is_lossy(trouble);
-
     eep_pool_fault_placed(pool);
     eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
-    trouble->state = EEP_TROUBLE_OVER;
-    pool->faults->n_lossy -= was_lossy;
+    eep_trouble_set_state(pool, trouble, EEP_TROUBLE_OVER);
     trouble->incident.outcome = outcome;
     trouble->incident.degraded_tokens = (guint64)(trouble->degraded_tokens + 0.5);
     eep_trouble_tell(pool, trouble, "incident_ended", outcome);
@@ -184,13 +188,15 @@ void eep_pool_fault_collective_waits(EepPool *pool)
 
 /* Whoever comes to a row waits there in a collective, or to begin one, for those who do not come.
  */
-void eep_pool_fault_row_waits(EepPool *pool)
+void eep_pool_fault_machine_acted(EepPool *pool)
 {
-    if (pool->faults == NULL || pool->faults->n_lossy == 0 || pool->has_exited)
+    if (pool->faults == NULL || pool->has_exited)
         return;
     for (guint i = 0; i < pool->faults->troubles->len; i++) {
         EepTrouble *trouble = nth_trouble(pool, i);
 
+        if (trouble->state == EEP_TROUBLE_STUCK)
+            eep_pool_watch_stuck(pool, trouble);
         for (guint j = 0; j < trouble->workers->len && trouble->state == EEP_TROUBLE_SILENT; j++)
             if (eep_resize_waits_for(pool->resize, g_array_index(trouble->workers, EepWorkerId, j)))
                 eep_trouble_collective_waits(pool, trouble);
@@ -315,7 +321,8 @@ static void detected(EepPool *pool, EepTrouble *trouble)
     eep_trouble_tell(pool, trouble, "fault_detected", eep_detection_names[how]);
     if (trouble->state == EEP_TROUBLE_SILENT)
         eep_pool_recover(pool, trouble);
-    else if (pool->options.fault_tolerance.recovery == EEP_RECOVERY_NONE)
+    else if (pool->options.fault_tolerance.recovery == EEP_RECOVERY_NONE &&
+             eep_pool_fault_is_collective(trouble->fault.phase))
         eep_pool_exit(pool, trouble);
     else
         eep_pool_fault_fail_phase(pool, trouble);
@@ -341,6 +348,9 @@ gboolean eep_pool_on_fault_timer(EepPool *pool, guint64 serial, guint64 timer, G
         break;
     case EEP_FAULT_TIMER_SETTLE:
         eep_pool_fault_settle(pool);
+        break;
+    case EEP_FAULT_TIMER_FROZEN:
+        eep_pool_exit(pool, trouble);
         break;
     case EEP_FAULT_TIMER_ACT:
         eep_pool_fault_fail_phase(pool, trouble);
@@ -460,8 +470,9 @@ gboolean eep_pool_is_hanging(const EepPool *pool)
         EepTroubleState state = nth_trouble(pool, i)->state;
 
         if (state == EEP_TROUBLE_SILENT || state == EEP_TROUBLE_JOINER ||
-            state == EEP_TROUBLE_RECOVERING || state == EEP_TROUBLE_PHASE)
+            state == EEP_TROUBLE_RECOVERING || state == EEP_TROUBLE_PHASE ||
+            state == EEP_TROUBLE_STUCK)
             return TRUE;
     }
-    return pool->faults->is_unrecovered;
+    return FALSE;
 }

@@ -31,6 +31,7 @@ typedef enum {
     EEP_TROUBLE_SLOW,       /* a rank or a link is slow */
     EEP_TROUBLE_ARMED,      /* a phase that has not begun will break */
     EEP_TROUBLE_PHASE,      /* a phase broke: over when its resize is */
+    EEP_TROUBLE_STUCK,      /* its resize is stuck, and nobody recovers from that */
     EEP_TROUBLE_EXITED,     /* the deployment gave up */
     EEP_TROUBLE_OVER,
 } EepTroubleState;
@@ -42,6 +43,7 @@ typedef enum {
     EEP_FAULT_TIMER_DEADLINE, /* of a recovery */
     EEP_FAULT_TIMER_HEAL,     /* the end of a slow spell */
     EEP_FAULT_TIMER_SETTLE,   /* a resize has ended; serial 0 */
+    EEP_FAULT_TIMER_FROZEN,   /* forwards have stood still for too long in a stuck group */
     EEP_FAULT_TIMER_ACT,      /* what the machine does itself fails, as soon as it has begun */
 } EepFaultTimer;
 
@@ -78,7 +80,6 @@ struct EepPoolFaults {
     GArray *ended;         /* EepResizeRecord of resizes that ended in this instant */
     EepRequestQueue limbo; /* taken off lost engines, with nowhere to go yet */
     guint broken_acts;     /* bits from EEP_PHASE_COUNT on: EepBreakable that run and never end */
-    gboolean is_unrecovered;
     /* spares */
     guint n_spares;   /* not launched */
     guint n_warm;     /* of them, that run */
@@ -106,8 +107,8 @@ void eep_pool_fault_clear(EepPool *pool);
 /* A step was submitted, or an operation that all members take part in, while n_silent > 0. */
 void eep_pool_fault_step_waits(EepPool *pool);
 void eep_pool_fault_collective_waits(EepPool *pool);
-/* The machine has acted: somebody may wait for a lost engine now. */
-void eep_pool_fault_row_waits(EepPool *pool);
+/* The machine has acted: somebody may wait for a lost engine now, or forwards stand still. */
+void eep_pool_fault_machine_acted(EepPool *pool);
 
 /* The run is over: what is open is told, and requests in limbo end with this fate. */
 void eep_pool_fault_finish(EepPool *pool, EepFate fate);
@@ -117,6 +118,7 @@ void eep_pool_fault_finish(EepPool *pool, EepFate fate);
 EepTrouble *eep_trouble_open(EepPool *pool, const EepFault *fault, const char *id,
                              EepTroubleState state);
 void eep_trouble_set_timer(EepPool *pool, EepTrouble *trouble, EepFaultTimer timer, EepTime at);
+void eep_trouble_set_state(EepPool *pool, EepTrouble *trouble, EepTroubleState state);
 void eep_trouble_end(EepPool *pool, EepTrouble *trouble, const char *outcome);
 void eep_trouble_tell(EepPool *pool, const EepTrouble *trouble, const char *what,
                       const char *detail);
@@ -163,6 +165,9 @@ gboolean eep_pool_has_requests(const EepPool *pool, EepWorkerId worker);
 void eep_pool_fault_fail_phase(EepPool *pool, EepTrouble *trouble);
 /* Whether a phase runs whose other workers wait for the trouble's. */
 gboolean eep_pool_fault_is_phase_waiting(const EepPool *pool, const EepTrouble *trouble);
+/* Whether its parts wait for each other, so that the collectives' watchdog sees one of them hang.
+ */
+gboolean eep_pool_fault_is_collective(guint breakable);
 /* Operations that will not end by themselves. */
 void eep_pool_fault_abort_phases(EepPool *pool);
 void eep_pool_fault_abort_move(EepPool *pool);
@@ -176,6 +181,8 @@ void eep_pool_exit(EepPool *pool, EepTrouble *cause);
 /* Nobody asks the machine of a pool that has exited: the resize is refused. */
 void eep_pool_fault_refuse(EepPool *pool, guint new_data_parallel_size, const char *id,
                            const char *by);
+/* A resize is stuck without a recovery: while forwards stand still, the watchdog's clock runs. */
+void eep_pool_watch_stuck(EepPool *pool, EepTrouble *trouble);
 /* The recovery has taken too long, unless forwards run again. */
 void eep_pool_recovery_is_due(EepPool *pool, EepTrouble *trouble);
 /* Takes note of a resize that has ended; what follows from it comes with a timer, since the machine

@@ -405,55 +405,6 @@ static void host_adopt_group(gpointer self, const EepGroup *group, EepPlacementC
                                 pool->n_engines);
 }
 
-/* -- accounts -- */
-
-static void host_span_began(gpointer self, const EepResizeRecord *record, const char *name)
-{
-    EepPool *pool = self;
-    EepObserver *observer = pool->services->observer;
-    EepFact facts[] = {EEP_FACT_S("id", record->id), EEP_FACT_S("phase", name),
-                       EEP_FACT_I("from", record->from), EEP_FACT_I("to", record->to)};
-
-    observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "resize_phase",
-                            facts, G_N_ELEMENTS(facts));
-    eep_pool_fault_span_began(pool, name);
-    pool->services->span_began(pool->services->self, pool->id, record->id, name);
-}
-
-static void host_changed(gpointer self, const EepResizeChange *change)
-{
-    EepPool *pool = self;
-    EepObserver *observer = pool->services->observer;
-    EepFact facts[] = {EEP_FACT_S("machine", change->machine), EEP_FACT_I("worker", change->worker),
-                       EEP_FACT_S("from", change->from), EEP_FACT_S("to", change->to),
-                       EEP_FACT_S("cause", change->cause)};
-
-    observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "resize_state",
-                            facts, G_N_ELEMENTS(facts));
-}
-
-static void host_told(gpointer self, const EepResizeRecord *record)
-{
-    EepPool *pool = self;
-    EepObserver *observer = pool->services->observer;
-    EepFact facts[] = {EEP_FACT_S("id", record->id),
-                       EEP_FACT_S("by", record->by),
-                       EEP_FACT_I("from", record->from),
-                       EEP_FACT_I("to", record->to),
-                       EEP_FACT_S("generation", record->generation),
-                       EEP_FACT_S("outcome", eep_outcome_names[record->outcome]),
-                       EEP_FACT_S("reason", record->reason)};
-
-    observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id,
-                            record->outcome == EEP_OUTCOME_NONE ? "resize_accepted"
-                                                                : "resize_ended",
-                            facts, G_N_ELEMENTS(facts));
-    if (record->outcome == EEP_OUTCOME_NONE)
-        return;
-    observer->ops->resize_ended(observer, record);
-    eep_pool_fault_resize_ended(pool, record);
-}
-
 const EepResizeHost eep_pool_resize_host = {
     .size = sizeof(EepResizeHost),
     .now = host_now,
@@ -480,7 +431,8 @@ const EepResizeHost eep_pool_resize_host = {
     .set_refusing = host_set_refusing,
     .set_eplb_suspended = host_set_eplb_suspended,
     .adopt_group = host_adopt_group,
-    .span_began = host_span_began,
-    .changed = host_changed,
-    .told = host_told,
+    .span_began = eep_pool_tell_span,
+    .changed = eep_pool_tell_change,
+    .told = eep_pool_tell_resize,
+    .closed = eep_pool_tell_closed,
 };

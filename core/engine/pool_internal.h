@@ -276,6 +276,13 @@ void eep_pool_resize_reshuffled(EepPool *pool, gint64 bytes_moved);
 void eep_pool_resize_reshuffle_failed(EepPool *pool);
 void eep_pool_resize_migrated(EepPool *pool, EepWorkerId worker, guint64 n_requests, gint64 bytes);
 
+/* -- pool_tell.c: what the machine tells, as EepResizeHost says -- */
+
+void eep_pool_tell_span(gpointer self, const EepResizeRecord *record, const char *name);
+void eep_pool_tell_change(gpointer self, const EepResizeChange *change);
+void eep_pool_tell_resize(gpointer self, const EepResizeRecord *record);
+void eep_pool_tell_closed(gpointer self, const EepResizeRecord *record);
+
 /* -- pool_reserve.c: engines that run from the start and stand by -- */
 
 /* The generation may have none. */

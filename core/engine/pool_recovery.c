@@ -8,7 +8,8 @@
 #define BY_RECOVERY    "recovery"
 #define REPLACE_SUFFIX "-replace"
 
-#define EXITED "the deployment has exited"
+#define EXITED   "the deployment has exited"
+#define NO_SPARE "shrunk: no spare was left"
 
 static EepTime now_of(const EepPool *pool)
 {
@@ -101,24 +102,6 @@ static void lose_requests(EepPool *pool, EepTrouble *trouble, EepEngine *engine)
 
 /* -- giving up -------------------------------------------------------------------------------- */
 
-/* What runs has failed, and goes no further; what waits for it never begins. */
-static void stop_resize(EepPool *pool)
-{
-    const EepResizeRecord *running = eep_resize_record(pool->resize);
-
-    eep_pool_resize_stop(pool);
-    if (running != NULL) {
-        EepResizeRecord record = *running;
-
-        eep_resize_record_set_stalled(&record, record.is_stalled, now_of(pool));
-        eep_resize_record_set_rejecting(&record, record.is_rejecting, now_of(pool));
-        record.outcome = EEP_OUTCOME_FAILED;
-        g_strlcpy(record.reason, EXITED, sizeof record.reason);
-        eep_pool_resize_host.told(pool, &record);
-    }
-    eep_resize_refuse_queued(pool->resize, EXITED);
-}
-
 void eep_pool_fault_refuse(EepPool *pool, guint new_data_parallel_size, const char *id,
                            const char *by)
 {
@@ -129,7 +112,7 @@ void eep_pool_fault_refuse(EepPool *pool, guint new_data_parallel_size, const ch
     record.to = new_data_parallel_size;
     record.outcome = EEP_OUTCOME_REFUSED;
     g_strlcpy(record.reason, EXITED, sizeof record.reason);
-    eep_pool_resize_host.told(pool, &record);
+    eep_pool_tell_resize(pool, &record);
 }
 
 static void retire_all(EepPool *pool, GPtrArray *engines, EepTrouble *cause)
@@ -159,7 +142,8 @@ void eep_pool_exit(EepPool *pool, EepTrouble *cause)
     eep_pool_fault_abort_move(pool);
     if (pool->eplb != NULL)
         eep_pool_eplb_drain(pool);
-    stop_resize(pool);
+    eep_pool_resize_stop(pool);
+    eep_resize_give_up(pool->resize, EXITED);
     eep_pool_stop_drawing_faults(pool);
     eep_trouble_tell(pool, cause, "deployment_exited", "");
     for (guint i = 0; i < pool->n_engines; i++)
@@ -175,10 +159,10 @@ void eep_pool_exit(EepPool *pool, EepTrouble *cause)
     for (guint i = 0; i < faults->troubles->len; i++) {
         EepTrouble *trouble = nth_trouble(pool, i);
 
-        if (!eep_trouble_is_lossy(trouble) && trouble != cause)
+        if (!eep_trouble_is_lossy(trouble) && trouble->state != EEP_TROUBLE_PHASE &&
+            trouble->state != EEP_TROUBLE_STUCK)
             continue;
-        faults->n_lossy -= eep_trouble_is_lossy(trouble);
-        trouble->state = EEP_TROUBLE_EXITED;
+        eep_trouble_set_state(pool, trouble, EEP_TROUBLE_EXITED);
         eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
     }
     eep_pool_fault_placed(pool);
@@ -263,21 +247,38 @@ static void give_up_joiner(EepPool *pool, EepTrouble *trouble)
     }
 }
 
-/* Has the machine recover, with no step in flight and the losses told to it. */
-static void begin_recovery(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
+/* A recovery takes care of it from now on. */
+static void begin_recovering(EepPool *pool, EepTrouble *trouble)
 {
     EepTime deadline = pool->options.fault_tolerance.deadline;
 
-    trouble->state = EEP_TROUBLE_RECOVERING;
+    eep_trouble_set_state(pool, trouble, EEP_TROUBLE_RECOVERING);
     trouble->recovery_begun = now_of(pool);
     trouble->incident.recovery_by = eep_recovery_names[mode_of(pool)];
     if (deadline > 0)
         eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_DEADLINE,
                               eep_time_after(now_of(pool), deadline));
+}
+
+/* Has the machine recover, with no step in flight and the losses told to it. */
+static void begin_recovery(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
+{
+    begin_recovering(pool, trouble);
     eep_resize_recover(pool->resize, mode, trouble->incident.id);
     if (!loses_all(mode))
         leave_limbo(pool);
     eep_pool_fault_placed(pool);
+}
+
+/* A restart needs nobody who is left, and the GPUs of dead processes are free again; a process that
+ * is gone comes back with no retry. */
+static gboolean can_help(const EepPool *pool, const EepTrouble *trouble, EepRecovery mode)
+{
+    if (mode == EEP_RECOVERY_RESTART)
+        return TRUE;
+    if (mode == EEP_RECOVERY_RETRY)
+        return trouble->fault.kind != EEP_FAULT_KIND_FAIL;
+    return n_alive(pool) > 0;
 }
 
 void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
@@ -294,9 +295,7 @@ void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
         eep_pool_follow_wants(pool);
         return;
     }
-    /* A process that is gone comes back with no retry. */
-    if (n_alive(pool) == 0 ||
-        (mode == EEP_RECOVERY_RETRY && trouble->fault.kind == EEP_FAULT_KIND_FAIL)) {
+    if (!can_help(pool, trouble, mode)) {
         eep_pool_exit(pool, trouble);
         return;
     }
@@ -307,17 +306,47 @@ void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
     eep_pool_follow_wants(pool);
 }
 
-/* The resize that lost its new engine is stuck. Where it had ended the old ones already, only a
- * restart helps. */
+/* Where the resize had ended old engines already, only a restart brings them back. */
 static void recover_from_stuck(EepPool *pool, EepTrouble *trouble)
 {
-    EepRecovery mode = pool->n_engines == 0 ? EEP_RECOVERY_RESTART : mode_of(pool);
+    gboolean are_gone = pool->n_engines < eep_resize_group(pool->resize)->n_engines;
+    EepRecovery mode = pool->n_engines == 0 || (are_gone && mode_of(pool) == EEP_RECOVERY_RETRY)
+                           ? EEP_RECOVERY_RESTART
+                           : mode_of(pool);
 
     eep_pool_abort_steps(pool);
     for (guint i = 0; i < pool->n_engines && loses_all(mode); i++)
         lose_requests(pool, trouble, pool->engines[i]);
     begin_recovery(pool, trouble, mode);
     eep_pool_follow_wants(pool);
+}
+
+void eep_pool_watch_stuck(EepPool *pool, EepTrouble *trouble)
+{
+    EepTime watchdog = pool->options.fault_tolerance.detect[EEP_DETECT_WATCHDOG];
+    gboolean is_frozen = eep_resize_is_frozen(pool->resize);
+
+    if (is_frozen && trouble->timer == 0 && watchdog > 0)
+        eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_FROZEN,
+                              eep_time_after(now_of(pool), watchdog));
+    else if (!is_frozen && trouble->timer != 0)
+        eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
+}
+
+/* The resize that the fault hit is stuck, or was until a recovery began that somebody else had
+ * asked for. The size at which it got stuck is as good as the one before. */
+static void leave_stuck(EepPool *pool, EepTrouble *trouble)
+{
+    if (pool->n_engines > 0)
+        trouble->n_before = MIN(trouble->n_before, pool->n_engines);
+    if (mode_of(pool) == EEP_RECOVERY_NONE) {
+        eep_trouble_set_state(pool, trouble, EEP_TROUBLE_STUCK);
+        eep_pool_watch_stuck(pool, trouble);
+    } else if (eep_resize_is_stuck(pool->resize)) {
+        recover_from_stuck(pool, trouble);
+    } else {
+        begin_recovering(pool, trouble);
+    }
 }
 
 /* -- what resizes come to --------------------------------------------------------------------- */
@@ -365,12 +394,25 @@ void eep_pool_recovery_is_due(EepPool *pool, EepTrouble *trouble)
         eep_pool_exit(pool, trouble);
 }
 
+/* Not all that were lost are replaced. */
+static void note_no_spare(EepPool *pool)
+{
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+
+        if (trouble->state != EEP_TROUBLE_BELOW || *trouble->incident.note != '\0')
+            continue;
+        trouble->incident.note = NO_SPARE;
+        eep_trouble_tell(pool, trouble, "no_spare_left", NO_SPARE);
+    }
+}
+
 /* Asks for the engines that are missing, as far as there are spares. */
 static void call_spares(EepPool *pool)
 {
     EepPoolFaults *faults = pool->faults;
     EepTrouble *last = NULL;
-    guint n_before = 0;
+    guint n_before = 0, n_missing;
     g_autofree char *id = NULL;
 
     /* What is still to be lost and what is on its way will have been counted when those end. */
@@ -382,8 +424,10 @@ static void call_spares(EepPool *pool)
             last = nth_trouble(pool, i);
             n_before = MAX(n_before, last->n_before);
         }
-    faults->n_claimed =
-        MIN(faults->n_spares, n_before > pool->n_engines ? n_before - pool->n_engines : 0);
+    n_missing = n_before > pool->n_engines ? n_before - pool->n_engines : 0;
+    faults->n_claimed = MIN(faults->n_spares, n_missing);
+    if (faults->n_claimed < n_missing)
+        note_no_spare(pool);
     if (faults->n_claimed == 0)
         return;
     for (guint i = 0; i < faults->troubles->len; i++)
@@ -489,15 +533,12 @@ static void end_troubles(EepPool *pool, const EepResizeRecord *record)
         EepIncident *incident = &trouble->incident;
 
         count_in(trouble, record);
-        if (was_hit(record, trouble) && trouble->state == EEP_TROUBLE_JOINER &&
-            !is_undone(record)) {
-            recover_from_stuck(pool, trouble);
+        if (was_hit(record, trouble) && !is_undone(record)) {
+            leave_stuck(pool, trouble);
         } else if (was_hit(record, trouble)) {
             incident->degraded = 0;
-            if (is_undone(record))
-                incident->recovery = now_of(pool) - incident->at;
-            pool->faults->is_unrecovered |= !is_undone(record);
-            eep_trouble_end(pool, trouble, is_undone(record) ? "recovered" : "unrecovered");
+            incident->recovery = now_of(pool) - incident->at;
+            eep_trouble_end(pool, trouble, "recovered");
         } else if (is_good(pool, trouble)) {
             end_good(pool, trouble, MAX(since, pool->faults->whole_since));
         }

@@ -14,7 +14,7 @@ void eep_pool_follow_wants(EepPool *pool)
     pool->must_step = eep_resize_wants_steps(pool->resize);
     if (pool->n_in_flight == 0)
         eep_pool_queue_plan(pool);
-    eep_pool_fault_row_waits(pool);
+    eep_pool_fault_machine_acted(pool);
 }
 
 /* -- life ------------------------------------------------------------------------------------- */
@@ -108,9 +108,7 @@ void eep_pool_scale(EepPool *pool, guint new_data_parallel_size, const char *id,
 void eep_pool_cancel(EepPool *pool, const char *id)
 {
     EepObserver *observer = pool->services->observer;
-    const EepResizeRecord *record = eep_resize_record(pool->resize);
-    gboolean is_meant = id == NULL || (record != NULL && strcmp(record->id, id) == 0);
-    gboolean is_cancelled = is_meant && !pool->has_exited && eep_resize_cancel(pool->resize);
+    gboolean is_cancelled = !pool->has_exited && eep_resize_cancel(pool->resize, id);
     EepFact facts[] = {{.key = "cancelled", .type = EEP_FACT_BOOL, .integer = is_cancelled}};
 
     observer->ops->decision(observer, eep_loop_now(pool->services->loop), pool->id, "resize_cancel",

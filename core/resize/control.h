@@ -90,7 +90,7 @@ typedef struct {
     guint32 scheme;   /* 0: the deployment's generation; else EepRecovery */
     guint32 recovery; /* that is to begin as soon as no resize runs; EepRecovery */
     guint32 undo;     /* EepResizeUndo: why it is rolled back */
-    guint32 attempts; /* recoveries begun since the last loss */
+    guint32 attempts; /* recoveries begun since the last loss or success */
     guint32 n_queued;
     gint64 queue[EEP_CONTROL_MAX_QUEUE];    /* sizes asked for while busy, oldest first */
     guint64 timers[EEP_RESIZE_TIMER_COUNT]; /* id of the armed timer, 0: none */

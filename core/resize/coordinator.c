@@ -206,21 +206,26 @@ static gboolean takes_part(const EepResize *resize, EepCoordinatorState state, E
     return stage == EEP_STAGE_COUNT || eep_resize_has_rows(resize, role, stage);
 }
 
+gboolean eep_coordinator_awaits(const EepResize *resize, guint slot)
+{
+    EepCoordinatorState state = resize->control->coordinator.state;
+    EepWho role = eep_control_member(resize->control, slot)->role;
+    guint8 answer = waits[state].answer[role_index(role)];
+
+    return waits[state].waits && answer != NOTHING &&
+           !(*eep_control_heard(resize->control, slot) & 1u << answer) &&
+           takes_part(resize, state, role);
+}
+
 void eep_coordinator_check_answers(EepResize *resize)
 {
-    const EepControl *control = resize->control;
-    EepCoordinatorState state = control->coordinator.state;
+    EepCoordinatorState state = resize->control->coordinator.state;
 
     if (!waits[state].waits)
         return;
-    for (guint slot = 0; slot < control->n_slots; slot++) {
-        EepWho role = eep_control_member(control, slot)->role;
-        guint8 answer = waits[state].answer[role_index(role)];
-
-        if (answer != NOTHING && !(*eep_control_heard(control, slot) & 1u << answer) &&
-            takes_part(resize, state, role))
+    for (guint slot = 0; slot < resize->control->n_slots; slot++)
+        if (eep_coordinator_awaits(resize, slot))
             return;
-    }
     eep_coordinator_handle(resize, waits[state].when_all);
 }
 
@@ -272,6 +277,7 @@ static void enter_idle(EepResize *resize, EepCoordinatorEvent cause)
 {
     const char *reason = undo_reasons[resize->control->coordinator.undo];
 
+    resize->control->coordinator.attempts = 0;
     resize->host->set_eplb_suspended(resize->host_self, FALSE);
     eep_roster_clear(resize);
     if (cause == EEP_COORDINATOR_ALL_SETTLED)

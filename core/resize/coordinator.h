@@ -60,6 +60,9 @@ gboolean eep_coordinator_handle(EepResize *resize, EepCoordinatorEvent event);
  * have to answer. */
 void eep_coordinator_check_answers(EepResize *resize);
 
+/* Whether it waits for an answer of the participant in `slot`. */
+gboolean eep_coordinator_awaits(const EepResize *resize, guint slot);
+
 /* Whether the resize that runs could still be rolled back. */
 gboolean eep_coordinator_can_undo(const EepResize *resize);
 

@@ -14,6 +14,22 @@
 #define STILL .blocks = TRUE
 #define BACK  .in_background = TRUE
 
+/* What new engines load that get nothing from their peers. */
+#define WEIGHTS_FROM_STORAGE                                                                       \
+    PHASE(PREPARE, WEIGHTS_FROM_DISK, NEW, .receivers = EEP_WHO_NEW,                               \
+          .bytes = EEP_BYTES_NON_EXPERT, .when = EEP_WHEN_FROM_DISK),                              \
+        PHASE(PREPARE, WEIGHTS_FROM_CACHE, NEW, .receivers = EEP_WHO_NEW,                          \
+              .bytes = EEP_BYTES_NON_EXPERT, .when = EEP_WHEN_FROM_CACHE)
+
+/* The new group's first forwards, always, or only where graphs do not outlive a change of ranks. */
+#define WARM_UP_AND_CAPTURE(takes_part)                                                            \
+    PHASE(COMMIT, WARM_UP, takes_part, STILL),                                                     \
+        PHASE(COMMIT, GRAPH_CAPTURE, takes_part, STILL, .when = EEP_WHEN_GRAPHS)
+#define RECAPTURE(takes_part)                                                                      \
+    PHASE(COMMIT, WARM_UP, takes_part, STILL, .when = EEP_WHEN_RECAPTURE),                         \
+        PHASE(COMMIT, GRAPH_CAPTURE, takes_part, STILL,                                            \
+              .when = EEP_WHEN_GRAPHS | EEP_WHEN_RECAPTURE)
+
 /* Everything is torn down and started at the other size. What operators do today without elastic
  * EP, and the baseline of every comparison. */
 static const EepGenerationRow restart_rows[] = {
@@ -24,8 +40,7 @@ static const EepGenerationRow restart_rows[] = {
           .bytes = EEP_BYTES_ALL_WEIGHTS),
     PHASE(COMMIT, KV_SYNC, NEW, STILL),
     DO(COMMIT, ADOPT, NEW, STILL),
-    PHASE(COMMIT, WARM_UP, NEW, STILL),
-    PHASE(COMMIT, GRAPH_CAPTURE, NEW, STILL, .when = EEP_WHEN_GRAPHS),
+    WARM_UP_AND_CAPTURE(NEW),
     DO(RESUME, RELEASE, NEW, STILL),
 };
 
@@ -42,8 +57,7 @@ static const EepGenerationRow m1_up[] = {
     DO(COMMIT, ADOPT, GROUP, STILL),
     PHASE(COMMIT, SWITCH, GROUP, STILL),
     DO(COMMIT, RESHUFFLE, GROUP, STILL),
-    PHASE(COMMIT, WARM_UP, GROUP, STILL),
-    PHASE(COMMIT, GRAPH_CAPTURE, GROUP, STILL, .when = EEP_WHEN_GRAPHS),
+    WARM_UP_AND_CAPTURE(GROUP),
     DO(RESUME, RELEASE, GROUP, STILL),
 };
 
@@ -51,10 +65,10 @@ static const EepGenerationRow m1_down[] = {
     DO(COMMIT, RESHUFFLE, OLD, STILL),
     PHASE(COMMIT, STANDBY_GROUPS, STAYING, STILL),
     DO(COMMIT, ADOPT, OLD, STILL),
+    /* Forwards wait for the exits. */
     PHASE(COMMIT, DESTROY, REMOVING, STILL),
     PHASE(COMMIT, SWITCH, STAYING, STILL),
-    PHASE(COMMIT, WARM_UP, STAYING, STILL),
-    PHASE(COMMIT, GRAPH_CAPTURE, STAYING, STILL, .when = EEP_WHEN_GRAPHS),
+    WARM_UP_AND_CAPTURE(STAYING),
     DO(RESUME, RELEASE, STAYING, STILL),
 };
 
@@ -67,15 +81,11 @@ static const EepGenerationRow g1_up[] = {
     PHASE(PREPARE, MAP_BROADCAST, GROUP, STILL, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_MAP),
     PHASE(PREPARE, WEIGHTS_FROM_PEER, GROUP, STILL, .is_staged = TRUE, .receivers = EEP_WHO_NEW,
           .bytes = EEP_BYTES_NON_EXPERT, .when = EEP_WHEN_FROM_PEER),
-    PHASE(PREPARE, WEIGHTS_FROM_DISK, NEW, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_NON_EXPERT,
-          .when = EEP_WHEN_FROM_DISK),
-    PHASE(PREPARE, WEIGHTS_FROM_CACHE, NEW, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_NON_EXPERT,
-          .when = EEP_WHEN_FROM_CACHE),
+    WEIGHTS_FROM_STORAGE,
     PHASE(PREPARE, KV_SYNC, GROUP, STILL),
     DO(COMMIT, ADOPT, GROUP, STILL),
     PHASE(COMMIT, SWITCH, GROUP, STILL),
-    PHASE(COMMIT, WARM_UP, GROUP, STILL),
-    PHASE(COMMIT, GRAPH_CAPTURE, GROUP, STILL, .when = EEP_WHEN_GRAPHS),
+    WARM_UP_AND_CAPTURE(GROUP),
     DO(RESUME, RELEASE, GROUP, STILL),
     PHASE(SETTLE, RETIRE_GROUPS, STAYING, BACK),
     DO(SETTLE, RESHUFFLE, GROUP, STILL, .is_staged = TRUE),
@@ -87,8 +97,7 @@ static const EepGenerationRow g1_down[] = {
     DO(COMMIT, ADOPT, OLD, STILL),
     PHASE(COMMIT, DESTROY, REMOVING),
     PHASE(COMMIT, SWITCH, STAYING, STILL),
-    PHASE(COMMIT, WARM_UP, STAYING, STILL),
-    PHASE(COMMIT, GRAPH_CAPTURE, STAYING, STILL, .when = EEP_WHEN_GRAPHS),
+    WARM_UP_AND_CAPTURE(STAYING),
     DO(RESUME, RELEASE, STAYING, STILL),
     PHASE(SETTLE, RETIRE_GROUPS, STAYING, BACK),
 };
@@ -99,11 +108,7 @@ static const EepGenerationRow g1_down[] = {
     PHASE(PREPARE, LAUNCH, NEW), PHASE(PREPARE, STANDBY_GROUPS, GROUP),                            \
         PHASE(PREPARE, WEIGHTS_FROM_PEER, GROUP, .receivers = EEP_WHO_NEW,                         \
               .bytes = EEP_BYTES_NON_EXPERT, .when = EEP_WHEN_FROM_PEER),                          \
-        PHASE(PREPARE, WEIGHTS_FROM_DISK, NEW, .receivers = EEP_WHO_NEW,                           \
-              .bytes = EEP_BYTES_NON_EXPERT, .when = EEP_WHEN_FROM_DISK),                          \
-        PHASE(PREPARE, WEIGHTS_FROM_CACHE, NEW, .receivers = EEP_WHO_NEW,                          \
-              .bytes = EEP_BYTES_NON_EXPERT, .when = EEP_WHEN_FROM_CACHE),                         \
-        PHASE(PREPARE, KV_SYNC, GROUP), PHASE(PREPARE, KERNEL_WARM_UP, NEW)
+        WEIGHTS_FROM_STORAGE, PHASE(PREPARE, KV_SYNC, GROUP), PHASE(PREPARE, KERNEL_WARM_UP, NEW)
 
 /* vLLM of July 2026: prepare in the background, then one blocking commit with everything in it.
  * (vllm #47288; elastic_execute.py at 017e9f4448.) */
@@ -113,8 +118,7 @@ static const EepGenerationRow g2_up[] = {
     PHASE(COMMIT, MAP_BROADCAST, GROUP, STILL, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_MAP),
     PHASE(COMMIT, SWITCH, GROUP, STILL),
     DO(COMMIT, RESHUFFLE, GROUP, STILL),
-    PHASE(COMMIT, WARM_UP, GROUP, STILL),
-    PHASE(COMMIT, GRAPH_CAPTURE, GROUP, STILL, .when = EEP_WHEN_GRAPHS),
+    WARM_UP_AND_CAPTURE(GROUP),
     DO(RESUME, RELEASE, GROUP, STILL),
     PHASE(SETTLE, RETIRE_GROUPS, STAYING, BACK),
 };
@@ -126,8 +130,7 @@ static const EepGenerationRow g2_1_up[] = {
     DO(COMMIT, ADOPT, GROUP, STILL),
     PHASE(COMMIT, MAP_BROADCAST, GROUP, STILL, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_MAP),
     PHASE(COMMIT, SWITCH, GROUP, STILL),
-    PHASE(COMMIT, WARM_UP, GROUP, STILL),
-    PHASE(COMMIT, GRAPH_CAPTURE, GROUP, STILL, .when = EEP_WHEN_GRAPHS),
+    WARM_UP_AND_CAPTURE(GROUP),
     DO(COMMIT, RESHUFFLE, GROUP, STILL, .when = EEP_WHEN_SYNC_EPLB),
     DO(RESUME, RELEASE, GROUP, STILL),
     PHASE(SETTLE, RETIRE_GROUPS, STAYING, BACK),
@@ -139,10 +142,10 @@ static const EepGenerationRow g2_1_down[] = {
     PHASE(PREPARE, STANDBY_GROUPS, STAYING),
     DO(COMMIT, RESHUFFLE, OLD, STILL),
     DO(COMMIT, ADOPT, OLD, STILL),
+    /* Nothing waits for the exits. */
     PHASE(COMMIT, DESTROY, REMOVING),
     PHASE(COMMIT, SWITCH, STAYING, STILL),
-    PHASE(COMMIT, WARM_UP, STAYING, STILL),
-    PHASE(COMMIT, GRAPH_CAPTURE, STAYING, STILL, .when = EEP_WHEN_GRAPHS),
+    WARM_UP_AND_CAPTURE(STAYING),
     DO(RESUME, RELEASE, STAYING, STILL),
     PHASE(SETTLE, RETIRE_GROUPS, STAYING, BACK),
 };
@@ -156,8 +159,7 @@ static const EepGenerationRow g3_up[] = {
     DO(COMMIT, ADOPT, GROUP, STILL),
     PHASE(COMMIT, MAP_BROADCAST, GROUP, STILL, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_MAP),
     PHASE(COMMIT, SWITCH, GROUP, STILL),
-    PHASE(COMMIT, WARM_UP, GROUP, STILL, .when = EEP_WHEN_RECAPTURE),
-    PHASE(COMMIT, GRAPH_CAPTURE, GROUP, STILL, .when = EEP_WHEN_GRAPHS | EEP_WHEN_RECAPTURE),
+    RECAPTURE(GROUP),
     DO(COMMIT, RESHUFFLE, GROUP, STILL, .when = EEP_WHEN_SYNC_EPLB),
     DO(RESUME, RELEASE, GROUP, STILL),
     PHASE(SETTLE, RETIRE_GROUPS, STAYING, BACK),
@@ -168,10 +170,10 @@ static const EepGenerationRow g3_down[] = {
     PHASE(PREPARE, STANDBY_GROUPS, STAYING),
     DO(COMMIT, RESHUFFLE, OLD, STILL),
     DO(COMMIT, ADOPT, OLD, STILL),
+    /* Nothing waits for the exits. */
     PHASE(COMMIT, DESTROY, REMOVING),
     PHASE(COMMIT, SWITCH, STAYING, STILL),
-    PHASE(COMMIT, WARM_UP, STAYING, STILL, .when = EEP_WHEN_RECAPTURE),
-    PHASE(COMMIT, GRAPH_CAPTURE, STAYING, STILL, .when = EEP_WHEN_GRAPHS | EEP_WHEN_RECAPTURE),
+    RECAPTURE(STAYING),
     DO(RESUME, RELEASE, STAYING, STILL),
     PHASE(SETTLE, RETIRE_GROUPS, STAYING, BACK),
 };
@@ -210,18 +212,14 @@ static const EepGenerationRow eep_up[] = {
     PHASE(PREPARE, STANDBY_GROUPS, GROUP),
     PHASE(PREPARE, WEIGHTS_TREE, GROUP, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_NON_EXPERT,
           .when = EEP_WHEN_FROM_PEER),
-    PHASE(PREPARE, WEIGHTS_FROM_DISK, NEW, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_NON_EXPERT,
-          .when = EEP_WHEN_FROM_DISK),
-    PHASE(PREPARE, WEIGHTS_FROM_CACHE, NEW, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_NON_EXPERT,
-          .when = EEP_WHEN_FROM_CACHE),
+    WEIGHTS_FROM_STORAGE,
     PHASE(PREPARE, KV_SYNC, GROUP),
     PHASE(PREPARE, KERNEL_WARM_UP, NEW),
     PHASE(PREPARE, GRAPH_CAPTURE, NEW, .when = EEP_WHEN_GRAPHS | EEP_WHEN_REUSE),
     DO(PREPARE, PRELOAD, GROUP),
     PHASE(PREPARE, MAP_BROADCAST, GROUP, .receivers = EEP_WHO_NEW, .bytes = EEP_BYTES_MAP),
     PHASE(COMMIT, SWITCH, GROUP, STILL),
-    PHASE(COMMIT, WARM_UP, GROUP, STILL, .when = EEP_WHEN_RECAPTURE),
-    PHASE(COMMIT, GRAPH_CAPTURE, GROUP, STILL, .when = EEP_WHEN_GRAPHS | EEP_WHEN_RECAPTURE),
+    RECAPTURE(GROUP),
     DO(COMMIT, ADOPT, GROUP, STILL),
     DO(RESUME, RELEASE, GROUP, STILL),
     PHASE(SETTLE, RETIRE_GROUPS, STAYING, BACK),
@@ -236,8 +234,7 @@ static const EepGenerationRow eep_down[] = {
     DO(PREPARE, DRAIN, REMOVING),
     DO(PREPARE, MIGRATE, REMOVING),
     PHASE(COMMIT, SWITCH, STAYING, STILL),
-    PHASE(COMMIT, WARM_UP, STAYING, STILL, .when = EEP_WHEN_RECAPTURE),
-    PHASE(COMMIT, GRAPH_CAPTURE, STAYING, STILL, .when = EEP_WHEN_GRAPHS | EEP_WHEN_RECAPTURE),
+    RECAPTURE(STAYING),
     DO(COMMIT, ADOPT, OLD, STILL),
     PHASE(COMMIT, DESTROY, REMOVING),
     DO(RESUME, RELEASE, STAYING, STILL),
@@ -254,8 +251,7 @@ static const EepGenerationRow shrink_rows[] = {
     PHASE(COMMIT, STANDBY_GROUPS, STAYING, STILL, .when = EEP_WHEN_RECAPTURE),
     DO(COMMIT, RESHUFFLE, STAYING, STILL),
     PHASE(COMMIT, SWITCH, STAYING, STILL),
-    PHASE(COMMIT, WARM_UP, STAYING, STILL, .when = EEP_WHEN_RECAPTURE),
-    PHASE(COMMIT, GRAPH_CAPTURE, STAYING, STILL, .when = EEP_WHEN_GRAPHS | EEP_WHEN_RECAPTURE),
+    RECAPTURE(STAYING),
     DO(COMMIT, ADOPT, STAYING, STILL),
     DO(RESUME, RELEASE, STAYING, STILL),
     PHASE(SETTLE, RETIRE_GROUPS, STAYING, BACK),

@@ -187,6 +187,8 @@ void eep_resize_recover(EepResize *resize, EepRecovery recovery, const char *id)
     g_return_if_fail(eep_generation_of_recovery(recovery) != NULL);
     g_strlcpy(resize->recovery_id, id != NULL ? id : "", sizeof resize->recovery_id);
     resize->control->coordinator.recovery = recovery;
+    if (eep_resize_is_running(resize))
+        eep_rows_give_up(resize);
     eep_resize_start_next(resize);
     eep_resize_run(resize, FALSE);
 }

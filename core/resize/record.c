@@ -10,6 +10,7 @@ const char *const eep_outcome_names[EEP_OUTCOME_COUNT] = {
     [EEP_OUTCOME_FAILED] = "failed",
     [EEP_OUTCOME_NOOP] = "noop",
     [EEP_OUTCOME_UNFINISHED] = "unfinished",
+    [EEP_OUTCOME_CANCELLED] = "cancelled",
 };
 
 void eep_resize_record_init(EepResizeRecord *record, EepPoolId pool, const char *id, const char *by,
@@ -29,7 +30,7 @@ void eep_resize_record_init(EepResizeRecord *record, EepPoolId pool, const char 
 
 /* Books the time since the last change to what held during it. Summing stretches of "either" makes
  * downtime the union, whatever the order in which stall and reject begin and end. */
-static void count_until(EepResizeRecord *record, EepTime now)
+void eep_resize_record_count(EepResizeRecord *record, EepTime now)
 {
     EepTime length = now - record->counted_until;
 
@@ -40,18 +41,22 @@ static void count_until(EepResizeRecord *record, EepTime now)
         record->reject += length;
     if (record->is_stalled || record->is_rejecting)
         record->downtime += length;
+    if (record->outcome == EEP_OUTCOME_FAILED) {
+        record->left_stall += record->is_stalled ? length : 0;
+        record->left_reject += record->is_rejecting ? length : 0;
+    }
     record->counted_until = now;
 }
 
 void eep_resize_record_set_stalled(EepResizeRecord *record, gboolean is_stalled, EepTime now)
 {
-    count_until(record, now);
+    eep_resize_record_count(record, now);
     record->is_stalled = is_stalled;
 }
 
 void eep_resize_record_set_rejecting(EepResizeRecord *record, gboolean is_rejecting, EepTime now)
 {
-    count_until(record, now);
+    eep_resize_record_count(record, now);
     record->is_rejecting = is_rejecting;
 }
 

@@ -20,6 +20,7 @@ typedef enum {
     EEP_OUTCOME_FAILED,
     EEP_OUTCOME_NOOP,       /* the size was the size already */
     EEP_OUTCOME_UNFINISHED, /* the run ended before it did */
+    EEP_OUTCOME_CANCELLED,  /* while it waited for another; nothing was begun */
     EEP_OUTCOME_COUNT,
 } EepOutcome;
 
@@ -43,6 +44,7 @@ typedef struct {
     EepTime accepted, commit, serving, complete; /* t0..t3 */
     EepTime given_up; /* when it began to be undone, or got stuck; else EEP_TIME_NEVER */
     EepTime stall, reject, downtime;        /* lengths; downtime is their union's */
+    EepTime left_stall, left_reject;        /* of these, after it had failed */
     EepTime experts_ready;                  /* target placement live in every layer */
     EepTime first_503, first_success_after; /* client's view */
     guint n_phases;
@@ -58,6 +60,9 @@ typedef struct {
 /* All times NEVER, all counts 0. id and by may be NULL; what is too long is cut. */
 void eep_resize_record_init(EepResizeRecord *record, EepPoolId pool, const char *id, const char *by,
                             EepTime requested);
+
+/* Books the time up to `now`. */
+void eep_resize_record_count(EepResizeRecord *record, EepTime now);
 
 /* From `now` on the group may not run a forward that advances requests, or may again. */
 void eep_resize_record_set_stalled(EepResizeRecord *record, gboolean is_stalled, EepTime now);

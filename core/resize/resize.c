@@ -71,23 +71,27 @@ static gboolean has_waiting_row(const EepResize *resize)
     return FALSE;
 }
 
-static void update_wants(EepResize *resize)
+static gboolean has_pausing(const EepResize *resize)
+{
+    for (guint slot = 0; slot < resize->control->n_slots; slot++)
+        if (eep_control_member(resize->control, slot)->is_member &&
+            eep_control_participant(resize->control, slot)->state == EEP_PARTICIPANT_PAUSING)
+            return TRUE;
+    return FALSE;
+}
+
+void eep_resize_update_wants(EepResize *resize)
 {
     const EepControl *control = resize->control;
-    gboolean has_pausing = FALSE, has_mail = FALSE;
+    gboolean is_pausing = has_pausing(resize), has_mail = FALSE;
 
-    for (guint slot = 0; slot < control->n_slots; slot++) {
-        const EepParticipant *participant = eep_control_participant(control, slot);
-
-        if (!eep_control_member(control, slot)->is_member)
-            continue;
-        has_pausing |= participant->state == EEP_PARTICIPANT_PAUSING;
-        has_mail |= participant->inbox != 0;
-    }
+    for (guint slot = 0; slot < control->n_slots; slot++)
+        has_mail |= eep_control_member(control, slot)->is_member &&
+                    eep_control_participant(control, slot)->inbox != 0;
     resize->wants.is_idle = !eep_resize_is_running(resize);
-    resize->wants.wants_boundary = has_pausing || has_mail || has_waiting_row(resize);
+    resize->wants.wants_boundary = is_pausing || has_mail || has_waiting_row(resize);
     resize->wants.wants_steps =
-        (has_pausing || eep_rows_hold_members(resize)) && control->blocked_by == 0;
+        (is_pausing || eep_rows_hold_members(resize)) && control->blocked_by == 0;
 }
 
 EepResize *eep_resize_new(const EepResizeHost *host, gpointer host_self,
@@ -108,7 +112,7 @@ EepResize *eep_resize_new(const EepResizeHost *host, gpointer host_self,
     resize->control->slots_per_rank = params->slots_per_rank;
     resize->span = EEP_RESIZE_MAX_PHASES;
     eep_resize_record_init(&resize->record, params->pool, NULL, NULL, 0);
-    update_wants(resize);
+    eep_resize_update_wants(resize);
     return resize;
 }
 
@@ -244,133 +248,6 @@ void eep_resize_end_span(EepResize *resize)
     resize->span = EEP_RESIZE_MAX_PHASES;
 }
 
-void eep_resize_tell_end(EepResize *resize, EepOutcome outcome, const char *reason)
-{
-    EepResizeRecord *record = &resize->record;
-    EepTime now = eep_resize_now(resize);
-
-    /* What goes on beyond the end is booked up to it. */
-    eep_resize_record_set_stalled(record, record->is_stalled, now);
-    record->outcome = outcome;
-    if (outcome == EEP_OUTCOME_COMPLETE)
-        record->complete = now;
-    g_strlcpy(record->reason, reason, sizeof record->reason);
-    resize->host->told(resize->host_self, record);
-}
-
-/* -- requests -- */
-
-void eep_resize_begin(EepResize *resize, const EepResizeRecord *record)
-{
-    EepCoordinator *coordinator = &resize->control->coordinator;
-
-    resize->record = *record;
-    resize->record.accepted = resize->record.counted_until = eep_resize_now(resize);
-    coordinator->from = record->from;
-    coordinator->to = record->to;
-    coordinator->is_up = record->to > record->from;
-    resize->record.is_stalled = resize->control->blocked_by != 0;
-    resize->record.is_rejecting = coordinator->is_refusing != 0;
-    resize->host->told(resize->host_self, &resize->record);
-    eep_coordinator_handle(resize, EEP_COORDINATOR_REQUEST);
-}
-
-static void init_record(EepResize *resize, EepResizeRecord *record, gint64 new_dp,
-                        const EepResizeAsker *asker)
-{
-    eep_resize_record_init(record, resize->params.pool, asker->id, asker->by, asker->requested);
-    record->generation = resize->generation->name;
-    record->from = eep_control_serving(resize->control)->n_engines;
-    record->to = (guint)CLAMP(new_dp, 0, (gint64)G_MAXUINT32);
-}
-
-/* Begins one resize, or tells why not. Nothing runs. */
-static void take_up(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker)
-{
-    g_autofree char *refusal = NULL;
-    EepResizeRecord record;
-
-    init_record(resize, &record, new_dp, asker);
-    if (resize->control->coordinator.state != EEP_COORDINATOR_STUCK && new_dp == record.from)
-        record.outcome = EEP_OUTCOME_NOOP;
-    else if ((refusal = eep_rules_refusal(resize, new_dp)) != NULL)
-        record.outcome = EEP_OUTCOME_REFUSED;
-    if (record.outcome == EEP_OUTCOME_NONE) {
-        eep_resize_begin(resize, &record);
-        return;
-    }
-    g_strlcpy(record.reason, refusal != NULL ? refusal : "", sizeof record.reason);
-    resize->host->told(resize->host_self, &record);
-}
-
-gboolean eep_resize_is_running(const EepResize *resize)
-{
-    EepCoordinatorState state = resize->control->coordinator.state;
-
-    return state != EEP_COORDINATOR_IDLE && state != EEP_COORDINATOR_PREPARED &&
-           state != EEP_COORDINATOR_STUCK;
-}
-
-/* Takes the oldest request from the queue. */
-static gint64 dequeue(EepResize *resize, EepResizeAsker *ret_asker)
-{
-    EepCoordinator *coordinator = &resize->control->coordinator;
-    gint64 new_dp = coordinator->queue[0];
-    guint left = --coordinator->n_queued;
-
-    *ret_asker = resize->askers[0];
-    memmove(coordinator->queue, coordinator->queue + 1, left * sizeof *coordinator->queue);
-    memmove(resize->askers, resize->askers + 1, left * sizeof *resize->askers);
-    coordinator->queue[left] = 0;
-    return new_dp;
-}
-
-/* With a lost member in the group nothing but a recovery can begin. */
-void eep_resize_start_next(EepResize *resize)
-{
-    EepCoordinator *coordinator = &resize->control->coordinator;
-    EepResizeAsker asker;
-
-    if (coordinator->recovery != EEP_RECOVERY_NONE && !eep_resize_is_running(resize))
-        eep_resize_start_recovery(resize);
-    while (coordinator->n_queued > 0 && !eep_resize_is_running(resize) &&
-           !(resize->control->blocked_by & EEP_BLOCK_LOSS)) {
-        gint64 new_dp = dequeue(resize, &asker);
-
-        take_up(resize, new_dp, &asker);
-    }
-}
-
-static void dismiss(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker,
-                    EepOutcome outcome, const char *reason)
-{
-    EepResizeRecord record;
-
-    init_record(resize, &record, new_dp, asker);
-    record.outcome = outcome;
-    g_strlcpy(record.reason, reason, sizeof record.reason);
-    resize->host->told(resize->host_self, &record);
-}
-
-static void dismiss_queued(EepResize *resize, EepOutcome outcome, const char *reason)
-{
-    EepResizeAsker asker;
-
-    while (resize->control->coordinator.n_queued > 0) {
-        gint64 new_dp = dequeue(resize, &asker);
-
-        dismiss(resize, new_dp, &asker, outcome, reason);
-    }
-}
-
-static void refuse_busy(EepResize *resize, gint64 new_dp, const EepResizeAsker *asker)
-{
-    g_autofree char *reason = g_strdup_printf("another resize is running, and %u wait for it",
-                                              resize->control->coordinator.n_queued);
-
-    dismiss(resize, new_dp, asker, EEP_OUTCOME_REFUSED, reason);
-}
-
 static gboolean may_act(const EepResize *resize, guint slot, gboolean may_members, gboolean is_held)
 {
     const EepParticipant *participant = eep_control_participant(resize->control, slot);
@@ -411,48 +288,13 @@ void eep_resize_run(EepResize *resize, gboolean in_boundary)
         progressed |= eep_rows_start_ready(resize, may_members, in_boundary);
     } while (progressed);
     end_row_block(resize);
-    update_wants(resize);
+    eep_resize_update_wants(resize);
 #ifdef EEP_CHECK_INVARIANTS
     g_autoptr(GError) error = NULL;
 
     if (!eep_resize_check(resize, &error))
         g_error("%s", error->message);
 #endif
-}
-
-void eep_resize_request(EepResize *resize, gint64 new_dp, const char *id, const char *by)
-{
-    EepCoordinator *coordinator = &resize->control->coordinator;
-    EepResizeAsker asker = {.requested = eep_resize_now(resize)};
-    gboolean is_busy =
-        eep_resize_is_running(resize) || resize->control->blocked_by & EEP_BLOCK_LOSS;
-
-    g_strlcpy(asker.id, id != NULL ? id : "", sizeof asker.id);
-    g_strlcpy(asker.by, by != NULL ? by : "", sizeof asker.by);
-    /* The newest wins: nobody waits any more, and what runs is taken back if it can be. */
-    if (is_busy && resize->params.on_busy == EEP_ON_BUSY_SUPERSEDE)
-        dismiss_queued(resize, EEP_OUTCOME_REFUSED, "superseded by a newer request");
-    if (!is_busy) {
-        take_up(resize, new_dp, &asker);
-    } else if (resize->params.on_busy == EEP_ON_BUSY_REFUSE ||
-               coordinator->n_queued == EEP_CONTROL_MAX_QUEUE) {
-        refuse_busy(resize, new_dp, &asker);
-    } else {
-        resize->askers[coordinator->n_queued] = asker;
-        coordinator->queue[coordinator->n_queued++] = new_dp;
-        if (resize->params.on_busy == EEP_ON_BUSY_SUPERSEDE && eep_coordinator_can_undo(resize))
-            eep_coordinator_undo(resize, EEP_UNDO_SUPERSEDED);
-    }
-    eep_resize_run(resize, FALSE);
-}
-
-gboolean eep_resize_cancel(EepResize *resize)
-{
-    if (!eep_coordinator_can_undo(resize))
-        return FALSE;
-    eep_coordinator_undo(resize, EEP_UNDO_CANCEL);
-    eep_resize_run(resize, FALSE);
-    return TRUE;
 }
 
 /* -- what happened -- */
@@ -596,19 +438,6 @@ void eep_resize_timer(EepResize *resize, guint64 timer)
     eep_resize_run(resize, FALSE);
 }
 
-void eep_resize_refuse_queued(EepResize *resize, const char *reason)
-{
-    dismiss_queued(resize, EEP_OUTCOME_REFUSED, reason);
-    update_wants(resize);
-}
-
-void eep_resize_finish(EepResize *resize)
-{
-    if (eep_resize_is_running(resize))
-        eep_resize_tell_end(resize, EEP_OUTCOME_UNFINISHED, "the run ended before the resize did");
-    dismiss_queued(resize, EEP_OUTCOME_UNFINISHED, "the run ended before the resize began");
-}
-
 void eep_resize_saw_rejected(EepResize *resize)
 {
     eep_resize_record_saw_rejected(&resize->record, eep_resize_now(resize));
@@ -617,6 +446,11 @@ void eep_resize_saw_rejected(EepResize *resize)
 void eep_resize_saw_success(EepResize *resize)
 {
     eep_resize_record_saw_success(&resize->record, eep_resize_now(resize));
+}
+
+gboolean eep_resize_is_frozen(const EepResize *resize)
+{
+    return resize->control->blocked_by != 0 || has_pausing(resize);
 }
 
 const EepResizeRecord *eep_resize_record(const EepResize *resize)
@@ -643,13 +477,15 @@ gboolean eep_resize_load(EepResize *resize, GBytes *block, GError **error)
 
     if (!eep_control_load(resize->control, block, error))
         return FALSE;
-    update_wants(resize);
+    eep_resize_update_wants(resize);
     eep_resize_record_init(&resize->record, resize->params.pool, NULL, NULL, now);
     resize->record.generation = eep_resize_scheme(resize)->name;
     resize->record.from = coordinator->from;
     resize->record.to = coordinator->to;
     resize->record.is_stalled = resize->control->blocked_by != 0 || resize->wants.wants_steps;
     resize->record.is_rejecting = coordinator->is_refusing != 0;
+    if (eep_resize_is_stuck(resize))
+        resize->record.outcome = EEP_OUTCOME_FAILED;
     return TRUE;
 }
 
@@ -661,7 +497,7 @@ void eep_resize_set_control(EepResize *resize, const EepControl *control)
     resize->record.n_phases = 0;
     resize->record.from = control->coordinator.from;
     resize->record.to = control->coordinator.to;
-    update_wants(resize);
+    eep_resize_update_wants(resize);
 }
 
 guint64 eep_resize_hash(const EepResize *resize)

@@ -108,9 +108,10 @@ const EepGroup *eep_resize_group(const EepResize *resize);
  * `id` and `by` may be NULL. */
 void eep_resize_request(EepResize *resize, gint64 new_dp, const char *id, const char *by);
 
-/* Takes the resize that runs back to the old size; FALSE when none runs, it has gone too far, or
- * its generation has no way back. Its end is told as rolled back. */
-gboolean eep_resize_cancel(EepResize *resize);
+/* Takes the resize with this id (NULL: the one that runs) back to the old size, which is told as
+ * rolled back, or out of the queue, which is told as cancelled. FALSE when there is none, it has
+ * gone too far, or its generation has no way back. */
+gboolean eep_resize_cancel(EepResize *resize, const char *id);
 
 void eep_resize_note(EepResize *resize, const EepNote *note);
 
@@ -162,6 +163,10 @@ void eep_resize_saw_success(EepResize *resize);
 /* Nobody waits any more: each request of the queue is told as refused, with this reason. */
 void eep_resize_refuse_queued(EepResize *resize, const char *reason);
 
+/* Nobody is left to be resized: what runs is told as failed, what waits as refused, with this
+ * reason. Nothing may follow. */
+void eep_resize_give_up(EepResize *resize, const char *reason);
+
 /* The run is over: what still runs or waits is told as unfinished. Nothing may follow. */
 void eep_resize_finish(EepResize *resize);
 
@@ -194,7 +199,15 @@ static inline gboolean eep_resize_wants_steps(const EepResize *resize)
 /* The resize that runs, NULL when idle. */
 const EepResizeRecord *eep_resize_record(const EepResize *resize);
 
-/* Others have come to a piece of work and wait there for this engine, which has not. */
+/* The last one has failed between two sizes, and no recovery has begun. */
+gboolean eep_resize_is_stuck(const EepResize *resize);
+
+/* No step may begin that advances requests. */
+gboolean eep_resize_is_frozen(const EepResize *resize);
+
+/* The resize goes no further without this engine: others have come to a piece of work and wait
+ * there for it, which has not; experts or requests move to or from it; or its answer is the last
+ * that the coordinator waits for, but for those of others that have stopped. */
 gboolean eep_resize_waits_for(const EepResize *resize, EepWorkerId worker);
 
 /* -- the control state as a value (the explorer, tests) -- */

@@ -122,6 +122,10 @@ typedef struct {
     void (*changed)(gpointer self, const EepResizeChange *change);
     /* Accepted (outcome NONE) or ended (any other outcome); valid until the call returns. */
     void (*told)(gpointer self, const EepResizeRecord *record);
+    /* A resize that was told as failed has left the group stuck, and with it what it refuses and
+     * blocks: this is its record with all of that, once something else takes over or the run ends.
+     * For each that eep_resize_is_stuck() after it was told. */
+    void (*closed)(gpointer self, const EepResizeRecord *record);
 } EepResizeHost;
 
 G_END_DECLS

@@ -95,17 +95,24 @@ void eep_resize_set_stalled(EepResize *resize, gboolean is_stalled);
 /* Lets everybody act who may, at the end of every call from outside. `in_boundary`: a step of the
  * serving group has just ended. */
 void eep_resize_run(EepResize *resize, gboolean in_boundary);
-/* No resize runs: begins a recovery that waits, or the oldest request that does. */
-void eep_resize_start_next(EepResize *resize);
-/* Begins one that nothing forbids: tells it as accepted. */
-void eep_resize_begin(EepResize *resize, const EepResizeRecord *record);
-gboolean eep_resize_is_running(const EepResize *resize);
+/* Brings up to date what the inline questions read. */
+void eep_resize_update_wants(EepResize *resize);
 /* Opens and closes a phase of the record. */
 guint eep_resize_begin_phase(EepResize *resize, const char *name, EepWho who, gboolean blocks);
 void eep_resize_begin_span(EepResize *resize, const char *name, EepWho who, gboolean blocks);
 void eep_resize_end_span(EepResize *resize);
+
+/* -- resize_request.c -- */
+/* No resize runs: begins a recovery that waits, or the oldest request that does. */
+void eep_resize_start_next(EepResize *resize);
+/* Begins one that nothing forbids: tells it as accepted. What a stuck one has left is its own from
+ * now on. */
+void eep_resize_begin(EepResize *resize, const EepResizeRecord *record);
+gboolean eep_resize_is_running(const EepResize *resize);
 /* Sets the running record's outcome and tells it. */
 void eep_resize_tell_end(EepResize *resize, EepOutcome outcome, const char *reason);
+/* Tells what the stuck resize has left behind up to now, if there is one. */
+void eep_resize_close(EepResize *resize);
 
 /* -- roster.c -- */
 /* Fixes who takes part, as what, and the target group as far as it is known. */
@@ -116,8 +123,6 @@ void eep_roster_launch(EepResize *resize, EepStage stage);
 void eep_roster_clear(EepResize *resize);
 void eep_roster_set_use(EepResize *resize, EepGpuUse use);
 void eep_roster_set_leaving_routable(EepResize *resize, gboolean is_routable);
-/* Engines of the serving group that are lost. */
-guint eep_roster_n_lost(const EepResize *resize);
 
 /* -- loss.c -- */
 /* Begins the recovery that waits; no resize runs. */

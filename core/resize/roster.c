@@ -148,15 +148,3 @@ void eep_roster_set_leaving_routable(EepResize *resize, gboolean is_routable)
             resize->host->set_routable(resize->host_self, member->worker, is_routable);
     }
 }
-
-guint eep_roster_n_lost(const EepResize *resize)
-{
-    guint n = 0;
-
-    for (guint slot = 0; slot < resize->control->n_slots; slot++) {
-        const EepMember *member = eep_control_member(resize->control, slot);
-
-        n += member->worker != 0 && member->is_member && member->is_lost;
-    }
-    return n;
-}

@@ -239,6 +239,16 @@ static gboolean needs_everybody(const EepResize *resize, const EepGenerationRow 
            resize->control->blocked_by & EEP_BLOCK_LOSS && !eep_resize_scheme(resize)->is_recovery;
 }
 
+static gboolean is_forgiven(const EepResize *resize, guint index);
+
+/* A recovery does not wait for anybody to tidy up: processes that are no longer needed just end,
+ * and its own groups replace the old ones. */
+static gboolean is_left_undone(const EepResize *resize, guint index)
+{
+    return eep_resize_plan(resize)->rows[index].act == EEP_ACT_PHASE &&
+           resize->control->coordinator.recovery != EEP_RECOVERY_NONE && is_forgiven(resize, index);
+}
+
 /* Everybody is there, and no step is in flight if the row stops them. */
 static void start(EepResize *resize, guint index)
 {
@@ -249,7 +259,7 @@ static void start(EepResize *resize, guint index)
     running->phase = EEP_RESIZE_MAX_PHASES;
     if (row->blocks && row->act != EEP_ACT_RELEASE)
         eep_resize_block(resize, EEP_BLOCK_ROW);
-    if (needs_everybody(resize, row)) {
+    if (needs_everybody(resize, row) || is_left_undone(resize, index)) {
         end(resize, index, EEP_SLOT_NONE, EEP_PARTICIPANT_ROW_DONE);
         return;
     }
@@ -328,26 +338,53 @@ void eep_row_enter(EepResize *resize, guint slot, guint index)
     check_entered(resize, index);
 }
 
+/* Somebody has come to the row and waits for this one; or what the row moves does. The parts of a
+ * phase are its own. */
+static gboolean row_waits_for(const EepResize *resize, guint index, guint slot)
+{
+    const EepGenerationRow *work = &eep_resize_plan(resize)->rows[index];
+    const EepRow *row = &resize->control->rows[index];
+    const EepParticipant *participant = eep_control_participant(resize->control, slot);
+    guint32 bit = 1u << index;
+
+    if (!(eep_control_member(resize->control, slot)->role & work->who))
+        return FALSE;
+    switch ((EepRowState)row->state) {
+    case EEP_ROW_WAITING:
+        return row->n_entered > 0 && !(participant->entered & bit);
+    case EEP_ROW_READY:
+        return row->n_arrived > 0 && !(participant->arrived & bit);
+    case EEP_ROW_RUNNING:
+        return (1u << work->act & (ALL_RESHUFFLES | ALL_MIGRATIONS)) != 0 &&
+               !(participant->done & bit);
+    case EEP_ROW_DONE:
+        return FALSE;
+    }
+    return FALSE;
+}
+
+/* The coordinator waits for it, and for nobody who could still answer. */
+static gboolean is_last_to_answer(const EepResize *resize, guint slot)
+{
+    if (!eep_coordinator_awaits(resize, slot))
+        return FALSE;
+    for (guint i = 0; i < resize->control->n_slots; i++)
+        if (!eep_control_participant(resize->control, i)->is_stopped &&
+            eep_coordinator_awaits(resize, i))
+            return FALSE;
+    return TRUE;
+}
+
 gboolean eep_resize_waits_for(const EepResize *resize, EepWorkerId worker)
 {
     guint slot = eep_control_find(resize->control, worker);
-    const EepParticipant *participant;
 
     if (slot == EEP_SLOT_NONE || !eep_resize_is_running(resize))
         return FALSE;
-    participant = eep_control_participant(resize->control, slot);
-    for (guint i = 0; i < eep_resize_plan(resize)->n_rows; i++) {
-        const EepRow *row = &resize->control->rows[i];
-        gboolean is_early = row->state == EEP_ROW_WAITING && row->n_entered > 0 &&
-                            !(participant->entered & 1u << i);
-        gboolean is_at_barrier =
-            row->state == EEP_ROW_READY && row->n_arrived > 0 && !(participant->arrived & 1u << i);
-
-        if ((is_early || is_at_barrier) &&
-            eep_control_member(resize->control, slot)->role & eep_resize_plan(resize)->rows[i].who)
+    for (guint i = 0; i < eep_resize_plan(resize)->n_rows; i++)
+        if (row_waits_for(resize, i, slot))
             return TRUE;
-    }
-    return FALSE;
+    return is_last_to_answer(resize, slot);
 }
 
 /* The staged row that is ready, EEP_CONTROL_MAX_ROWS if none. */

@@ -104,7 +104,7 @@ char *eep_rules_recovery_refusal(const EepResize *resize, EepRecovery recovery, 
         return NULL;
     if (n_left == 0)
         return g_strdup("no engine is left");
-    if (recovery == EEP_RECOVERY_RETRY && eep_roster_n_lost(resize) > 0)
+    if (recovery == EEP_RECOVERY_RETRY && n_left < eep_control_serving(resize->control)->n_engines)
         return g_strdup("a dead engine cannot be brought back by retry");
     if (recovery == EEP_RECOVERY_MASK_ONLY && !params->can_mask)
         return g_strdup_printf("all2all_backend %s cannot mask ranks", params->all2all_backend);

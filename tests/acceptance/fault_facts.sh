@@ -128,10 +128,12 @@ for phase in launch standby_groups weights_tree kernel_warm_up graph_capture map
     done
 done
 is 'found by the deadline' "$(incident x detected_by)" '"deadline"'
-# What has no way back is left as the field leaves it.
+# What has no way back is left as the field leaves it, until the watchdog; and the run says so.
 for generation in m1 g2 g2.1; do
     run_with "{id: x, at: 10s, phase_fail: {phase: warm_up}}, $grow" "${four[@]}" deployment.resize.generation=$generation
-    is "$generation" "$(resize up outcome) $(incident x outcome)" '"failed" "unrecovered"'
+    is "$generation" "$(resize up outcome) $(incident x outcome)" '"failed" "exited"'
+    is "$generation: says so" "$(grep -c "invariant I8 broken: resize up left 503 for 600 s" run/summary.json)" 1
+    holds "$generation: counts on" "$(resize up reject_s) >= 600 && $(resize up downtime_s) >= 600"
     is "$generation: a 503 stays" "$(tail -n +2 run/requests.csv | awk -F, '$2 > 70e9 && $12 != "scaling_503"' | wc -l)" 0
 done
 run_with "{id: x, at: 10s, phase_fail: {phase: warm_up}}, $grow" "${four[@]}" deployment.resize.generation=g1

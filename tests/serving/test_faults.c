@@ -1,59 +1,6 @@
 /* Faults in whole pools: when they are noticed, what they cost, what becomes of requests and GPUs.
  * Steps of 10 ns; four engines, a request every 25 ns. */
-#include <check.h>
-
-#include "core/engine/pool_internal.h"
-#include "tests/serving/serving_kit.h"
-
-#define MAX_ARRIVE 200
-#define MAX_EVENTS 4
-#define AT         1003 /* inside the step [1000, 1010) */
-
-static KitConfig config;
-static EepOperatorEvent events[MAX_EVENTS];
-static EepArrival requests[MAX_ARRIVE];
-
-static void setup(void)
-{
-    kit_config_init(&config);
-    config.options.data_parallel_size = 4;
-    config.options.enable_elastic_ep = TRUE;
-    config.shape.n_blocks = 500;
-    for (guint i = 0; i < EEP_PHASE_COUNT; i++)
-        config.costs.phase[i] = 100 + i;
-    config.deployment.n_events = 1;
-    config.deployment.events = events;
-    for (guint i = 0; i < MAX_ARRIVE; i++)
-        requests[i] = (EepArrival){.arrival = i * 25, .prompt_tokens = 8, .output_tokens = 20};
-    events[0] = (EepOperatorEvent){.kind = EEP_OPERATOR_FAULT,
-                                   .id = "death",
-                                   .at = AT,
-                                   .fault = {.kind = EEP_FAULT_KIND_FAIL,
-                                             .target = EEP_FAULT_OF_RANK,
-                                             .index = 1,
-                                             .duration = EEP_TIME_NEVER}};
-    for (guint i = 1; i < MAX_EVENTS; i++)
-        events[i] = (EepOperatorEvent){.id = ""};
-}
-
-static void teardown(void)
-{
-    kit_config_clear(&config);
-}
-
-static void set_detection(EepTime process_exit, EepTime heartbeat, EepTime all2all,
-                          EepTime watchdog)
-{
-    const EepTime detect[EEP_DETECT_COUNT] = {process_exit, heartbeat, all2all, watchdog};
-
-    memcpy(config.options.fault_tolerance.detect, detect, sizeof detect);
-}
-
-static const EepIncident *only_incident(const KitRun *run)
-{
-    ck_assert_uint_eq(run->incidents->len, 1);
-    return kit_nth(run->incidents, EepIncident, 0);
-}
+#include "tests/serving/fault_kit.h"
 
 static EepTime gpu_time(const KitRun *run)
 {
@@ -62,15 +9,6 @@ static EepTime gpu_time(const KitRun *run)
     for (guint i = 0; i < EEP_GPU_USE_COUNT; i++)
         sum += run->gpu_time[i];
     return sum;
-}
-
-static guint count_fates(const KitRun *run, EepFate fate)
-{
-    guint n = 0;
-
-    for (guint i = 0; i < run->n_requests; i++)
-        n += run->results[i].fate == fate;
-    return n;
 }
 
 /* -- detection -------------------------------------------------------------------------------- */
@@ -464,7 +402,7 @@ END_TEST
 
 /* -- phases ----------------------------------------------------------------------------------- */
 
-/* The nth phase of its kind that begins breaks; vLLM's group is stuck, and goes on serving. */
+/* The nth phase of its kind that begins breaks; vLLM's group is stuck, until the recovery. */
 START_TEST(a_phase_breaks)
 {
     gboolean hangs = _i == 1;
@@ -482,6 +420,7 @@ START_TEST(a_phase_breaks)
     events[2] = (EepOperatorEvent){.id = "second", .at = 2500, .new_data_parallel_size = 6};
     g_autoptr(KitRun) run = kit_must_run(&config, requests, MAX_ARRIVE);
     const EepResizeRecord *second = kit_nth(run->resizes, EepResizeRecord, 1);
+    const EepResizeRecord *recovery = kit_nth(run->resizes, EepResizeRecord, 2);
     const EepIncident *incident = only_incident(run);
 
     ck_assert_str_eq(eep_outcome_names[kit_nth(run->resizes, EepResizeRecord, 0)->outcome],
@@ -492,8 +431,12 @@ START_TEST(a_phase_breaks)
     ck_assert_str_eq(incident->detected_by, hangs ? "watchdog" : "completion");
     ck_assert_int_eq(incident->detection,
                      hangs ? 150 : config.costs.phase[EEP_PHASE_STANDBY_GROUPS]);
-    ck_assert_str_eq(incident->outcome, "unrecovered");
-    ck_assert_int_eq(incident->degraded, 0);
+    ck_assert_str_eq(incident->outcome, "recovered");
+    ck_assert_str_eq(incident->recovery_by, "shrink");
+    ck_assert_int_eq(incident->degraded, recovery->serving - incident->at);
+    ck_assert_str_eq(recovery->id, "death");
+    ck_assert_int_eq(recovery->accepted, incident->at + incident->detection);
+    ck_assert_uint_eq(recovery->to, 5);
 }
 END_TEST
 
@@ -501,7 +444,7 @@ int main(void)
 {
     TCase *tcase = tcase_create("faults");
 
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, fault_kit_setup, fault_kit_teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, the_earliest_detection_counts, 0, 8);
     tcase_add_loop_test(tcase, an_idle_pool_waits_for_nobody, 0, 2);

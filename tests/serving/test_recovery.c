@@ -1,72 +1,14 @@
 /* Recoveries of whole pools from lost engines: how long they take, who pays, what serves after
  * them. Steps of 10 ns; four engines, a request every 25 ns; rank 1 (worker 2) dies at 1003 and is
  * found dead 50 ns later. */
-#include <check.h>
+#include "tests/serving/fault_kit.h"
 
-#include "core/engine/pool_internal.h"
-#include "tests/serving/serving_kit.h"
-
-#define MAX_ARRIVE 200
-#define MAX_EVENTS 4
-#define AT         1003 /* inside the step [1000, 1010) */
-#define FOUND      (AT + 50)
-#define N_LAYERS   2
-#define N_EXPERTS  12
-
-static KitConfig config;
-static EepOperatorEvent events[MAX_EVENTS];
-static EepArrival requests[MAX_ARRIVE];
-
-static void set_detection(EepTime process_exit, EepTime heartbeat, EepTime all2all,
-                          EepTime watchdog)
-{
-    const EepTime detect[EEP_DETECT_COUNT] = {process_exit, heartbeat, all2all, watchdog};
-
-    memcpy(config.options.fault_tolerance.detect, detect, sizeof detect);
-}
+#define FOUND (AT + 50)
 
 static void setup(void)
 {
-    kit_config_init(&config);
-    config.options.data_parallel_size = 4;
-    config.options.enable_elastic_ep = TRUE;
-    config.shape.n_blocks = 500;
-    for (guint i = 0; i < EEP_PHASE_COUNT; i++)
-        config.costs.phase[i] = 100 + i;
-    config.deployment.n_events = 1;
-    config.deployment.events = events;
-    for (guint i = 0; i < MAX_ARRIVE; i++)
-        requests[i] = (EepArrival){.arrival = i * 25, .prompt_tokens = 8, .output_tokens = 20};
-    events[0] = (EepOperatorEvent){.kind = EEP_OPERATOR_FAULT,
-                                   .id = "death",
-                                   .at = AT,
-                                   .fault = {.kind = EEP_FAULT_KIND_FAIL,
-                                             .target = EEP_FAULT_OF_RANK,
-                                             .index = 1,
-                                             .duration = EEP_TIME_NEVER}};
+    fault_kit_setup();
     set_detection(50, 0, 0, 0);
-    for (guint i = 1; i < MAX_EVENTS; i++)
-        events[i] = (EepOperatorEvent){.id = ""};
-}
-
-static void teardown(void)
-{
-    kit_config_clear(&config);
-}
-
-static const EepIncident *only_incident(const KitRun *run)
-{
-    ck_assert_uint_eq(run->incidents->len, 1);
-    return kit_nth(run->incidents, EepIncident, 0);
-}
-
-static guint count_fates(const KitRun *run, EepFate fate)
-{
-    guint n = 0;
-
-    for (guint i = 0; i < run->n_requests; i++)
-        n += run->results[i].fate == fate;
-    return n;
 }
 
 static EepTime phases(guint n, const EepPhaseKind *kinds)
@@ -76,35 +18,6 @@ static EepTime phases(guint n, const EepPhaseKind *kinds)
     for (guint i = 0; i < n; i++)
         sum += config.costs.phase[kinds[i]];
     return sum;
-}
-
-static void set_recovery(EepRecovery recovery, EepInFlight in_flight)
-{
-    config.options.fault_tolerance.recovery = (gint)recovery;
-    config.options.fault_tolerance.in_flight = (gint)in_flight;
-}
-
-/* Twelve experts in two layers, `slots` of them on each of the four ranks. */
-static void add_experts(guint slots)
-{
-    static double load[N_LAYERS * N_EXPERTS];
-
-    for (guint i = 0; i < G_N_ELEMENTS(load); i++)
-        load[i] = 2.0 / N_EXPERTS;
-    config.options.enable_eplb = TRUE;
-    config.options.fault_tolerance.expert_backup = EEP_BACKUP_DISK;
-    config.options.eplb_config.num_redundant_experts = 4 * slots - N_EXPERTS;
-    config.shape.n_moe_layers = N_LAYERS;
-    config.shape.n_experts = N_EXPERTS;
-    config.shape.expert_bytes = 100;
-    config.costs.n_cells = G_N_ELEMENTS(load);
-    config.costs.load = load;
-    config.costs.move = 30;
-}
-
-static guint last_size(const KitRun *run)
-{
-    return kit_nth(run->sizes, KitSize, run->sizes->len - 1)->n_engines;
 }
 
 static const EepPhaseKind recapture[] = {EEP_PHASE_STANDBY_GROUPS, EEP_PHASE_SWITCH,
@@ -298,6 +211,8 @@ START_TEST(spares_are_kept)
                      "refused");
     ck_assert_uint_eq(last_size(run), _i == 0 ? 3 : 4);
     ck_assert_str_eq(only_incident(run)->outcome, "recovered");
+    ck_assert_str_eq(only_incident(run)->note, _i == 0 ? "shrunk: no spare was left" : "");
+    ck_assert_int_eq(strstr(run->decisions->str, "no_spare_left") != NULL, _i == 0);
 }
 END_TEST
 
@@ -329,6 +244,30 @@ START_TEST(it_gives_up)
             ck_assert_int_eq(result->finish, at);
     }
     kit_assert_conserved(run, requests, "gives up");
+}
+END_TEST
+
+/* Nobody is left, and nobody has to be: the GPUs of dead processes are free, and a hang is over
+ * with the communicators. */
+START_TEST(a_lost_node_comes_back)
+{
+    gboolean hangs = _i == 1;
+
+    set_recovery(hangs ? EEP_RECOVERY_RETRY : EEP_RECOVERY_RESTART, EEP_IN_FLIGHT_RETRY);
+    set_detection(50, 50, 0, 0);
+    config.deployment.retry_attempts = 1000;
+    config.deployment.retry_backoff = 50;
+    config.shape.gpus_per_node = config.shape.max_engines = 4;
+    events[0].fault.kind = hangs ? EEP_FAULT_KIND_HANG : EEP_FAULT_KIND_FAIL;
+    events[0].fault.target = EEP_FAULT_OF_NODE;
+    events[0].fault.index = 0;
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, MAX_ARRIVE);
+
+    ck_assert_uint_eq(only_incident(run)->n_engines, 4);
+    ck_assert_str_eq(only_incident(run)->outcome, "recovered");
+    ck_assert_uint_eq(last_size(run), 4);
+    ck_assert_uint_eq(count_fates(run, EEP_FATE_COMPLETED), MAX_ARRIVE);
+    kit_assert_conserved(run, requests, "node");
 }
 END_TEST
 
@@ -430,12 +369,6 @@ END_TEST
 
 /* -- any rank at any moment of any resize ----------------------------------------------------- */
 
-static void set_generation(const char *name)
-{
-    g_free(config.options.resize.generation);
-    config.options.resize.generation = g_strdup(name);
-}
-
 /* Names of the moments at which a fault may strike: spans and phases of the undisturbed resize. */
 static GPtrArray *moments(guint to)
 {
@@ -527,7 +460,7 @@ int main(void)
 {
     TCase *tcase = tcase_create("recovery");
 
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup, fault_kit_teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, recovery_takes_its_phases, 0, G_N_ELEMENTS(modes));
     tcase_add_loop_test(tcase, requests_of_the_dead_are_aborted, 0, G_N_ELEMENTS(modes));
@@ -535,6 +468,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_spare_joins, 0, 2);
     tcase_add_loop_test(tcase, spares_are_kept, 0, 2);
     tcase_add_loop_test(tcase, it_gives_up, 0, 3);
+    tcase_add_loop_test(tcase, a_lost_node_comes_back, 0, 2);
     tcase_add_test(tcase, the_deadline_is_the_servings);
     tcase_add_loop_test(tcase, a_second_loss, 0, 60);
     tcase_add_test(tcase, missing_experts_are_counted);

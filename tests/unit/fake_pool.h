@@ -48,8 +48,9 @@ typedef struct {
     EepPlacementChange placement;
     gboolean reshuffle_is_instant, fails_phase;
     EepPhaseKind failing;
-    guint n_told, n_ended;
+    guint n_told, n_ended, n_closed;
     EepResizeRecord record;               /* the last one told with an outcome */
+    EepResizeRecord closed;               /* the last one that had left the group stuck */
     EepResizeWork works[EEP_PHASE_COUNT]; /* the last of each kind; arrays gone */
     guint n_items;
     Item items[FAKE_MAX_ITEMS];
@@ -335,6 +336,16 @@ static void fake_told(gpointer self, const EepResizeRecord *record)
     pool->record = *record;
 }
 
+static void fake_closed(gpointer self, const EepResizeRecord *record)
+{
+    FakePool *pool = (FakePool *)self;
+
+    fake_act(pool, "closed %u->%u", record->from, record->to);
+    ck_assert_int_eq(record->outcome, EEP_OUTCOME_FAILED);
+    pool->n_closed++;
+    pool->closed = *record;
+}
+
 static const EepResizeHost fake_host = {
     .size = sizeof(EepResizeHost),
     .now = fake_now,
@@ -364,6 +375,7 @@ static const EepResizeHost fake_host = {
     .span_began = fake_span_began,
     .changed = fake_changed,
     .told = fake_told,
+    .closed = fake_closed,
 };
 
 /* What tests start from: slots for 64 experts at DP 2 with 64 redundant ones, so 1..max fit. */

@@ -88,7 +88,7 @@ START_TEST(cancelled_anywhere)
 
         start(&pool, way);
         advance(&pool, point);
-        is_cancelled = eep_resize_cancel(pool.resize);
+        is_cancelled = eep_resize_cancel(pool.resize, NULL);
         n_cancelled += is_cancelled;
         fake_pool_run(&pool, NULL, LIMIT);
         check_serves(&pool);
@@ -294,6 +294,44 @@ START_TEST(lost_while_recovering)
 }
 END_TEST
 
+static gboolean has_begun(const EepResizeRecord *record, const char *phase)
+{
+    for (guint i = 0; i < record->n_phases; i++)
+        if (strcmp(record->phases[i].name, phase) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+/* Phases take 1 s and notes 1 ms: the recovery begins when the undo has been told to everybody, not
+ * when the new engine is destroyed and the groups retired; likewise with what settles a resize that
+ * serves already. */
+START_TEST(no_recovery_waits_for_tidying_up)
+{
+    const Way way = {"eep", 2, 3};
+    const char *until = _i == 0 ? "standby_groups" : "retire_groups";
+    const EepResizeRecord *record;
+    EepTime lost;
+    FakePool pool;
+
+    start(&pool, &way);
+    record = eep_resize_record(pool.resize);
+    while (!has_begun(record, until))
+        ck_assert(fake_pool_next(&pool, NULL));
+    lost = pool.now;
+    lose(&pool, 2);
+    eep_resize_recover(pool.resize, EEP_RECOVERY_SHRINK, "death");
+    while (pool.n_ended == 0)
+        ck_assert(fake_pool_next(&pool, NULL));
+    ck_assert_str_eq(pool.record.id, "way");
+    ck_assert_int_eq(pool.record.outcome, _i == 0 ? EEP_OUTCOME_ROLLED_BACK : EEP_OUTCOME_COMPLETE);
+    ck_assert_int_lt(pool.now - lost, 10 * EEP_NS_PER_MS);
+    ck_assert_str_eq(eep_resize_record(pool.resize)->id, "death");
+    fake_pool_run(&pool, NULL, LIMIT);
+    check_serves(&pool);
+    fake_pool_clear(&pool);
+}
+END_TEST
+
 START_TEST(lost_while_idle)
 {
     const Way way = {"g2.1", 3, 3};
@@ -444,6 +482,7 @@ int main(void)
     tcase_add_loop_test(tcase, any_hang_healed_by_retry, 0, G_N_ELEMENTS(ways));
     tcase_add_loop_test(tcase, any_engine_lost_anywhere, 0, G_N_ELEMENTS(ways));
     tcase_add_test(tcase, lost_while_recovering);
+    tcase_add_loop_test(tcase, no_recovery_waits_for_tidying_up, 0, 2);
     tcase_add_test(tcase, lost_while_idle);
     tcase_add_test(tcase, retry_needs_the_process);
     tcase_add_test(tcase, nobody_is_left);
