@@ -289,9 +289,10 @@ static ncclResult_t begin(ncclComm_t *ret_comm, const guint8 *id, guint rank, gu
         table = g_hash_table_new(NULL, NULL);
     g_hash_table_add(table, comm);
     pthread_mutex_unlock(&table_lock);
-    /* The pointer of a shrink's caller, who may look at it meanwhile. */
+    const ncclResult_t result = eep_nccl_engage(comm, connect_all, NULL);
+    /* In progress by now: the caller of a shrink may look at its pointer at any time. */
     __atomic_store_n(ret_comm, comm, __ATOMIC_RELEASE);
-    return eep_nccl_engage(comm, connect_all, NULL);
+    return result;
 }
 
 /* -- the calls -- */

@@ -213,7 +213,7 @@ static EepMeshResult lose(EepMesh *mesh, guint rank, char **ret_text)
     if (!mesh->place.announces)
         return EEP_MESH_DONE;
     *ret_text = g_strdup_printf("rank %u closed its connection to rank %u", rank, mesh->place.rank);
-    return EEP_MESH_MISFIT;
+    return EEP_MESH_GONE;
 }
 
 static EepMeshResult accept_higher(EepMesh *mesh, char **ret_text)

@@ -384,14 +384,15 @@ static gboolean await_child(NcclComm *self, NcclComm *child, gboolean is_broken,
         g_autoptr(GError) failure = NULL;
         ncclResult_t async = ncclSuccess;
         const gboolean is_good = look(self, &async, &failure);
-        if (g_atomic_pointer_get(&child->handle) != NULL)
+        const gboolean is_over = !is_good || async != ncclInProgress;
+        if (is_over && g_atomic_pointer_get(&child->handle) != NULL)
             return TRUE;
         if (!is_good &&
             !(is_broken && g_error_matches(failure, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP))) {
             g_propagate_error(error, g_steal_pointer(&failure));
             return FALSE;
         }
-        if (is_good && async == ncclSuccess) {
+        if (is_good && is_over) {
             g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP,
                         "the group of %u ranks could not be shrunk: %s", self->base.n_ranks,
                         ncclGetLastError(NULL));

@@ -139,7 +139,8 @@ START_TEST(another_call_is_named)
     make_pair(pair);
     ck_assert_int_eq(ncclAllReduce(memory, memory, 8, ncclUint64, ncclMin, pair[0], stream),
                      ncclInProgress);
-    ck_assert_int_eq(ncclBroadcast(memory, memory, 8, ncclUint64, 1, pair[1], second),
+    gpointer other = (guint8 *)memory + 2048;
+    ck_assert_int_eq(ncclBroadcast(other, other, 8, ncclUint64, 1, pair[1], second),
                      ncclInProgress);
     ncclResult_t async = ncclSuccess;
     for (int i = 0; i < 5000 && (async == ncclSuccess || async == ncclInProgress); i++) {
@@ -150,7 +151,6 @@ START_TEST(another_call_is_named)
     ck_assert(strstr(ncclGetLastError(pair[0]), "ncclBroadcast") != NULL);
     ck_assert(strstr(ncclGetLastError(pair[0]), "ncclAllReduce") != NULL);
     ck_assert_int_eq(cudaStreamQuery(stream), cudaErrorNotReady); /* as a kernel would spin */
-    ck_assert(settle(pair[1], ncclSuccess) || TRUE);
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(ncclCommAbort(pair[i]), ncclSuccess);
     for (int i = 0; i < 1000 && cudaStreamQuery(stream) == cudaErrorNotReady; i++)

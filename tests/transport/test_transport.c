@@ -209,6 +209,9 @@ static gboolean body_death(Rank *rank)
         const gint code =
             rank->plan->variant == ANNOUNCED ? EEP_DEVICE_ERROR_GROUP : EEP_DEVICE_ERROR_TIMED_OUT;
         EXPECT(rank, g_error_matches(error, EEP_DEVICE_ERROR, code), TEXT(error));
+        EXPECT(rank,
+               rank->plan->variant == SILENT || strstr(error->message, "ncclRemoteError") != NULL,
+               TEXT(error));
         EXPECT(rank, rank->plan->variant == SILENT || strstr(error->message, "rank 1") != NULL,
                TEXT(error));
         EXPECT(rank, suspect == EEP_RANK_NONE);
