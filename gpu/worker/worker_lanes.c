@@ -156,6 +156,7 @@ static gboolean set_up(EepWorker *worker, GError **error)
     worker->moe = eep_moe_new(worker->device, model, error);
     if (worker->moe == NULL)
         return FALSE;
+    eep_moe_set_wait(worker->moe, (gint64)worker->welcome.wait_ns);
     for (guint i = 0; i < EEP_LANE_COUNT; i++)
         if (!eep_device_make_stream(worker->device, i == EEP_LANE_STEP, &worker->streams[i], error))
             return FALSE;
