@@ -72,6 +72,7 @@ int eep_command_plot(int argc, char **argv);
 int eep_command_compare(int argc, char **argv);
 int eep_command_eplb(int argc, char **argv);
 int eep_command_explore(int argc, char **argv);
+int eep_command_worker(int argc, char **argv);
 int eep_command_generations(int argc, char **argv);
 
 /* Commands of two words, "eplb place": those of `eep eplb`, with a last row of NULLs. */

@@ -186,16 +186,16 @@ static gboolean simulate(const EepScenario *scenario, EepGenerationResult *resul
     EepObserver *fan = eep_observer_fan_new();
     eep_observer_fan_add(fan, eep_metrics_observer(metrics));
     eep_observer_fan_add(fan, &watch.base);
-    EepSimulation *simulation = eep_simulation_new(scenario, records, trace, fan, NULL, error);
+    EepExecution *simulation = eep_simulation_new(scenario, records, trace, fan, NULL, error);
     gboolean is_ok =
-        simulation != NULL && eep_simulation_run(simulation, go_on, &watch, &is_interrupted, error);
+        simulation != NULL && eep_execution_run(simulation, go_on, &watch, &is_interrupted, error);
     if (is_ok) {
-        EepMetricsEnd end = {.end_of_traffic = eep_simulation_end_of_traffic(simulation),
-                             .end = eep_simulation_end(simulation)};
+        EepMetricsEnd end = {.end_of_traffic = eep_execution_end_of_traffic(simulation),
+                             .end = eep_execution_end(simulation)};
         eep_metrics_finish(metrics, &end);
         fill(&watch, metrics, result);
     }
-    eep_simulation_free(simulation);
+    eep_execution_free(simulation);
     eep_observer_fan_free(fan);
     return is_ok;
 }

@@ -72,11 +72,16 @@ static const EepCommand commands[] = {
      "any point, and checks every state. Exit 0: exhausted and clean; 1: a violation, printed as\n"
      "the shortest sequence of events. --plant puts in a bug of --list-plants.",
      eep_command_explore},
+    {"worker", "--connect HOST:PORT [--token HEX] [--rank N] [--device N] [--emulated]",
+     "be one GPU at the service of a run on workers",
+     "Becomes eep-worker (with --emulated eep-worker-emulated), found beside eep or named by\n"
+     "EEP_WORKER, with the same options. Launchers' variables stand in for what is not given.",
+     eep_command_worker},
 };
 
 /* Commands of the format's description that this version does not have yet. */
 static const char *const later[] = {"report",    "trace", "cost",   "validate", "sweep",
-                                    "calibrate", "serve", "import", "worker",   NULL};
+                                    "calibrate", "serve", "import", NULL};
 
 G_DEFINE_QUARK(eep - command - error - quark, eep_command_error)
 

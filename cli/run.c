@@ -1,4 +1,5 @@
-/* eep run: runs a scenario on the simulator, writes its run folder and prints the summary. */
+/* eep run: runs a scenario on the simulator or on workers, writes its run folder and prints the
+ * summary. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/data.h"
+#include "cli/hardware_run.h"
 #include "cli/invariants.h"
 #include "cli/journal_file.h"
 #include "cli/run_folder.h"
@@ -19,7 +21,7 @@
 #include "cli/twin.h"
 
 typedef struct {
-    char **sets, *out, *backend, *journal, *replay;
+    char **sets, *out, *backend, *device, *workers, *journal, *replay;
     gint64 seed;
     gboolean json, quiet, twin;
 } Options;
@@ -38,9 +40,11 @@ typedef struct {
     EepTwin twin;
     EepObserver *fan;
     EepJournalFile *journal;
-    EepSimulation *simulation;
+    EepExecution *execution;  /* the hardware's, if there is one */
+    EepHardwareRun *hardware; /* NULL: a simulation */
+    EepHardwareOptions hardware_options;
     gint64 started_us, shown_us;
-    gboolean shows_progress;
+    gboolean shows_progress, is_on_hardware;
 } Run;
 
 static volatile sig_atomic_t was_interrupted;
@@ -72,10 +76,9 @@ static gboolean on_progress(gpointer self, EepTime now, guint64 n_submitted)
         double done = eep_time_to_seconds(now);
 
         run->shown_us = now_us;
-        fprintf(stderr,
-                "\r%3d:%02d of virtual time, %" G_GUINT64_FORMAT " requests, %.0f x real time ",
-                (int)(done / 60.0), (int)done % 60, n_submitted,
-                done * 1e6 / (double)(now_us - run->started_us));
+        fprintf(stderr, "\r%3d:%02d of %s time, %" G_GUINT64_FORMAT " requests, %.0f x real time ",
+                (int)(done / 60.0), (int)done % 60, run->is_on_hardware ? "real" : "virtual",
+                n_submitted, done * 1e6 / (double)(now_us - run->started_us));
         fflush(stderr);
     }
     return !was_interrupted;
@@ -87,19 +90,60 @@ static void end_progress(Run *run)
         fprintf(stderr, "\r%79s\r", "");
 }
 
-static gboolean check_options(const Options *options, GError **error)
+/* One of two words; NULL is the first. FALSE: neither. */
+static gboolean is_second(const char *given, const char *first, const char *second,
+                          gboolean *ret_second)
 {
+    *ret_second = given != NULL && strcmp(given, second) == 0;
+    return *ret_second || given == NULL || strcmp(given, first) == 0;
+}
+
+static gboolean check_options(Run *run, const Options *options, GError **error)
+{
+    gboolean is_emulated, waits;
     const char *what = NULL;
 
-    if (options->backend != NULL && strcmp(options->backend, "cuda") == 0)
-        what = "--backend cuda: not yet in this version: sim";
-    else if (options->backend != NULL && strcmp(options->backend, "sim") != 0)
-        what = "--backend: unknown backend: sim";
+    if (!is_second(options->backend, "sim", "cuda", &run->is_on_hardware))
+        what = "--backend: unknown backend: sim or cuda";
+    else if (!is_second(options->device, "gpu", "emulated", &is_emulated))
+        what = "--device: gpu or emulated";
+    else if (!is_second(options->workers, "spawn", "wait", &waits))
+        what = "--workers: spawn or wait";
+    else if (!run->is_on_hardware && (options->device != NULL || options->workers != NULL))
+        what = "--device and --workers: only with --backend cuda";
     else if (options->journal != NULL && options->replay != NULL)
         what = "--journal and --replay exclude each other: a replay records nothing";
-    if (what != NULL)
+    if (what != NULL) {
         g_set_error_literal(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, what);
-    return what == NULL;
+        return FALSE;
+    }
+    run->hardware_options =
+        (EepHardwareOptions){.device = is_emulated ? EEP_GPU_DEVICE_EMULATED : EEP_GPU_DEVICE_GPU,
+                             .spawns = !waits,
+                             .is_quiet = options->quiet};
+    return TRUE;
+}
+
+/* What the hardware must have before there is a run folder. */
+static gboolean check_hardware(const Run *run, const Options *options, GError **error)
+{
+    g_autofree char *program = NULL;
+
+    if (!run->is_on_hardware)
+        return TRUE;
+    if (!eep_hardware_check(run->scenario, error))
+        return FALSE;
+    if (options->replay != NULL || !run->hardware_options.spawns)
+        return TRUE;
+    program = eep_hardware_find_worker(run->hardware_options.device, error);
+    return program != NULL;
+}
+
+static void fill_facts(const Run *run, EepRunFacts *ret_facts)
+{
+    eep_scenario_facts_fill(run->scenario_facts, ret_facts);
+    if (run->is_on_hardware)
+        eep_hardware_fill_facts(run->hardware_options.device, ret_facts);
 }
 
 static gboolean check_expectations(const EepScenario *scenario, GError **error)
@@ -126,7 +170,7 @@ static gboolean open_run(Run *run, const Options *options, const char *argument,
         return FALSE;
     run->scenario = load(run, options, error);
     if (run->scenario == NULL || !check_expectations(run->scenario, error) ||
-        !eep_scenario_check_files(run->scenario, error))
+        !eep_scenario_check_files(run->scenario, error) || !check_hardware(run, options, error))
         return FALSE;
     run->trace = eep_traffic_open(run->scenario, error);
     if (run->trace == NULL)
@@ -137,7 +181,7 @@ static gboolean open_run(Run *run, const Options *options, const char *argument,
     run->scenario_facts = eep_scenario_facts_new(run->scenario, error);
     if (run->scenario_facts == NULL)
         return FALSE;
-    eep_scenario_facts_fill(run->scenario_facts, &facts);
+    fill_facts(run, &facts);
     if (options->journal != NULL || options->replay != NULL) {
         run->journal = options->journal != NULL
                            ? eep_journal_file_create(options->journal, &facts, error)
@@ -152,7 +196,22 @@ static gboolean open_run(Run *run, const Options *options, const char *argument,
     return run->folder != NULL;
 }
 
-static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
+static gboolean put_together(Run *run, GError **error)
+{
+    EepJournal *journal = run->journal != NULL ? eep_journal_file_journal(run->journal) : NULL;
+
+    if (run->is_on_hardware)
+        run->hardware = eep_hardware_run_new(run->scenario, run->skew_records, run->trace, run->fan,
+                                             journal, &run->hardware_options, error);
+    else
+        run->execution = eep_simulation_new(run->scenario, run->skew_records, run->trace, run->fan,
+                                            journal, error);
+    if (run->hardware != NULL)
+        run->execution = eep_hardware_run_execution(run->hardware);
+    return run->execution != NULL;
+}
+
+static gboolean execute(Run *run, gboolean *ret_interrupted, GError **error)
 {
     run->metrics = eep_metrics_new(&run->scenario->slo, &run->scenario->measure);
     run->fan = eep_observer_fan_new();
@@ -164,12 +223,12 @@ static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
         run->curve = eep_token_curve_new();
         eep_observer_fan_add(run->fan, eep_token_curve_observer(run->curve));
     }
-    run->simulation = eep_simulation_new(
-        run->scenario, run->skew_records, run->trace, run->fan,
-        run->journal != NULL ? eep_journal_file_journal(run->journal) : NULL, error);
-    if (run->simulation == NULL)
+    if (!put_together(run, error))
         return FALSE;
-    gboolean is_ok = eep_simulation_run(run->simulation, on_progress, run, ret_interrupted, error);
+    gboolean is_ok =
+        run->hardware != NULL
+            ? eep_hardware_run_run(run->hardware, on_progress, run, ret_interrupted, error)
+            : eep_execution_run(run->execution, on_progress, run, ret_interrupted, error);
     /* The journal of a run that failed is the way to see it fail again. */
     return (run->journal == NULL || eep_journal_file_close(run->journal, is_ok ? error : NULL)) &&
            is_ok;
@@ -177,9 +236,9 @@ static gboolean simulate(Run *run, gboolean *ret_interrupted, GError **error)
 
 static void finish_metrics(Run *run)
 {
-    EepDeployment *deployment = eep_simulation_deployment(run->simulation);
-    EepMetricsEnd end = {.end_of_traffic = eep_simulation_end_of_traffic(run->simulation),
-                         .end = eep_simulation_end(run->simulation)};
+    EepDeployment *deployment = eep_execution_deployment(run->execution);
+    EepMetricsEnd end = {.end_of_traffic = eep_execution_end_of_traffic(run->execution),
+                         .end = eep_execution_end(run->execution)};
 
     for (guint i = 0; i < eep_deployment_n_pools(deployment); i++) {
         EepPoolCounts counts;
@@ -217,7 +276,7 @@ static EepWallclock wallclock_of(const Run *run, const char *host)
                           .wall_s = (double)(g_get_monotonic_time() - run->started_us) / 1e6,
                           .host = host,
                           .folder = eep_run_folder_path(run->folder),
-                          .n_events = eep_simulation_n_events(run->simulation),
+                          .n_events = eep_execution_n_events(run->execution),
                           .peak_rss_bytes = (gint64)usage.ru_maxrss * 1024};
 }
 
@@ -236,6 +295,8 @@ static GPtrArray *notes_of(const Run *run, gboolean *ret_holds)
                                         eep_trace_skipped(run->trace)));
     if (run->twin.note != NULL)
         g_ptr_array_add(notes, g_strdup(run->twin.note));
+    if (run->is_on_hardware)
+        g_ptr_array_add(notes, eep_hardware_note(run->scenario));
     g_ptr_array_add(notes, NULL);
     return notes;
 }
@@ -249,10 +310,12 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
                          .twin = run->twin.figures,
                          .interrupted = interrupted};
     g_autoptr(EepSummary) summary = NULL;
+    g_autofree char *workers =
+        run->hardware != NULL ? eep_hardware_run_describe(run->hardware) : NULL;
     g_auto(EepText) text = {0};
     int status;
 
-    eep_scenario_facts_fill(run->scenario_facts, &facts);
+    fill_facts(run, &facts);
     facts.wallclock = wallclock_of(run, g_get_host_name());
     summary = eep_summary_new(run->metrics, &facts, error);
     if (summary == NULL ||
@@ -269,6 +332,8 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
                                        eep_run_folder_has_link(run->folder), status};
 
         eep_summary_screen_add(&text, run->metrics, &facts, summary, &place);
+        if (run->hardware != NULL && workers != NULL)
+            eep_command_add_line(&text, "Workers   %s", workers);
         if (options->replay != NULL)
             eep_command_add_line(&text, "Replay    every decision is as in %s", options->replay);
         if (options->journal != NULL)
@@ -279,7 +344,10 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
 
 static void clear(Run *run)
 {
-    eep_simulation_free(run->simulation);
+    if (run->hardware != NULL)
+        eep_hardware_run_free(run->hardware);
+    else
+        eep_execution_free(run->execution);
     eep_journal_file_free(run->journal);
     eep_observer_fan_free(run->fan);
     eep_run_folder_free(run->folder);
@@ -314,7 +382,12 @@ int eep_command_run(int argc, char **argv)
         {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.sets, "override one key", "KEY=VALUE"},
         {"out", 0, 0, G_OPTION_ARG_FILENAME, &options.out, "run folder", "DIR"},
         {"seed", 0, 0, G_OPTION_ARG_INT64, &options.seed, "seed instead of the scenario's", "N"},
-        {"backend", 0, 0, G_OPTION_ARG_STRING, &options.backend, "what executes the steps", "sim"},
+        {"backend", 0, 0, G_OPTION_ARG_STRING, &options.backend, "what executes the steps",
+         "sim|cuda"},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &options.device, "what workers run on",
+         "gpu|emulated"},
+        {"workers", 0, 0, G_OPTION_ARG_STRING, &options.workers, "start workers, or wait for them",
+         "spawn|wait"},
         {"journal", 0, 0, G_OPTION_ARG_FILENAME, &options.journal, "record every event", "FILE"},
         {"replay", 0, 0, G_OPTION_ARG_FILENAME, &options.replay, "run a journal again and compare",
          "FILE"},
@@ -333,15 +406,15 @@ int eep_command_run(int argc, char **argv)
     run.shows_progress = !options.quiet && isatty(STDERR_FILENO);
     if (options.twin)
         add_twin(&options);
-    if (check_options(&options, &error) && open_run(&run, &options, argv[1], &error) &&
-        simulate(&run, &interrupted, &error)) {
+    if (check_options(&run, &options, &error) && open_run(&run, &options, argv[1], &error) &&
+        execute(&run, &interrupted, &error)) {
         finish_metrics(&run);
         if (run.curve != NULL && !interrupted)
             run_twin(&run, &options);
         end_progress(&run);
         if (options.replay != NULL && interrupted && !was_interrupted)
             fprintf(stderr, "%s: ends before the run does: replayed up to %.6f s\n", options.replay,
-                    eep_time_to_seconds(eep_simulation_end(run.simulation)));
+                    eep_time_to_seconds(eep_execution_end(run.execution)));
         status = report(&run, &options, interrupted, &error);
     }
     if (error != NULL)
@@ -350,6 +423,8 @@ int eep_command_run(int argc, char **argv)
     g_strfreev(options.sets);
     g_free(options.out);
     g_free(options.backend);
+    g_free(options.device);
+    g_free(options.workers);
     g_free(options.journal);
     g_free(options.replay);
     return status;

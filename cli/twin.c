@@ -110,7 +110,7 @@ static void compare(EepTwin *twin, const EepMetrics *metrics, const EepTokenCurv
 
 gboolean eep_twin_run(EepTwin *twin, EepScenario *scenario, const EepSkewRecords *records,
                       const EepMetrics *metrics, const EepTokenCurve *curve,
-                      EepSimulationProgress progress, gpointer self, gboolean *ret_interrupted,
+                      EepExecutionProgress progress, gpointer self, gboolean *ret_interrupted,
                       GError **error)
 {
     const EepObserverOps ops = watch_ops();
@@ -128,9 +128,9 @@ gboolean eep_twin_run(EepTwin *twin, EepScenario *scenario, const EepSkewRecords
     EepObserver *fan = eep_observer_fan_new();
     eep_observer_fan_add(fan, eep_token_curve_observer(other));
     eep_observer_fan_add(fan, &watch.base);
-    EepSimulation *simulation = eep_simulation_new(scenario, records, trace, fan, NULL, error);
-    gboolean is_ok = simulation != NULL &&
-                     eep_simulation_run(simulation, progress, self, ret_interrupted, error);
+    EepExecution *simulation = eep_simulation_new(scenario, records, trace, fan, NULL, error);
+    gboolean is_ok =
+        simulation != NULL && eep_execution_run(simulation, progress, self, ret_interrupted, error);
     if (is_ok && !*ret_interrupted && watch.missing == NULL && watch.n_ended < scenario->n_events)
         watch.missing = g_strdup_printf("no twin: %u of its %u resizes did not end",
                                         scenario->n_events - watch.n_ended, scenario->n_events);
@@ -140,7 +140,7 @@ gboolean eep_twin_run(EepTwin *twin, EepScenario *scenario, const EepSkewRecords
         eep_token_curve_finish(other);
         compare(twin, metrics, curve, other);
     }
-    eep_simulation_free(simulation);
+    eep_execution_free(simulation);
     eep_observer_fan_free(fan);
     g_free(watch.missing);
     return is_ok;

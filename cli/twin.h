@@ -24,7 +24,7 @@ typedef struct {
  * when it failed. */
 gboolean eep_twin_run(EepTwin *twin, EepScenario *scenario, const EepSkewRecords *records,
                       const EepMetrics *metrics, const EepTokenCurve *curve,
-                      EepSimulationProgress progress, gpointer self, gboolean *ret_interrupted,
+                      EepExecutionProgress progress, gpointer self, gboolean *ret_interrupted,
                       GError **error);
 void eep_twin_clear(EepTwin *twin);
 

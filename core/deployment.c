@@ -306,6 +306,11 @@ static void on_fault(EepDeployment *deployment, const EepEvent *event)
         eep_pool_on_drawn_fault(pool_of(deployment, event->a));
         return;
     }
+    if (event->b == EEP_POOL_FAULT_FOUND) {
+        eep_pool_on_found_fault(pool_of(deployment, event->a), (EepWorkerId)event->c,
+                                (EepFaultKind)(event->c >> 32));
+        return;
+    }
     what = &deployment->options.events[event->a];
     eep_pool_fault(pool_of(deployment, what->pool), &what->fault, what->id);
 }
@@ -520,6 +525,11 @@ gboolean eep_deployment_is_exhausted(const EepDeployment *deployment)
 guint64 eep_deployment_n_submitted(const EepDeployment *deployment)
 {
     return deployment->n_submitted;
+}
+
+guint eep_deployment_n_outstanding(const EepDeployment *deployment)
+{
+    return eep_operations_counts(deployment->services.operations).n_outstanding;
 }
 
 guint64 eep_deployment_n_live(const EepDeployment *deployment)

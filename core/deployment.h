@@ -101,6 +101,7 @@ eep_deployment_last_arrival(const EepDeployment *deployment); /* EEP_TIME_NEVER 
 gboolean eep_deployment_is_exhausted(const EepDeployment *deployment);
 guint64 eep_deployment_n_submitted(const EepDeployment *deployment);
 guint64 eep_deployment_n_live(const EepDeployment *deployment);
+guint eep_deployment_n_outstanding(const EepDeployment *deployment); /* operations */
 
 G_END_DECLS
 

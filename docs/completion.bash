@@ -13,7 +13,7 @@ _eep_keys() { # _eep_keys EEP
 
 _eep() {
     local eep=$1 current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="run init check explain list show plot compare eplb explore generations"
+    local commands="run init check explain list show plot compare eplb explore generations worker"
     local things="models hardware generations recoveries policies all2all-backends scenarios"
     local command='' thing='' arguments=0 i words='' files='' folders=''
     COMPREPLY=()
@@ -46,9 +46,11 @@ _eep() {
     --steps) words="4-5 5-4 4-8 8-4 16-24 24-16" ;;
     --traffic) words="no light heavy" ;;
     --backend)
-        words="sim"
+        words="sim cuda"
         [ "$command" != generations ] || words="nixl_ep allgather_reducescatter"
         ;;
+    --device) [ "$command" = worker ] || words="gpu emulated" ;;
+    --workers) words="spawn wait" ;;
     --reduction) words="full none" ;;
     --recovery) words="none restart retry shrink mask_only" ;;
     --plant) words=$("$eep" explore --list-plants 2>/dev/null | awk '{ print $1 }') ;;
@@ -73,7 +75,7 @@ _eep() {
     *)
         case $command in
         '') words="$commands --version --help" ;;
-        run) words="--set --out --seed --journal --replay --twin --json --quiet" files=1 ;;
+        run) words="--set --out --seed --backend --device --workers --journal --replay --twin --json --quiet" files=1 ;;
         check) words="--set --json" files=1 ;;
         init) if [ $arguments -eq 0 ]; then words=$(_eep_names "$eep" scenarios); else words="--json"; fi ;;
         list) if [ $arguments -eq 0 ]; then words=$things; else words="--json"; fi ;;
@@ -94,6 +96,7 @@ _eep() {
             words="--generation --engines --faults --deep --recovery --reduction --plant --list-plants --out --replay"
             words+=" --threads --json"
             ;;
+        worker) words="--connect --token --rank --device --wait --emulated --version" ;;
         generations) words="--steps --traffic --backend --generation --sensitivity --brief --json" ;;
         eplb)
             local load="--load --format --layers --top-k --window-tokens --model --json"

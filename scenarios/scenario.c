@@ -7,9 +7,9 @@
 #include <string.h>
 
 /* Sections that the header's fill leaves alone. */
-static const char *const section_keys[] = {"model", "hardware", "deployment", "traffic",
-                                           "skew",  "slo",      "events",     "measure",
-                                           "run",   "output",   "expect",     NULL};
+static const char *const section_keys[] = {"model", "hardware", "deployment", "traffic", "skew",
+                                           "slo",   "events",   "measure",    "run",     "output",
+                                           "gpu",   "expect",   NULL};
 
 typedef struct {
     EepScenario *scenario;
@@ -285,7 +285,7 @@ static gboolean load_plain_sections(Loader *loader)
     } sections[] = {
         {&eep_skew_options, &scenario->skew},       {&eep_slo_options, &scenario->slo},
         {&eep_measure_options, &scenario->measure}, {&eep_run_options, &scenario->run},
-        {&eep_output_options, &scenario->output},
+        {&eep_output_options, &scenario->output},   {&eep_gpu_options, &scenario->gpu},
     };
     for (guint i = 0; i < G_N_ELEMENTS(sections); i++) {
         const char *key = sections[i].table->prefix;
@@ -365,6 +365,7 @@ static EepScenario *load_document(EepYamlDocument *document, const char *const *
     eep_options_init(&eep_measure_options, &scenario->measure);
     eep_options_init(&eep_run_options, &scenario->run);
     eep_options_init(&eep_output_options, &scenario->output);
+    eep_options_init(&eep_gpu_options, &scenario->gpu);
     scenario->document = document;
     scenario->notes = g_ptr_array_new_with_free_func(g_free);
 
@@ -426,6 +427,7 @@ void eep_scenario_free(EepScenario *scenario)
     eep_profile_free(scenario->hardware_profile);
     eep_options_clear(&eep_traffic_options, &scenario->traffic);
     eep_options_clear(&eep_skew_options, &scenario->skew);
+    eep_options_clear(&eep_gpu_options, &scenario->gpu);
     eep_yaml_document_free(scenario->document);
     g_free(scenario->name);
     g_free(scenario);

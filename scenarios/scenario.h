@@ -6,6 +6,7 @@
 #ifndef EEP_SCENARIOS_SCENARIO_H
 #define EEP_SCENARIOS_SCENARIO_H
 
+#include "core/gpu_options.h"
 #include "core/measure_options.h"
 #include "core/memory_fit.h"
 #include "core/run_options.h"
@@ -50,6 +51,7 @@ typedef struct {
     EepMeasureOptions measure;
     EepRunOptions run;
     EepOutputOptions output;
+    EepGpuOptions gpu;
     EepEventOptions *events; /* [n_events], by the earliest time that they can come, those of one
                               * time in the file's order */
     guint n_events;

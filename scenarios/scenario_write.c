@@ -157,6 +157,9 @@ char *eep_scenario_write(const EepScenario *scenario)
         eep_yaml_put(root, "expect", expect);
     }
     eep_yaml_put(root, "output", write_table(&eep_output_options, &scenario->output, NULL));
+    /* Nothing of it counts in a simulation: only who speaks of it means it. */
+    if (eep_yaml_find(scenario->document->root, "gpu") != NULL)
+        eep_yaml_put(root, "gpu", write_table(&eep_gpu_options, &scenario->gpu, NULL));
     g_autofree char *text = eep_yaml_to_text(root);
     return g_strconcat("# The effective scenario: every default and override. A trace is named "
                        "without its folder:\n# give it with --set traffic.trace.path=FILE; "

@@ -49,5 +49,6 @@ const EepScenarioSection eep_scenario_sections[] = {
     {"measure", &eep_measure_options, "what is measured"},
     {"run", &eep_run_options, "how a run ends"},
     {"output", &eep_output_options, "what is written"},
+    {"gpu", &eep_gpu_options, "how --backend cuda runs it on workers; the simulator reads none"},
     {NULL, NULL, NULL},
 };

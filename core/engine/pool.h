@@ -133,9 +133,13 @@ void eep_pool_charge_end(EepPool *pool, const EepRequest *request);
 /* Failures of single GPUs are drawn from now on, if the options say so, until nobody is left to be
  * served: events of kind EEP_EVENT_FAULT with b = EEP_POOL_FAULT_DRAWN. */
 #define EEP_POOL_FAULT_DRAWN 1
+/* Likewise with b = EEP_POOL_FAULT_FOUND: a = pool, c = worker | EepFaultKind << 32. A backend of
+ * real workers has lost one of which no scenario knew. */
+#define EEP_POOL_FAULT_FOUND 2
 void eep_pool_start_drawing_faults(EepPool *pool);
 void eep_pool_stop_drawing_faults(EepPool *pool);
 void eep_pool_on_drawn_fault(EepPool *pool);
+void eep_pool_on_found_fault(EepPool *pool, EepWorkerId worker, EepFaultKind kind);
 
 /* An EEP_EVENT_TIMER with c != 0: a = pool, b = the incident's serial, c = which timer. FALSE as
  * above. */

@@ -259,16 +259,10 @@ static void stop_engine(EepPool *pool, EepTrouble *trouble, EepEngine *engine)
     eep_resize_worker_stopped(pool->resize, worker);
 }
 
-static void begin_loss(EepPool *pool, const EepFault *fault, const char *id)
+static void lose_engines(EepPool *pool, const EepFault *fault, const char *id, GPtrArray *engines)
 {
-    g_autoptr(GPtrArray) engines = eep_trouble_targets(pool, fault);
-    EepTrouble *trouble;
+    EepTrouble *trouble = eep_trouble_open(pool, fault, id, EEP_TROUBLE_SILENT);
 
-    if (engines->len == 0) {
-        eep_trouble_tell_missed(pool, fault, id);
-        return;
-    }
-    trouble = eep_trouble_open(pool, fault, id, EEP_TROUBLE_SILENT);
     for (guint i = 0; i < engines->len; i++) {
         EepEngine *engine = g_ptr_array_index(engines, i);
 
@@ -291,7 +285,30 @@ static void begin_loss(EepPool *pool, const EepFault *fault, const char *id)
     eep_pool_follow_wants(pool);
 }
 
+static void begin_loss(EepPool *pool, const EepFault *fault, const char *id)
+{
+    g_autoptr(GPtrArray) engines = eep_trouble_targets(pool, fault);
+
+    if (engines->len == 0)
+        eep_trouble_tell_missed(pool, fault, id);
+    else
+        lose_engines(pool, fault, id, engines);
+}
+
 /* -- events ----------------------------------------------------------------------------------- */
+
+void eep_pool_on_found_fault(EepPool *pool, EepWorkerId worker, EepFaultKind kind)
+{
+    EepEngine *engine = eep_pool_find_engine(pool, worker);
+    g_autoptr(GPtrArray) engines = g_ptr_array_new();
+    EepFault fault = {.kind = kind, .target = EEP_FAULT_OF_ENGINE};
+
+    if (pool->has_exited || engine == NULL || engine->is_dead)
+        return;
+    fault.index = engine->index;
+    g_ptr_array_add(engines, engine);
+    lose_engines(pool, &fault, "", engines);
+}
 
 void eep_pool_fault(EepPool *pool, const EepFault *fault, const char *id)
 {

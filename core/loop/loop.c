@@ -96,6 +96,11 @@ EepTime eep_loop_horizon(const EepLoop *loop)
     return loop->clock->ops->foresees ? eep_event_queue_first_time(loop->queue) : loop->now;
 }
 
+EepTime eep_loop_next_time(const EepLoop *loop)
+{
+    return eep_event_queue_first_time(loop->queue);
+}
+
 void eep_loop_record_action(EepLoop *loop, guint32 kind, guint64 x, guint64 y)
 {
     if (loop->journal != NULL)

@@ -72,6 +72,9 @@ void eep_loop_add_filter(EepLoop *loop, EepFilter filter, gpointer self);
  * no leap then. */
 EepTime eep_loop_horizon(const EepLoop *loop);
 
+/* The same whatever the clock foresees: what is queued, not what may still come from outside. */
+EepTime eep_loop_next_time(const EepLoop *loop);
+
 /* An action of the core, for the journal's running hash and for decorators: call at every effect on
  * the outside (submit, phase, move, note, fate). Cheap when there is no journal. */
 void eep_loop_record_action(EepLoop *loop, guint32 kind, guint64 x, guint64 y);

@@ -20,6 +20,13 @@
 
 G_BEGIN_DECLS
 
+#define EEP_CUDA_BACKEND_ERROR (eep_cuda_backend_error_quark())
+GQuark eep_cuda_backend_error_quark(void);
+typedef enum {
+    EEP_CUDA_BACKEND_ERROR_START,  /* the workers did not come up, or not in time */
+    EEP_CUDA_BACKEND_ERROR_BREACH, /* a result is wrong */
+} EepCudaBackendError;
+
 typedef enum { EEP_GPU_DEVICE_GPU, EEP_GPU_DEVICE_EMULATED } EepGpuDevice;
 
 /* One pool as the workers have to know it. */
@@ -52,6 +59,9 @@ typedef struct {
 /* Opens the listening socket. Errors: the address cannot be bound. */
 EepBackend *eep_cuda_backend_new(const EepCudaBackendOptions *options, GError **error);
 
+/* What any of them can do: for replays, which have none. */
+void eep_cuda_backend_caps(EepBackendCaps *ret_caps);
+
 /* host:port or unix:PATH that it listens on, and the token that workers have to show (hex). */
 const char *eep_cuda_backend_address(const EepBackend *backend);
 const char *eep_cuda_backend_token(const EepBackend *backend);
@@ -65,7 +75,11 @@ gboolean eep_cuda_backend_start_pool(EepBackend *backend, EepPoolId id, const Ee
 
 EepFaultInjector *eep_cuda_backend_injector(EepBackend *backend);
 
-/* What a check of results found to be wrong, first one first; NULL: nothing. */
+/* Has every worker tell what its experts' checksums are, if gpu.check_experts says so, and waits
+ * for the answers, at most gpu.wait_timeout: after the run. */
+void eep_cuda_backend_check_experts(EepBackend *backend);
+
+/* What a check of results found to be wrong, the first of it; NULL: nothing. */
 const char *eep_cuda_backend_breach(const EepBackend *backend);
 
 /* Facts for the run folder: one of each worker ever. */

@@ -21,7 +21,7 @@ offers() {
 }
 
 cd "$scratch" && mkdir runs runs/one "runs/with space" && touch a.yaml b.txt || exit 2
-offers "eep " "--help --version check compare eplb explain explore generations init list plot run show"
+offers "eep " "--help --version check compare eplb explain explore generations init list plot run show worker"
 offers "eep c" "check compare"
 offers "eep list g" "generations"
 offers "eep show m" "models"

@@ -15,7 +15,7 @@ static const struct {
      "       ^"},
     {"name: kit", "nmae: kit",
      "kit.yaml:2:1: unknown key \"nmae\": eep, name, seed, model, hardware, deployment, traffic, "
-     "skew, slo, events, measure, run, output, expect; try name\n"
+     "skew, slo, events, measure, run, output, gpu, expect; try name\n"
      "  nmae: kit\n"
      "  ^"},
     {"name: kit", "name: [kit]",
@@ -130,7 +130,7 @@ static const struct {
      "deploymend:\n"
      "",
      "kit.yaml:6:1: unknown key \"deploymend\": eep, name, seed, model, hardware, deployment, "
-     "traffic, skew, slo, events, measure, run, output, expect; try deployment\n"
+     "traffic, skew, slo, events, measure, run, output, gpu, expect; try deployment\n"
      "  deploymend:\n"
      "  ^"},
     {"data_parallel_size: 8", "data_parallel_size: 0",

@@ -1,0 +1,249 @@
+/* Phases: who has to do what, and who sends the weights to whom. */
+#include "gpu/coordinator/cuda_internal.h"
+
+static gboolean makes_group(guint kind)
+{
+    return kind == EEP_PHASE_STANDBY_GROUPS || kind == EEP_PHASE_COMM_SPLIT ||
+           kind == EEP_PHASE_MASK;
+}
+
+static gboolean sends_weights(guint kind)
+{
+    return kind == EEP_PHASE_WEIGHTS_FROM_PEER || kind == EEP_PHASE_WEIGHTS_TREE;
+}
+
+static gboolean has(guint n, const EepWorkerId *workers, EepWorkerId worker)
+{
+    for (guint i = 0; i < n; i++)
+        if (workers[i] == worker)
+            return TRUE;
+    return FALSE;
+}
+
+/* The model of the workers is smaller than the scenario's: so are the bytes. */
+static guint64 bytes_of(const EepCudaPoolState *pool, const EepPhase *phase)
+{
+    return phase->kind == EEP_PHASE_MAP_BROADCAST
+               ? (guint64)MAX(phase->bytes, 0)
+               : MIN((guint64)MAX(phase->bytes, 0), pool->model.non_expert_bytes);
+}
+
+/* Ranks of the target group that have the weights, then those that want them, each in order.
+ * Returns how many have them. */
+static guint sort_ranks(const EepWorkerGroup *target, const EepWorkerGroup *serving,
+                        const EepPhase *phase, GArray *ret_ranks)
+{
+    guint n_have = 0;
+
+    for (guint wants = 0; wants < 2; wants++)
+        for (guint rank = 0; rank < target->n_members; rank++) {
+            EepWorkerId worker = target->members[rank];
+            gboolean has_them =
+                serving != NULL && eep_worker_group_rank(serving, worker) != EEP_RANK_NONE;
+
+            if (has_them == (wants == 0) && has(phase->n_workers, phase->workers, worker)) {
+                g_array_append_val(ret_ranks, rank);
+                n_have += has_them;
+            }
+        }
+    return n_have;
+}
+
+/* Blocks of receivers, one sender each (vLLM's), or a tree in which receivers send on. */
+static GArray *routes_of(const EepCudaPoolState *pool, const EepPhase *phase)
+{
+    const EepWorkerGroup *target = eep_worker_groups_find(pool->groups, phase->target_epoch);
+    const EepWorkerGroup *serving = eep_worker_groups_find(pool->groups, phase->op.epoch);
+    GArray *routes = g_array_new(FALSE, FALSE, sizeof(EepWirePeers));
+    g_autoptr(GArray) ranks = g_array_new(FALSE, FALSE, sizeof(guint));
+    guint n_have = target != NULL ? sort_ranks(target, serving, phase, ranks) : 0;
+    guint n_want = ranks->len - n_have;
+
+    for (guint i = 0; n_have > 0 && phase->kind == EEP_PHASE_WEIGHTS_TREE && i < n_want; i++) {
+        EepWirePeers route = {g_array_index(ranks, guint, i),
+                              g_array_index(ranks, guint, n_have + i)};
+
+        g_array_append_val(routes, route);
+    }
+    for (guint i = 0; phase->kind == EEP_PHASE_WEIGHTS_FROM_PEER && i < n_have; i++) {
+        guint first, n = eep_group_weight_receivers(n_have, n_want, i, &first);
+
+        for (guint k = 0; k < n; k++) {
+            EepWirePeers route = {g_array_index(ranks, guint, i),
+                                  g_array_index(ranks, guint, n_have + first + k)};
+
+            g_array_append_val(routes, route);
+        }
+    }
+    return routes;
+}
+
+/* To everybody who takes part and is there; the others' parts wait for whoever gives them up. */
+static void send_phase(EepCudaBackend *self, const EepCudaPoolState *pool, const EepPhase *phase,
+                       EepWireBreak breaks)
+{
+    g_autoptr(GArray) routes =
+        sends_weights(phase->kind) ? routes_of(pool, phase) : g_array_new(FALSE, FALSE, 1);
+    EepWireMessage message = {
+        .type = EEP_WIRE_PHASE,
+        .phase = {.op = phase->op.id,
+                  .kind = phase->kind,
+                  .epoch = phase->op.epoch,
+                  .target_epoch = phase->target_epoch,
+                  .bytes = bytes_of(pool, phase),
+                  .breaks = breaks,
+                  .n_ranks = phase->n_members,
+                  .n_routes = routes->len,
+                  .routes = (const EepWirePeers *)(gconstpointer)routes->data}};
+
+    for (guint i = 0; i < phase->n_workers; i++) {
+        EepCudaWorker *worker = eep_cuda_worker(self, phase->workers[i]);
+
+        message.phase.rank = EEP_RANK_NONE;
+        for (guint rank = 0; rank < phase->n_members; rank++)
+            if (phase->members[rank] == phase->workers[i])
+                message.phase.rank = rank;
+        if (worker != NULL && worker->link != NULL)
+            eep_link_send(worker->link, &message);
+    }
+}
+
+static void launch(EepCudaBackend *self, EepCudaPoolState *pool, const EepPhase *phase,
+                   EepTask *task, EepWireBreak breaks)
+{
+    EepOpId id = task->op.id;
+
+    for (guint i = 0; i < phase->n_workers; i++) {
+        EepWorkerId worker = phase->workers[i];
+        const EepCudaWorker *known = eep_cuda_worker(self, worker);
+        gboolean is_up = known != NULL && known->state == EEP_CUDA_READY;
+        guint rank = EEP_RANK_NONE;
+        gboolean is_started = is_up;
+
+        for (guint k = 0; k < phase->n_members; k++)
+            if (phase->members[k] == worker)
+                rank = k;
+        if (breaks == EEP_WIRE_BREAK_HANG)
+            continue;
+        if (!is_up && breaks == EEP_WIRE_BREAK_NONE)
+            is_started = eep_cuda_worker_expect(self, pool, worker, rank);
+        /* The last part's end is the task's. */
+        task = eep_tasks_find(self->tasks, id);
+        if (task != NULL && (is_up || !is_started))
+            eep_tasks_end_part(self->tasks, task, worker,
+                               is_up ? EEP_DONE_OK : EEP_DONE_WORKER_LOST, is_up ? 0 : worker);
+    }
+}
+
+/* Whoever is told to go and is not there has gone. */
+static void destroy(EepCudaBackend *self, const EepPhase *phase, EepTask *task)
+{
+    EepOpId id = task->op.id;
+
+    for (guint i = 0; i < phase->n_workers; i++) {
+        EepCudaWorker *worker = eep_cuda_worker(self, phase->workers[i]);
+
+        if (worker != NULL && worker->state != EEP_CUDA_GONE) {
+            eep_cuda_worker_dismiss(worker, "the group goes on without it");
+            continue;
+        }
+        task = eep_tasks_find(self->tasks, id);
+        if (task != NULL)
+            eep_tasks_end_part(self->tasks, task, phase->workers[i], EEP_DONE_OK, 0);
+    }
+}
+
+/* Hung processes that no group reckons with any more. */
+static void clear_away(EepCudaBackend *self, const EepCudaPoolState *pool)
+{
+    for (guint i = 1; i < self->workers->len; i++) {
+        EepCudaWorker *worker = eep_cuda_worker(self, i);
+
+        if (worker != NULL && worker->pool == pool->id && worker->state == EEP_CUDA_READY &&
+            (worker->is_silent || worker->is_broken_on_purpose) &&
+            !eep_worker_groups_have(pool->groups, i))
+            eep_cuda_worker_kill(worker);
+    }
+}
+
+void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase)
+{
+    EepCudaBackend *self = (EepCudaBackend *)backend;
+    EepCudaPoolState *pool = eep_cuda_pool(self, phase->op.pool);
+    EepWireBreak breaks;
+    EepTask *task;
+
+    if (pool == NULL || phase->n_workers > EEP_WIRE_MAX_RANKS || phase->kind >= EEP_PHASE_COUNT) {
+        eep_tasks_end_at_once(self->tasks, &phase->op, EEP_OP_PHASE, EEP_DONE_REFUSED);
+        return;
+    }
+    breaks = eep_cuda_take_break(pool, phase->kind);
+    task = eep_tasks_begin(self->tasks, &phase->op, EEP_OP_PHASE, phase->n_workers, phase->workers);
+    task->phase = phase->kind;
+    if (phase->n_workers == 0) {
+        eep_tasks_end_if_over(self->tasks, task);
+        return;
+    }
+    if (makes_group(phase->kind))
+        eep_worker_groups_make(pool->groups, phase->target_epoch, phase->n_members, phase->members);
+    if (phase->kind == EEP_PHASE_RETIRE_GROUPS) {
+        eep_worker_groups_retire(pool->groups, phase->op.epoch);
+        clear_away(self, pool);
+    }
+    if (phase->kind == EEP_PHASE_WARM_UP || phase->kind == EEP_PHASE_GRAPH_CAPTURE) {
+        const EepWorkerGroup *target = eep_worker_groups_find(pool->groups, phase->target_epoch);
+
+        if (target != NULL)
+            eep_cuda_post_derived_maps(self, pool, target);
+    }
+    if (phase->kind == EEP_PHASE_LAUNCH)
+        launch(self, pool, phase, task, breaks);
+    else if (phase->kind == EEP_PHASE_DESTROY)
+        destroy(self, phase, task);
+    else
+        send_phase(self, pool, phase, breaks);
+}
+
+void eep_cuda_own_phase(EepCudaBackend *self, EepPoolId id, EepPhaseKind kind, EepEpoch epoch,
+                        GArray *members, EepTaskEnded ended, gpointer user_data)
+{
+    const EepWorkerId *workers = (const EepWorkerId *)(gconstpointer)members->data;
+    guint n = members->len;
+    EepCudaPoolState *pool = eep_cuda_pool(self, id);
+    EepPhase phase = {.op = {.id = eep_tasks_own_id(self->tasks), .pool = id, .epoch = epoch},
+                      .kind = kind,
+                      .n_workers = n,
+                      .workers = workers,
+                      .n_ranks_new = n,
+                      .target_epoch = epoch,
+                      .n_members = n,
+                      .members = workers};
+    EepTask *task = eep_tasks_begin(self->tasks, &phase.op, EEP_OP_PHASE, n, workers);
+
+    task->phase = kind;
+    task->ended = ended;
+    task->self = user_data;
+    if (makes_group(kind))
+        eep_worker_groups_make(pool->groups, epoch, n, workers);
+    if (kind == EEP_PHASE_LAUNCH)
+        launch(self, pool, &phase, task, EEP_WIRE_BREAK_NONE);
+    else
+        send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE);
+}
+
+/* Rank 0 has made the group's two communicators: the others join by what it says. */
+void eep_cuda_on_group_id(EepCudaWorker *worker, const EepWireMessage *message)
+{
+    EepCudaBackend *self = worker->backend;
+    const EepCudaPoolState *pool = eep_cuda_pool(self, worker->pool);
+    const EepWorkerGroup *group = eep_worker_groups_find(pool->groups, message->group_id.epoch);
+
+    if (group == NULL || eep_worker_group_rank(group, worker->id) != 0)
+        return;
+    for (guint rank = 1; rank < group->n_members; rank++) {
+        EepCudaWorker *member = eep_cuda_worker(self, group->members[rank]);
+
+        if (member != NULL && member->link != NULL)
+            eep_link_send(member->link, message);
+    }
+}

@@ -1,0 +1,44 @@
+/* EepWorkerGroups: the group epochs of one pool that have been made and not retired.
+ *
+ * Who has which rank in each. A group of a number that exists takes the old one's place. Not the
+ * communicators, which are the workers'. Plain data; loop thread only. */
+#ifndef EEP_GPU_COORDINATOR_GROUPS_H
+#define EEP_GPU_COORDINATOR_GROUPS_H
+
+#include "core/resize/group.h"
+
+G_BEGIN_DECLS
+
+typedef struct {
+    EepEpoch epoch;
+    guint n_members;
+    EepWorkerId *members; /* [n_members], by rank */
+} EepWorkerGroup;
+
+typedef struct EepWorkerGroups EepWorkerGroups;
+
+EepWorkerGroups *eep_worker_groups_new(void);
+void eep_worker_groups_free(EepWorkerGroups *groups);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepWorkerGroups, eep_worker_groups_free)
+
+/* What is returned is valid until the next make or retire. */
+const EepWorkerGroup *eep_worker_groups_make(EepWorkerGroups *groups, EepEpoch epoch, guint n,
+                                             const EepWorkerId *members);
+const EepWorkerGroup *eep_worker_groups_find(const EepWorkerGroups *groups, EepEpoch epoch);
+
+/* The group made last of those that have all these members (0 among them is nobody); NULL: none. */
+const EepWorkerGroup *eep_worker_groups_newest_with(const EepWorkerGroups *groups, guint n,
+                                                    const EepWorkerId *workers);
+
+/* Forgets all but this one. */
+void eep_worker_groups_retire(EepWorkerGroups *groups, EepEpoch kept);
+
+/* EEP_RANK_NONE: not a member. */
+guint eep_worker_group_rank(const EepWorkerGroup *group, EepWorkerId worker);
+
+/* Whether any group has it. */
+gboolean eep_worker_groups_have(const EepWorkerGroups *groups, EepWorkerId worker);
+
+G_END_DECLS
+
+#endif
