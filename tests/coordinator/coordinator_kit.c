@@ -32,6 +32,8 @@ static gboolean keep(gpointer self, const EepEvent *event, GError **error)
     eep_completion_from_event(event, &completion);
     g_array_append_val(kit->completions, completion);
     g_ptr_array_add(kit->blobs, event->blob != NULL ? g_bytes_ref(event->blob) : NULL);
+    if (kit->ended != NULL)
+        kit->ended(kit);
     return TRUE;
 }
 
@@ -113,7 +115,7 @@ void kit_free(Kit *kit)
 {
     eep_backend_free(kit->backend);
     /* No child is left, not even a dead one. */
-    ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+    g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
     eep_loop_free(kit->loop);
     eep_mailbox_free(kit->mailbox);
     eep_clock_free(kit->clock);

@@ -14,7 +14,9 @@ G_BEGIN_DECLS
 #define KIT_LAYERS  2
 #define KIT_EXPERTS 8
 
-typedef struct {
+typedef struct Kit Kit;
+
+struct Kit {
     EepClock *clock;
     EepMailbox *mailbox;
     EepLoop *loop;
@@ -29,7 +31,9 @@ typedef struct {
     GPtrArray *blobs;    /* GBytes or NULL, with them */
     GArray *found;       /* guint64, `c` of each fault that was found */
     EepOpId last_op;
-} Kit;
+    void (*ended)(Kit *kit); /* nullable: after each completion */
+    gpointer self;           /* for it */
+};
 
 /* EEP_FAKE becomes `modes`. Short deadlines; no backend yet. */
 Kit *kit_new(guint n_engines, const char *modes);
