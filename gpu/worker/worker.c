@@ -154,7 +154,7 @@ static const struct {
 } handlers[EEP_WIRE_TYPE_END] = {
     [EEP_WIRE_REFUSE] = {on_refuse, TRUE},
     [EEP_WIRE_WELCOME] = {on_welcome, TRUE},
-    [EEP_WIRE_BEAT] = {on_beat, FALSE},
+    [EEP_WIRE_BEAT] = {on_beat, TRUE},
     [EEP_WIRE_POPULARITY] = {on_work, FALSE},
     [EEP_WIRE_GROUP_ID] = {on_group_id, FALSE},
     [EEP_WIRE_MAP] = {on_work, FALSE},
@@ -281,9 +281,7 @@ static void say_hello(EepWorker *worker, guint32 nccl_version)
                             .rank = worker->options->rank,
                             .pid = (guint64)getpid(),
                             .worker = worker->id};
-    for (guint i = 0; i < EEP_WIRE_TOKEN_BYTES; i++)
-        hello->token[i] = (char)(g_ascii_xdigit_value(worker->options->token[2 * i]) << 4 |
-                                 g_ascii_xdigit_value(worker->options->token[2 * i + 1]));
+    eep_wire_parse_token(worker->options->token, hello->token);
     g_strlcpy(hello->program, EEP_VERSION, sizeof hello->program);
     gethostname(hello->host, sizeof hello->host - 1);
     g_strlcpy(hello->device.name, facts->name, sizeof hello->device.name);

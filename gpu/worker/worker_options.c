@@ -132,8 +132,7 @@ static gboolean complete(EepWorkerOptions *options, const char *(*environment)(c
     }
     if (options->token == NULL)
         options->token = g_strdup(environment("EEP_TOKEN"));
-    if (options->token == NULL || strlen(options->token) != 2 * EEP_WIRE_TOKEN_BYTES ||
-        strspn(options->token, "0123456789abcdef") != 2 * EEP_WIRE_TOKEN_BYTES) {
+    if (options->token == NULL || !eep_wire_parse_token(options->token, NULL)) {
         g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
                     "no token of %d hexadecimal digits: give --token, or set EEP_TOKEN to what the "
                     "coordinator shows",
