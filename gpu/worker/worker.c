@@ -299,6 +299,14 @@ static void say_hello(EepWorker *worker, guint32 nccl_version)
     eep_outbox_send(worker->outbox, &message);
 }
 
+/* Of four tasks on a node that each see one device, all have device 0. */
+static guint device_of(const EepWorkerOptions *options)
+{
+    guint n = options->is_local_rank ? eep_device_count(NULL) : 0;
+
+    return n > 0 ? options->device % n : options->device;
+}
+
 EepWorker *eep_worker_new(const EepWorkerOptions *options, guint32 id, EepWorkerSpawn spawn,
                           gpointer self, GError **error)
 {
@@ -314,7 +322,7 @@ EepWorker *eep_worker_new(const EepWorkerOptions *options, guint32 id, EepWorker
     worker->aborts = g_array_new(FALSE, FALSE, sizeof(EepAbortLeft));
     worker->slow_factor = 1.0;
     pthread_mutex_init(&worker->lock, NULL);
-    worker->device = eep_device_open(options->device, error);
+    worker->device = eep_device_open(device_of(options), error);
     if (worker->device == NULL ||
         !eep_connection_open(options->connect, options->connect_ns, &worker->fd, error)) {
         eep_worker_free(worker);
