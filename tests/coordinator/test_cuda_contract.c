@@ -16,6 +16,7 @@ static EepClock *make_clock(gpointer self)
 {
     Maker *maker = self;
 
+    kit_free_rest(maker->kit);
     maker->kit = kit_new(N, "*.step_us=2000");
     eep_clock_real_start(maker->kit->clock);
     return maker->kit->clock;
@@ -67,6 +68,7 @@ START_TEST(keeps_the_contract)
 
         ck_assert_msg(eep_contract_run(&subject, &error), "%s", error ? error->message : "");
     }
+    kit_free_rest(maker.kit);
     kit_free(shape);
 }
 END_TEST
