@@ -39,6 +39,7 @@ static EepClock *make_clock(gpointer self)
 {
     Maker *maker = self;
 
+    kit_free_rest(maker->kit);
     maker->kit = kit_new(N, "*.step_us=2000");
     choose_workers(maker->kit);
     eep_clock_real_start(maker->kit->clock);
@@ -98,6 +99,7 @@ START_TEST(keeps_the_contract)
         ck_assert_msg(eep_contract_run(&subject, &error), "%s; said:\n%s",
                       error ? error->message : "", maker.kit->said->str);
     }
+    kit_free_rest(maker.kit);
     kit_free(shape);
 }
 END_TEST
