@@ -7,6 +7,12 @@
 
 G_DEFINE_QUARK(eep - worker - error - quark, eep_worker_error)
 
+/* Before there are threads, since whoever asks first writes a static variable. */
+static void __attribute__((constructor)) touch_quark(void)
+{
+    eep_worker_error_quark();
+}
+
 /* Slurm; Open MPI; MPICH and Intel MPI; torchrun; Kubernetes indexed jobs. */
 static const char *const rank_names[] = {"SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK",
                                          "JOB_COMPLETION_INDEX"};
