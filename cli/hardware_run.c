@@ -264,6 +264,7 @@ static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *opti
                                      .device = options->device,
                                      .spawns = options->spawns,
                                      .worker_program = program,
+                                     .token = g_getenv("EEP_TOKEN"),
                                      .seed = (guint64)run->scenario->seed,
                                      .say = say,
                                      .self = run};

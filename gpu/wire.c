@@ -20,6 +20,17 @@ const char *eep_wire_type_name(EepWireType type)
     return type > 0 && type < EEP_WIRE_TYPE_END ? eep_wire_layouts[type].name : "unknown";
 }
 
+gboolean eep_wire_parse_token(const char *hex, char ret_token[EEP_WIRE_TOKEN_BYTES])
+{
+    if (strlen(hex) != 2 * EEP_WIRE_TOKEN_BYTES ||
+        strspn(hex, "0123456789abcdef") != 2 * EEP_WIRE_TOKEN_BYTES)
+        return FALSE;
+    for (guint i = 0; i < EEP_WIRE_TOKEN_BYTES && ret_token != NULL; i++)
+        ret_token[i] =
+            (char)(g_ascii_xdigit_value(hex[2 * i]) << 4 | g_ascii_xdigit_value(hex[2 * i + 1]));
+    return TRUE;
+}
+
 /* -- encoding -- */
 
 static void put_number(GByteArray *out, guint64 value, guint n_bytes)

@@ -386,7 +386,8 @@ EepBackend *eep_cuda_backend_new(const EepCudaBackendOptions *options, GError **
     self->injector = (EepCudaInjector){{&eep_cuda_injector_ops}, self};
     self->timer_fd = -1;
     self->crew = eep_crew_new(options->clock, eep_cuda_on_exit, self);
-    self->door = eep_door_new(options->clock, self->gpu.listen, &eep_cuda_door_events, self, error);
+    self->door = eep_door_new(options->clock, self->gpu.listen, options->token,
+                              &eep_cuda_door_events, self, error);
     if (self->door == NULL || !start_timer(self, error)) {
         cuda_free(&self->base);
         return NULL;

@@ -28,7 +28,8 @@ const char *eep_worker_options_help(void)
            "  --rank N              wanted rank [SLURM_PROCID, OMPI_COMM_WORLD_RANK, PMI_RANK,\n"
            "                        RANK, JOB_COMPLETION_INDEX; else any]\n"
            "  --device N            CUDA device [SLURM_LOCALID, OMPI_COMM_WORLD_LOCAL_RANK,\n"
-           "                        MPI_LOCALRANKID, LOCAL_RANK; else 0]\n"
+           "                        MPI_LOCALRANKID, LOCAL_RANK, modulo the devices seen; else 0]\n"
+           "  --emulated            no GPU: an emulated device (eep worker only)\n"
            "  --wait SECONDS        how long to try to connect [60]\n"
            "  --help, --version\n"
            "\n"
@@ -138,8 +139,7 @@ static gboolean complete(EepWorkerOptions *options, const char *(*environment)(c
     }
     if (options->token == NULL)
         options->token = g_strdup(environment("EEP_TOKEN"));
-    if (options->token == NULL || strlen(options->token) != 2 * EEP_WIRE_TOKEN_BYTES ||
-        strspn(options->token, "0123456789abcdef") != 2 * EEP_WIRE_TOKEN_BYTES) {
+    if (options->token == NULL || !eep_wire_parse_token(options->token, NULL)) {
         g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
                     "no token of %d hexadecimal digits: give --token, or set EEP_TOKEN to what the "
                     "coordinator shows",
@@ -154,11 +154,11 @@ gboolean eep_worker_options_parse(int argc, char **argv,
                                   EepWorkerOptions *ret_options, GError **error)
 {
     EepWorkerOptions options = {.connect_ns = G_GINT64_CONSTANT(60000000000)};
-    guint64 rank = EEP_RANK_NONE, device = 0;
+    guint64 rank = EEP_RANK_NONE, local = 0, device = G_MAXUINT64;
 
     if (!from_environment(rank_names, G_N_ELEMENTS(rank_names), EEP_WIRE_MAX_RANKS - 1, environment,
                           &rank, error) ||
-        !from_environment(device_names, G_N_ELEMENTS(device_names), 1023, environment, &device,
+        !from_environment(device_names, G_N_ELEMENTS(device_names), 1023, environment, &local,
                           error) ||
         !take_flags(&options, argc, argv, &rank, &device, error) ||
         (!options.shows_help && !options.shows_version &&
@@ -167,7 +167,8 @@ gboolean eep_worker_options_parse(int argc, char **argv,
         return FALSE;
     }
     options.rank = (guint32)rank;
-    options.device = (guint)device;
+    options.is_local_rank = device == G_MAXUINT64;
+    options.device = (guint)(options.is_local_rank ? local : device);
     *ret_options = options;
     return TRUE;
 }
