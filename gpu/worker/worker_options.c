@@ -31,6 +31,7 @@ const char *eep_worker_options_help(void)
            "                        MPI_LOCALRANKID, LOCAL_RANK, modulo the devices seen; else 0]\n"
            "  --emulated            no GPU: an emulated device (eep worker only)\n"
            "  --wait SECONDS        how long to try to connect [60]\n"
+           "  --check               looks at the GPU and tests itself on it; needs no coordinator\n"
            "  --help, --version\n"
            "\n"
            "exit: 0 sent home, 1 failed or lost its coordinator, 2 usage, refused, no GPU,\n"
@@ -114,6 +115,10 @@ static gboolean take_flags(EepWorkerOptions *options, int argc, char **argv, gui
             options->shows_version = TRUE;
             return TRUE;
         }
+        if (strcmp(flag, "--check") == 0) {
+            options->checks_itself = TRUE;
+            continue;
+        }
         if (equals == NULL && i + 1 >= argc) {
             g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
                         "'%s': unknown, or its value is missing; try `eep worker --help`", flag);
@@ -161,7 +166,7 @@ gboolean eep_worker_options_parse(int argc, char **argv,
         !from_environment(device_names, G_N_ELEMENTS(device_names), 1023, environment, &local,
                           error) ||
         !take_flags(&options, argc, argv, &rank, &device, error) ||
-        (!options.shows_help && !options.shows_version &&
+        (!options.shows_help && !options.shows_version && !options.checks_itself &&
          !complete(&options, environment, error))) {
         eep_worker_options_clear(&options);
         return FALSE;
