@@ -144,8 +144,8 @@ char *eep_hardware_find_worker(EepGpuDevice device, GError **error)
     return NULL;
 }
 
-static const char *const labels[] = {[EEP_GPU_DEVICE_GPU] = "GPU",
-                                     [EEP_GPU_DEVICE_EMULATED] = "EMULATED"};
+static const char *const labels[] = {
+    [EEP_GPU_DEVICE_GPU] = "GPU", [EEP_GPU_DEVICE_EMULATED] = "EMULATED"};
 
 gboolean eep_hardware_find_device(const char *label, EepGpuDevice *ret_device)
 {
