@@ -1,6 +1,7 @@
 #include "cli/hardware_run.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
@@ -260,13 +261,20 @@ static gboolean start_pools(EepHardwareRun *run, EepGpuDevice device, GError **e
     return TRUE;
 }
 
-static void tell_address(const EepHardwareRun *run)
+/* What to paste: where the coordinator listens on all of its addresses, by this host's name. */
+static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
 {
+    const char *address = eep_cuda_backend_address(run->backend);
+    const char *port = g_str_has_prefix(address, "unix:") ? NULL : strrchr(address, ':');
+    gboolean is_any = g_str_has_prefix(address, "0.0.0.0:") || g_str_has_prefix(address, "[::]:");
+    g_autofree char *reachable =
+        is_any ? g_strconcat(g_get_host_name(), port, NULL) : g_strdup(address);
+
     fprintf(stderr,
             "eep: waiting for workers on %s; on each GPU:\n"
-            "  EEP_TOKEN=%s eep worker --connect %s\n",
-            eep_cuda_backend_address(run->backend), eep_cuda_backend_token(run->backend),
-            eep_cuda_backend_address(run->backend));
+            "  EEP_TOKEN=%s eep worker%s --connect %s\n",
+            address, eep_cuda_backend_token(run->backend),
+            device == EEP_GPU_DEVICE_EMULATED ? " --emulated" : "", reachable);
 }
 
 static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *options, GError **error)
@@ -293,7 +301,7 @@ static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *opti
     if (run->backend == NULL)
         return FALSE;
     if (!options->spawns)
-        tell_address(run);
+        tell_address(run, options->device);
     return start_pools(run, options->device, error);
 }
 

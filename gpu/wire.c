@@ -6,6 +6,12 @@
 
 G_DEFINE_QUARK(eep - wire - error - quark, eep_wire_error)
 
+/* Before there are threads, since whoever asks first writes a static variable. */
+static void __attribute__((constructor)) touch_quark(void)
+{
+    eep_wire_error_quark();
+}
+
 /* Where the members of every message's struct begin in EepWireMessage: the union's place. */
 #define BODY offsetof(EepWireMessage, hello)
 

@@ -7,6 +7,12 @@
 
 G_DEFINE_QUARK(eep - worker - error - quark, eep_worker_error)
 
+/* Before there are threads, since whoever asks first writes a static variable. */
+static void __attribute__((constructor)) touch_quark(void)
+{
+    eep_worker_error_quark();
+}
+
 /* Slurm; Open MPI; MPICH and Intel MPI; torchrun; Kubernetes indexed jobs. */
 static const char *const rank_names[] = {"SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK",
                                          "JOB_COMPLETION_INDEX"};
@@ -25,6 +31,7 @@ const char *eep_worker_options_help(void)
            "                        MPI_LOCALRANKID, LOCAL_RANK, modulo the devices seen; else 0]\n"
            "  --emulated            no GPU: an emulated device (eep worker only)\n"
            "  --wait SECONDS        how long to try to connect [60]\n"
+           "  --check               looks at the GPU and tests itself on it; needs no coordinator\n"
            "  --help, --version\n"
            "\n"
            "exit: 0 sent home, 1 failed or lost its coordinator, 2 usage, refused, no GPU,\n"
@@ -108,6 +115,10 @@ static gboolean take_flags(EepWorkerOptions *options, int argc, char **argv, gui
             options->shows_version = TRUE;
             return TRUE;
         }
+        if (strcmp(flag, "--check") == 0) {
+            options->checks_itself = TRUE;
+            continue;
+        }
         if (equals == NULL && i + 1 >= argc) {
             g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
                         "'%s': unknown, or its value is missing; try `eep worker --help`", flag);
@@ -155,7 +166,7 @@ gboolean eep_worker_options_parse(int argc, char **argv,
         !from_environment(device_names, G_N_ELEMENTS(device_names), 1023, environment, &local,
                           error) ||
         !take_flags(&options, argc, argv, &rank, &device, error) ||
-        (!options.shows_help && !options.shows_version &&
+        (!options.shows_help && !options.shows_version && !options.checks_itself &&
          !complete(&options, environment, error))) {
         eep_worker_options_clear(&options);
         return FALSE;

@@ -29,6 +29,7 @@ typedef struct {
                                devices counts around them */
     gint64 connect_ns;      /* how long to try */
     gboolean shows_help, shows_version;
+    gboolean checks_itself; /* instead of serving anybody */
 } EepWorkerOptions;
 
 /* `environment` is asked for the launcher's variables (g_getenv). Errors: USAGE. */
