@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -19,10 +20,16 @@ static int fail(const char *address, const char *what, GError **error)
 static int fail_errno(const char *address, int fd, GError **error)
 {
     int number = errno;
-    const char *hint = number == EADDRINUSE ? "; choose another port, or 0 for a free one"
-                       : number == EADDRNOTAVAIL
-                           ? "; this machine has no such address: 0.0.0.0 is all of its own"
-                           : "";
+    gboolean is_path = g_str_has_prefix(address, UNIX);
+    const char *hint =
+        number == EADDRINUSE && is_path ? "; somebody listens there, or it is no socket: "
+                                          "choose another path, or remove it"
+        : number == EADDRINUSE          ? "; choose another port, or 0 for a free one"
+        : number == EADDRNOTAVAIL       ? "; this machine has no such address: 0.0.0.0 is all of "
+                                          "its own"
+        : number == ENOENT && is_path   ? "; its folder has to be there"
+        : number == EACCES              ? "; choose a port above 1023, or a folder of your own"
+                                        : "";
     g_autofree char *what = g_strdup_printf("%s%s", g_strerror(number), hint);
 
     if (fd >= 0)
@@ -35,15 +42,20 @@ static int open_socket(int family)
     return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
-/* A socket file that nobody listens on any more may go. */
+/* A socket file that nobody listens on any more may go; nothing else that lies there. */
 static gboolean is_stale(const struct sockaddr_un *at)
 {
-    int fd = open_socket(AF_UNIX);
-    gboolean refuses = fd >= 0 && connect(fd, (const struct sockaddr *)at, sizeof *at) < 0 &&
-                       errno == ECONNREFUSED;
+    gboolean refuses;
+    struct stat status;
+    int fd;
 
-    if (fd >= 0)
-        close(fd);
+    if (lstat(at->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+        return FALSE;
+    fd = open_socket(AF_UNIX);
+    if (fd < 0)
+        return FALSE;
+    refuses = connect(fd, (const struct sockaddr *)at, sizeof *at) < 0 && errno == ECONNREFUSED;
+    close(fd);
     return refuses;
 }
 

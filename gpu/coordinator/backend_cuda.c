@@ -421,7 +421,6 @@ static EepCudaPoolState *add_pool(EepCudaBackend *self, EepPoolId id, const EepC
 typedef struct {
     gboolean has_ended;
     EepDone done;
-    EepWorkerId suspect;
 } Outcome;
 
 static void on_ended(gpointer self, const EepTask *task)
@@ -430,8 +429,6 @@ static void on_ended(gpointer self, const EepTask *task)
 
     outcome->has_ended = TRUE;
     outcome->done = task->done;
-    if (task->suspects != NULL)
-        outcome->suspect = g_array_index(task->suspects, EepWorkerId, 0);
 }
 
 /* FALSE with an error when the phase failed or was not over in time. */
@@ -447,9 +444,8 @@ static gboolean run_phase(EepCudaBackend *self, EepPoolId pool, EepPhaseKind kin
         return TRUE;
     if (outcome.has_ended)
         g_set_error(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_START,
-                    "the workers did not come up: %s ended %s, because of worker %u; what they "
-                    "said stands above",
-                    eep_phase_names[kind], eep_done_names[outcome.done], outcome.suspect);
+                    "the workers did not come up: %s ended %s; what they said stands above",
+                    eep_phase_names[kind], eep_done_names[outcome.done]);
     else
         g_set_error(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_START,
                     "not all workers were ready within gpu.start_timeout (%.1f s): %s had not "

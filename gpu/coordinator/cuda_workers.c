@@ -146,6 +146,9 @@ static void welcome(EepCudaWorker *worker, EepLink *link, const EepWireHello *he
                                          .host = g_strdup(hello->host),
                                          .pid = hello->pid,
                                          .is_emulated = hello->device.is_emulated != 0};
+    if (!self->options.spawns)
+        eep_cuda_say(self, "rank %u is worker %u: %s, %s (%s)", worker->rank, worker->id,
+                     hello->host, hello->device.name, hello->device.bus_id);
     eep_link_hand_over(link, MAX_MESSAGE, &worker_events, worker);
     eep_link_send(link, &message);
     if (worker->link != NULL)
@@ -265,7 +268,11 @@ static void on_arrived(gpointer user_data, EepLink *link, const EepWireHello *he
     *waiting = (Waiting){self, link, *hello};
     eep_link_hand_over(link, MAX_MESSAGE, &waiting_events, waiting);
     g_ptr_array_add(self->waiting, waiting);
-    eep_cuda_say(self, "a worker of host %s waits to be needed", hello->host);
+    if (hello->rank != EEP_RANK_NONE)
+        eep_cuda_say(self, "a worker of host %s waits for rank %u to be needed", hello->host,
+                     hello->rank);
+    else
+        eep_cuda_say(self, "a worker of host %s waits to be needed", hello->host);
 }
 
 static void on_refused(gpointer user_data, const char *reason)

@@ -226,8 +226,10 @@ EepDevice *eep_device_open(guint index, GError **error)
         return NULL;
     if (index >= n) {
         g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_NONE_THERE,
-                    "GPU %u was asked for, but there %s %u here, counted from 0", index,
-                    n == 1 ? "is" : "are", n);
+                    "GPU %u was asked for, but there %s %u here, counted from 0: start fewer "
+                    "workers here (deployment.data_parallel_size), or set gpu.transport: loopback, "
+                    "which shares one GPU",
+                    index, n == 1 ? "is" : "are", n);
         return NULL;
     }
     g_autoptr(EepDevice) device = g_new0(EepDevice, 1);

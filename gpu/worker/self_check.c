@@ -120,6 +120,7 @@ static gboolean check_forward(Check *check, GError **error)
 
 static gboolean look(Check *check, guint index, GError **error)
 {
+    g_autoptr(GError) why = NULL;
     EepCommId id;
 
     check->device = eep_device_open(index, error);
@@ -130,6 +131,9 @@ static gboolean look(Check *check, guint index, GError **error)
     if (check->moe == NULL)
         return FALSE;
     printf("gemm: %s\n", eep_moe_gemm(check->moe));
+    if (!eep_transport_nccl_is_usable(&why)) {
+        printf("nccl: not usable, loopback only: %s\n", why->message);
+    }
     check->transport = eep_transport_loopback_new();
     if (!check->transport->ops->make_id(check->transport, &id, error))
         return FALSE;

@@ -91,6 +91,8 @@ EepTransport *eep_transport_nccl_new(void);
 
 /* The library's version as NCCL counts it (22809); 0 if it does not say. */
 guint eep_transport_nccl_version(void);
+/* FALSE: the library is too old. */
+gboolean eep_transport_nccl_is_usable(GError **error);
 
 /* Threads of this process; every logical rank makes one and they find each other by the id. */
 EepTransport *eep_transport_loopback_new(void);

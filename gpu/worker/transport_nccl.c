@@ -51,7 +51,7 @@ static gboolean passes(ncclComm_t handle, ncclResult_t status, const char *call,
     return FALSE;
 }
 
-static gboolean check_version(GError **error)
+gboolean eep_transport_nccl_is_usable(GError **error)
 {
     int version = 0;
     if (!passes(NULL, ncclGetVersion(&version), "ncclGetVersion", error))
@@ -335,7 +335,7 @@ static EepComm *make_ready(NcclComm *self, gboolean is_good, EepPace *pace, GErr
 static EepComm *nccl_join(EepTransport *transport, const EepCommId *id, guint rank, guint n_ranks,
                           gint64 wait_ns, const gint *stop, GError **error)
 {
-    if (!check_version(error))
+    if (!eep_transport_nccl_is_usable(error))
         return NULL;
     EepPace pace = eep_pace(wait_ns, stop);
     NcclComm *self = new_comm(transport, rank, n_ranks, wait_ns);
@@ -474,7 +474,8 @@ static const EepCommOps comm_ops = {
 static gboolean nccl_make_id(EepTransport *self, EepCommId *ret_id, GError **error)
 {
     ncclUniqueId unique;
-    if (!check_version(error) || !passes(NULL, ncclGetUniqueId(&unique), "ncclGetUniqueId", error))
+    if (!eep_transport_nccl_is_usable(error) ||
+        !passes(NULL, ncclGetUniqueId(&unique), "ncclGetUniqueId", error))
         return FALSE;
     memcpy(ret_id, &unique, sizeof *ret_id);
     return TRUE;

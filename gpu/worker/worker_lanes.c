@@ -153,6 +153,8 @@ static gboolean set_up(EepWorker *worker, GError **error)
     const EepWireModel *model = &worker->welcome.model;
     gsize bytes;
 
+    if (worker->welcome.transport == EEP_TRANSPORT_NCCL && !eep_transport_nccl_is_usable(error))
+        return FALSE;
     worker->moe = eep_moe_new(worker->device, model, error);
     if (worker->moe == NULL)
         return FALSE;
