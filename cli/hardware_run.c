@@ -1,6 +1,7 @@
 #include "cli/hardware_run.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
@@ -143,10 +144,23 @@ char *eep_hardware_find_worker(EepGpuDevice device, GError **error)
     return NULL;
 }
 
+static const char *const labels[] = {
+    [EEP_GPU_DEVICE_GPU] = "GPU", [EEP_GPU_DEVICE_EMULATED] = "EMULATED"};
+
+gboolean eep_hardware_find_device(const char *label, EepGpuDevice *ret_device)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(labels); i++)
+        if (g_strcmp0(label, labels[i]) == 0) {
+            *ret_device = (EepGpuDevice)i;
+            return TRUE;
+        }
+    return FALSE;
+}
+
 void eep_hardware_fill_facts(EepGpuDevice device, EepRunFacts *ret_facts)
 {
     ret_facts->backend = "cuda";
-    ret_facts->label = device == EEP_GPU_DEVICE_EMULATED ? "EMULATED" : "GPU";
+    ret_facts->label = labels[device];
 }
 
 char *eep_hardware_note(const EepScenario *scenario)
@@ -247,13 +261,20 @@ static gboolean start_pools(EepHardwareRun *run, EepGpuDevice device, GError **e
     return TRUE;
 }
 
-static void tell_address(const EepHardwareRun *run)
+/* What to paste: where the coordinator listens on all of its addresses, by this host's name. */
+static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
 {
+    const char *address = eep_cuda_backend_address(run->backend);
+    const char *port = g_str_has_prefix(address, "unix:") ? NULL : strrchr(address, ':');
+    gboolean is_any = g_str_has_prefix(address, "0.0.0.0:") || g_str_has_prefix(address, "[::]:");
+    g_autofree char *reachable =
+        is_any ? g_strconcat(g_get_host_name(), port, NULL) : g_strdup(address);
+
     fprintf(stderr,
             "eep: waiting for workers on %s; on each GPU:\n"
-            "  EEP_TOKEN=%s eep worker --connect %s\n",
-            eep_cuda_backend_address(run->backend), eep_cuda_backend_token(run->backend),
-            eep_cuda_backend_address(run->backend));
+            "  EEP_TOKEN=%s eep worker%s --connect %s\n",
+            address, eep_cuda_backend_token(run->backend),
+            device == EEP_GPU_DEVICE_EMULATED ? " --emulated" : "", reachable);
 }
 
 static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *options, GError **error)
@@ -264,6 +285,7 @@ static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *opti
                                      .device = options->device,
                                      .spawns = options->spawns,
                                      .worker_program = program,
+                                     .token = g_getenv("EEP_TOKEN"),
                                      .seed = (guint64)run->scenario->seed,
                                      .say = say,
                                      .self = run};
@@ -279,7 +301,7 @@ static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *opti
     if (run->backend == NULL)
         return FALSE;
     if (!options->spawns)
-        tell_address(run);
+        tell_address(run, options->device);
     return start_pools(run, options->device, error);
 }
 

@@ -49,8 +49,9 @@ static const EepCommand commands[] = {
     {"plot", "RUN [--json]", "draw the pictures of a run folder",
      "Writes RUN/plots/*.png and *.svg with gnuplot. RUN is a run folder, for example runs/latest.",
      eep_command_plot},
-    {"compare", "RUN RUN... [--force] [--json]", "put runs side by side",
-     "The first RUN is the base. Runs of other traffic or another seed need --force.",
+    {"compare", "RUN RUN... [--force] [--plot FOLDER] [--json]", "put runs side by side",
+     "The first RUN is the base. Runs of other traffic or another seed need --force. A simulation\n"
+     "beside a run on workers also gets ratios of phases, steps and latencies.",
      eep_command_compare},
     {"generations",
      "[--steps LIST] [--traffic LIST] [--backend LIST] [--generation LIST] [--sensitivity] "

@@ -91,7 +91,7 @@ _eep() {
             [[ $current == -* ]] || words=$(_eep_keys "$eep")
             ;;
         plot) words="--json" folders=1 ;;
-        compare) words="--force --json" folders=1 ;;
+        compare) words="--force --plot --json" folders=1 ;;
         explore)
             words="--generation --engines --faults --deep --recovery --reduction --plant --list-plants --out --replay"
             words+=" --threads --json"

@@ -6,12 +6,29 @@
 
 G_DEFINE_QUARK(eep - wire - error - quark, eep_wire_error)
 
+/* Before there are threads, since whoever asks first writes a static variable. */
+static void __attribute__((constructor)) touch_quark(void)
+{
+    eep_wire_error_quark();
+}
+
 /* Where the members of every message's struct begin in EepWireMessage: the union's place. */
 #define BODY offsetof(EepWireMessage, hello)
 
 const char *eep_wire_type_name(EepWireType type)
 {
     return type > 0 && type < EEP_WIRE_TYPE_END ? eep_wire_layouts[type].name : "unknown";
+}
+
+gboolean eep_wire_parse_token(const char *hex, char ret_token[EEP_WIRE_TOKEN_BYTES])
+{
+    if (strlen(hex) != 2 * EEP_WIRE_TOKEN_BYTES ||
+        strspn(hex, "0123456789abcdef") != 2 * EEP_WIRE_TOKEN_BYTES)
+        return FALSE;
+    for (guint i = 0; i < EEP_WIRE_TOKEN_BYTES && ret_token != NULL; i++)
+        ret_token[i] =
+            (char)(g_ascii_xdigit_value(hex[2 * i]) << 4 | g_ascii_xdigit_value(hex[2 * i + 1]));
+    return TRUE;
 }
 
 /* -- encoding -- */

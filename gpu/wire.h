@@ -305,6 +305,10 @@ typedef enum {
 
 const char *eep_wire_type_name(EepWireType type);
 
+/* A token as people hand it on: twice EEP_WIRE_TOKEN_BYTES hexadecimal digits in lower case. FALSE:
+ * it is none; `ret_token` (nullable) is written on success only. */
+gboolean eep_wire_parse_token(const char *hex, char ret_token[EEP_WIRE_TOKEN_BYTES]);
+
 /* Appends the message, header included. Strings end where they end; longer ones are cut. The
  * message's fields must be within their bounds (asserted). */
 void eep_wire_encode(const EepWireMessage *message, GByteArray *out);

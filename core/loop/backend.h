@@ -6,9 +6,10 @@
  * moves complete once per worker (worker != 0), then once whole (worker 0); steps once for the
  * pool, in order, but that refusals (at once and whole) and aborted steps that had not begun may
  * overtake. After the end of an abort no completion of its scope, as it was when the abort was
- * submitted, follows. Not a transport and not
- * a cost model. Arguments live until the call returns. Unsupported operations are the
- * eep_backend_no_* stubs, never NULL, and query_caps tells. */
+ * submitted, follows. An abort of what has begun may break its group: steps of that epoch then end
+ * group_broken or timed_out until phases have made the group anew. Not a transport and not a cost
+ * model. Arguments live until the call returns. Unsupported operations are the eep_backend_no_*
+ * stubs, never NULL, and query_caps tells. */
 #ifndef EEP_CORE_LOOP_BACKEND_H
 #define EEP_CORE_LOOP_BACKEND_H
 

@@ -8,6 +8,7 @@
 
 #define SHORTEST_TICK (2 * EEP_NS_PER_MS)
 #define LONGEST_TICK  (100 * EEP_NS_PER_MS)
+#define FIRST_EPOCH   1 /* of every pool: its first group */
 
 G_DEFINE_QUARK(eep - cuda - backend - error - quark, eep_cuda_backend_error)
 
@@ -385,7 +386,8 @@ EepBackend *eep_cuda_backend_new(const EepCudaBackendOptions *options, GError **
     self->injector = (EepCudaInjector){{&eep_cuda_injector_ops}, self};
     self->timer_fd = -1;
     self->crew = eep_crew_new(options->clock, eep_cuda_on_exit, self);
-    self->door = eep_door_new(options->clock, self->gpu.listen, &eep_cuda_door_events, self, error);
+    self->door = eep_door_new(options->clock, self->gpu.listen, options->token,
+                              &eep_cuda_door_events, self, error);
     if (self->door == NULL || !start_timer(self, error)) {
         cuda_free(&self->base);
         return NULL;
@@ -438,7 +440,7 @@ static gboolean run_phase(EepCudaBackend *self, EepPoolId pool, EepPhaseKind kin
 {
     Outcome outcome = {0};
 
-    eep_cuda_own_phase(self, pool, kind, 1, members, on_ended, &outcome);
+    eep_cuda_own_phase(self, pool, kind, FIRST_EPOCH, members, on_ended, &outcome);
     while (!outcome.has_ended && eep_monotonic_ns() < until)
         eep_clock_real_poll(self->options.clock, 20 * EEP_NS_PER_MS);
     if (outcome.has_ended && outcome.done == EEP_DONE_OK)
@@ -474,9 +476,13 @@ gboolean eep_cuda_backend_start_pool(EepBackend *backend, EepPoolId id, const Ee
         g_array_append_val(members, worker);
     }
     eep_cuda_follow_popularity(self, pool);
-    return run_phase(self, id, EEP_PHASE_LAUNCH, members, until, error) &&
-           run_phase(self, id, EEP_PHASE_STANDBY_GROUPS, members, until, error) &&
-           run_phase(self, id, EEP_PHASE_SWITCH, members, until, error);
+    if (!run_phase(self, id, EEP_PHASE_LAUNCH, members, until, error) ||
+        !run_phase(self, id, EEP_PHASE_STANDBY_GROUPS, members, until, error))
+        return FALSE;
+    /* Before the switch, which comes behind them on the same lane: who moves experts before the
+     * first step has them. */
+    eep_cuda_post_derived_maps(self, pool, eep_worker_groups_find(pool->groups, FIRST_EPOCH));
+    return run_phase(self, id, EEP_PHASE_SWITCH, members, until, error);
 }
 
 /* -- questions -- */

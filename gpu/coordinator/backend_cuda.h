@@ -50,6 +50,7 @@ typedef struct {
     EepGpuDevice device;
     gboolean spawns;            /* else workers are waited for */
     const char *worker_program; /* full path; with `spawns` */
+    const char *token;          /* that workers have to show, hexadecimal; NULL: drawn */
     guint64 seed;
     EepClock *clock; /* a real one */
     EepMailbox *mailbox;

@@ -109,7 +109,8 @@ void eep_cuda_post_derived_maps(EepCudaBackend *self, EepCudaPoolState *pool,
     for (guint rank = 0; rank < group->n_members; rank++) {
         EepCudaWorker *worker = eep_cuda_worker(self, group->members[rank]);
 
-        if (worker != NULL && worker->link != NULL)
+        /* What nobody has told is a guess: the first real map may load what it wants. */
+        if (worker != NULL && worker->link != NULL && !anew)
             worker->map_epoch = group->epoch;
     }
 }

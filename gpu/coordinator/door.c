@@ -155,6 +155,20 @@ static void on_connection(gpointer self, int fd, gboolean is_readable, gboolean 
     follow_guests(door);
 }
 
+/* A launcher that starts coordinator and workers at once gives both the same. */
+static gboolean take_token(EepDoor *door, const char *hex, GError **error)
+{
+    if (!eep_wire_parse_token(hex, door->token)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "EEP_TOKEN is no token: %d hexadecimal digits in lower case, as of "
+                    "`openssl rand -hex %d`; or unset it, and one is drawn",
+                    2 * EEP_WIRE_TOKEN_BYTES, EEP_WIRE_TOKEN_BYTES);
+        return FALSE;
+    }
+    g_strlcpy(door->shown, hex, sizeof door->shown);
+    return TRUE;
+}
+
 static gboolean draw_token(EepDoor *door, GError **error)
 {
     if (getrandom(door->token, sizeof door->token, 0) != sizeof door->token) {
@@ -167,8 +181,8 @@ static gboolean draw_token(EepDoor *door, GError **error)
     return TRUE;
 }
 
-EepDoor *eep_door_new(EepClock *clock, const char *address, const EepDoorEvents *events,
-                      gpointer self, GError **error)
+EepDoor *eep_door_new(EepClock *clock, const char *address, const char *token,
+                      const EepDoorEvents *events, gpointer self, GError **error)
 {
     EepDoor *door = g_new0(EepDoor, 1);
 
@@ -178,7 +192,8 @@ EepDoor *eep_door_new(EepClock *clock, const char *address, const EepDoorEvents 
     door->guests = g_ptr_array_new_with_free_func(guest_free);
     door->fd =
         eep_address_listen(address != NULL ? address : EEP_ADDRESS_ANY, &door->address, error);
-    if (door->fd < 0 || !draw_token(door, error)) {
+    if (door->fd < 0 ||
+        !(token != NULL ? take_token(door, token, error) : draw_token(door, error))) {
         eep_door_free(door);
         return NULL;
     }

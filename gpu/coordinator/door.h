@@ -22,9 +22,10 @@ typedef struct {
     void (*refused)(gpointer self, const char *reason); /* one who came was sent away */
 } EepDoorEvents;
 
-/* `address` as in address.h, NULL: a free port of the loopback interface. */
-EepDoor *eep_door_new(EepClock *clock, const char *address, const EepDoorEvents *events,
-                      gpointer self, GError **error);
+/* `address` as in address.h, NULL: a free port of the loopback interface. `token` in hexadecimal,
+ * NULL: drawn. */
+EepDoor *eep_door_new(EepClock *clock, const char *address, const char *token,
+                      const EepDoorEvents *events, gpointer self, GError **error);
 void eep_door_free(EepDoor *door); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepDoor, eep_door_free)
 
@@ -35,7 +36,7 @@ void eep_door_refuse(EepDoor *door, EepLink *link, const char *reason);
 void eep_door_tick(EepDoor *door);
 
 const char *eep_door_address(const EepDoor *door);
-const char *eep_door_token(const EepDoor *door); /* hexadecimal; drawn anew for each door */
+const char *eep_door_token(const EepDoor *door); /* hexadecimal */
 
 G_END_DECLS
 

@@ -301,7 +301,7 @@ ncclResult_t ncclGetVersion(int *version)
 {
     const ncclResult_t result = eep_nccl_count("ncclGetVersion");
     if (result == ncclSuccess)
-        *version = NCCL_VERSION_CODE;
+        *version = (int)eep_nccl_switches()->version;
     return result;
 }
 

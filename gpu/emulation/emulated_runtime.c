@@ -146,6 +146,8 @@ cudaError_t cudaGetDeviceCount(int *count)
     cudaError_t status = (cudaError_t)eep_emulated_fails("cudaGetDeviceCount", cudaErrorUnknown);
     if (status == cudaSuccess && eep_emulated_runtime()->n_devices == 0)
         status = cudaErrorNoDevice;
+    if (status == cudaSuccess && eep_emulated_switches()->driver_version < CUDART_VERSION)
+        status = cudaErrorInsufficientDriver;
     if (status == cudaSuccess)
         *count = (int)eep_emulated_runtime()->n_devices;
     return eep_emulated_leave(status);
@@ -254,7 +256,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 
 cudaError_t cudaDriverGetVersion(int *driverVersion)
 {
-    *driverVersion = eep_emulated_runtime()->n_devices > 0 ? CUDART_VERSION : 0;
+    *driverVersion = (int)eep_emulated_switches()->driver_version;
     return cudaSuccess;
 }
 

@@ -1,5 +1,6 @@
 #include "gpu/emulation/emulated_switches.h"
 
+#include "gpu/emulation/cuda_runtime_api.h"
 #include "gpu/emulation/emulated_parts.h"
 #include <errno.h>
 #include <pthread.h>
@@ -93,6 +94,9 @@ static void read_all(void)
         (guint)read_count("EEP_EMULATED_LATENCY", 0, 10000000, "microseconds, at most 10000000");
     switches->n_devices =
         (guint)read_count("EEP_EMULATED_DEVICES", 8, EEP_EMULATED_DEVICES_MAX, "0 to 64");
+    switches->driver_version =
+        (guint)read_count("EEP_EMULATED_DRIVER", switches->n_devices > 0 ? CUDART_VERSION : 0,
+                          99990, "a version of CUDA as 12040, which is 12.4");
     switches->seed = read_count("EEP_EMULATED_SEED", 0, G_MAXUINT64, "a number");
     switches->memory_bytes = (guint64)4 << 30;
     const char *memory = g_getenv("EEP_EMULATED_MEMORY");

@@ -22,6 +22,7 @@ typedef struct {
     guint latency_us;     /* EEP_EMULATED_LATENCY: before each operation */
     guint n_devices;      /* EEP_EMULATED_DEVICES */
     guint64 memory_bytes; /* EEP_EMULATED_MEMORY: of each device */
+    guint driver_version; /* EEP_EMULATED_DRIVER: of CUDA, as cudaDriverGetVersion() counts */
     guint64 seed;         /* EEP_EMULATED_SEED; 0: everything in its order */
 } EepEmulatedSwitches;
 

@@ -23,6 +23,12 @@ struct EepDevice {
 
 G_DEFINE_QUARK(eep - device - error - quark, eep_device_error)
 
+/* Before there are threads, since whoever asks first writes a static variable. */
+static void __attribute__((constructor)) touch_quark(void)
+{
+    eep_device_error_quark();
+}
+
 /* -- errors -- */
 
 /* What is not listed had no effect and leaves everything as it was. Sticky ones: CUDA runtime API

@@ -35,8 +35,10 @@ EepMembers *eep_members_new(EepTransport *transport)
     return members;
 }
 
-static void leave(EepMembership *group)
+void eep_membership_unref(EepMembership *group)
 {
+    if (!g_atomic_int_dec_and_test(&group->n_users))
+        return;
     eep_comm_leave(group->serve);
     eep_comm_leave(group->move);
     g_free(group);
@@ -51,7 +53,7 @@ void eep_members_free(EepMembers *members)
 
         group->serve->ops->abort(group->serve);
         group->move->ops->abort(group->move);
-        leave(group);
+        eep_membership_unref(group);
     }
     g_ptr_array_unref(members->groups);
     g_array_unref(members->ids);
@@ -156,7 +158,7 @@ static GPtrArray *take_groups(EepMembers *members, guint32 epoch, gboolean other
 static void leave_all(GPtrArray *groups)
 {
     for (guint i = 0; i < groups->len; i++)
-        leave(g_ptr_array_index(groups, i));
+        eep_membership_unref(g_ptr_array_index(groups, i));
     g_ptr_array_unref(groups);
 }
 
@@ -185,7 +187,7 @@ gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64
         return FALSE;
     }
     group = g_new(EepMembership, 1);
-    *group = (EepMembership){phase->target_epoch, phase->rank, phase->n_ranks, serve, move};
+    *group = (EepMembership){phase->target_epoch, phase->rank, phase->n_ranks, serve, move, 1};
     pthread_mutex_lock(&members->lock);
     g_ptr_array_add(members->groups, group);
     pthread_mutex_unlock(&members->lock);
@@ -204,12 +206,14 @@ static EepMembership *find(EepMembers *members, guint32 epoch)
     return NULL;
 }
 
-const EepMembership *eep_members_find(EepMembers *members, guint32 epoch)
+EepMembership *eep_members_find(EepMembers *members, guint32 epoch)
 {
-    const EepMembership *group;
+    EepMembership *group;
 
     pthread_mutex_lock(&members->lock);
     group = find(members, epoch);
+    if (group != NULL)
+        g_atomic_int_inc(&group->n_users);
     pthread_mutex_unlock(&members->lock);
     return group;
 }

@@ -19,6 +19,7 @@ typedef struct {
     guint32 epoch;
     guint rank, n_ranks;
     EepComm *serve, *move;
+    gint n_users; /* atomic; the list is one of them */
 } EepMembership;
 
 /* Borrows the transport. */
@@ -36,10 +37,13 @@ typedef void (*EepMembersTell)(gpointer self, const EepWireGroupId *id);
 gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error);
 
-/* NULL: not a member of that epoch. Valid until it is retired, by the aside lane. */
-const EepMembership *eep_members_find(EepMembers *members, guint32 epoch);
+/* NULL: not a member of that epoch. Kept for the caller, who gives it back: a group that is retired
+ * or replaced meanwhile is left by its last user. */
+EepMembership *eep_members_find(EepMembers *members, guint32 epoch);
+void eep_membership_unref(EepMembership *group);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepMembership, eep_membership_unref)
 
-/* Leaves every group but that of `epoch`. Not while the step lane uses one of them. */
+/* Leaves every group but that of `epoch`. */
 void eep_members_retire(EepMembers *members, guint32 epoch);
 
 G_END_DECLS

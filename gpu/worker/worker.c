@@ -153,7 +153,7 @@ static const struct {
     gboolean is_early; /* before WELCOME */
 } handlers[EEP_WIRE_TYPE_END] = {
     [EEP_WIRE_REFUSE] = {on_refuse, TRUE},      [EEP_WIRE_WELCOME] = {on_welcome, TRUE},
-    [EEP_WIRE_BEAT] = {on_beat, FALSE},         [EEP_WIRE_POPULARITY] = {on_work, FALSE},
+    [EEP_WIRE_BEAT] = {on_beat, TRUE},          [EEP_WIRE_POPULARITY] = {on_work, FALSE},
     [EEP_WIRE_GROUP_ID] = {on_group_id, FALSE}, [EEP_WIRE_MAP] = {on_work, FALSE},
     [EEP_WIRE_STEP] = {on_work, FALSE},         [EEP_WIRE_PHASE] = {on_work, FALSE},
     [EEP_WIRE_MOVE] = {on_work, FALSE},         [EEP_WIRE_READ_LOAD] = {on_work, FALSE},
@@ -274,9 +274,7 @@ static void say_hello(EepWorker *worker, guint32 nccl_version)
                             .rank = worker->options->rank,
                             .pid = (guint64)getpid(),
                             .worker = worker->id};
-    for (guint i = 0; i < EEP_WIRE_TOKEN_BYTES; i++)
-        hello->token[i] = (char)(g_ascii_xdigit_value(worker->options->token[2 * i]) << 4 |
-                                 g_ascii_xdigit_value(worker->options->token[2 * i + 1]));
+    eep_wire_parse_token(worker->options->token, hello->token);
     g_strlcpy(hello->program, EEP_VERSION, sizeof hello->program);
     gethostname(hello->host, sizeof hello->host - 1);
     g_strlcpy(hello->device.name, facts->name, sizeof hello->device.name);
@@ -294,6 +292,14 @@ static void say_hello(EepWorker *worker, guint32 nccl_version)
     eep_outbox_send(worker->outbox, &message);
 }
 
+/* Of four tasks on a node that each see one device, all have device 0. */
+static guint device_of(const EepWorkerOptions *options)
+{
+    guint n = options->is_local_rank ? eep_device_count(NULL) : 0;
+
+    return n > 0 ? options->device % n : options->device;
+}
+
 EepWorker *eep_worker_new(const EepWorkerOptions *options, guint32 id, EepWorkerSpawn spawn,
                           gpointer self, GError **error)
 {
@@ -309,7 +315,7 @@ EepWorker *eep_worker_new(const EepWorkerOptions *options, guint32 id, EepWorker
     worker->aborts = g_array_new(FALSE, FALSE, sizeof(EepAbortLeft));
     worker->slow_factor = 1.0;
     pthread_mutex_init(&worker->lock, NULL);
-    worker->device = eep_device_open(options->device, error);
+    worker->device = eep_device_open(device_of(options), error);
     if (worker->device == NULL ||
         !eep_connection_open(options->connect, options->connect_ns, &worker->fd, error)) {
         eep_worker_free(worker);

@@ -195,7 +195,7 @@ static void begin_steps(gpointer self)
 static gboolean step(EepWorker *worker, const EepWireMessage *message, EepWorkerYield *yield,
                      GError **error)
 {
-    const EepMembership *group = eep_members_find(worker->members, message->step.epoch);
+    g_autoptr(EepMembership) group = eep_members_find(worker->members, message->step.epoch);
 
     if (worker->welcome.model.n_layers == 0)
         return TRUE;
@@ -262,7 +262,7 @@ static gboolean check(EepWorker *worker, const EepWireMessage *message, EepWorke
 
 static void take_map(EepWorker *worker, const EepWireMessage *message)
 {
-    const EepMembership *group = eep_members_find(worker->members, message->map.epoch);
+    g_autoptr(EepMembership) group = eep_members_find(worker->members, message->map.epoch);
     g_autoptr(GError) error = NULL;
 
     if (group == NULL || group->n_ranks != message->map.n_ranks)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "gpu/worker/device.h"
+#include "gpu/worker/self_check.h"
 #include "gpu/worker/worker.h"
 
 #ifdef EEP_EMULATED
@@ -101,6 +102,16 @@ static void spawn(gpointer self, guint32 worker)
     pthread_detach(thread);
 }
 
+static int check(const EepWorkerOptions *options)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (eep_self_check(options->device, &error))
+        return 0;
+    fprintf(stderr, PROGRAM ": %s\n", error->message);
+    return status_of_error(error);
+}
+
 int main(int argc, char **argv)
 {
     Process process = {.lock = PTHREAD_MUTEX_INITIALIZER, .one_ended = PTHREAD_COND_INITIALIZER};
@@ -117,6 +128,8 @@ int main(int argc, char **argv)
             puts(PROGRAM " " EEP_VERSION);
         return 0;
     }
+    if (process.options.checks_itself)
+        return check(&process.options);
     spawn(&process, process.options.worker);
     pthread_mutex_lock(&process.lock);
     while (process.n_running > 0)

@@ -158,10 +158,8 @@ static gboolean move_kv(Moving *moving, const EepWireTransfer *transfer, GError 
 gboolean eep_worker_move(EepWorker *worker, const EepWireMove *move, EepWorkerYield *yield,
                          GError **error)
 {
-    Moving moving = {.worker = worker,
-                     .move = move,
-                     .group = eep_members_find(worker->members, move->epoch),
-                     .yield = yield};
+    g_autoptr(EepMembership) group = eep_members_find(worker->members, move->epoch);
+    Moving moving = {.worker = worker, .move = move, .group = group, .yield = yield};
     guint n;
 
     if (moving.group == NULL || (!move->is_kv && move->layer >= worker->welcome.model.n_layers)) {

@@ -7,6 +7,12 @@
 
 G_DEFINE_QUARK(eep - worker - error - quark, eep_worker_error)
 
+/* Before there are threads, since whoever asks first writes a static variable. */
+static void __attribute__((constructor)) touch_quark(void)
+{
+    eep_worker_error_quark();
+}
+
 /* Slurm; Open MPI; MPICH and Intel MPI; torchrun; Kubernetes indexed jobs. */
 static const char *const rank_names[] = {"SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK",
                                          "JOB_COMPLETION_INDEX"};
@@ -22,8 +28,10 @@ const char *eep_worker_options_help(void)
            "  --rank N              wanted rank [SLURM_PROCID, OMPI_COMM_WORLD_RANK, PMI_RANK,\n"
            "                        RANK, JOB_COMPLETION_INDEX; else any]\n"
            "  --device N            CUDA device [SLURM_LOCALID, OMPI_COMM_WORLD_LOCAL_RANK,\n"
-           "                        MPI_LOCALRANKID, LOCAL_RANK; else 0]\n"
+           "                        MPI_LOCALRANKID, LOCAL_RANK, modulo the devices seen; else 0]\n"
+           "  --emulated            no GPU: an emulated device (eep worker only)\n"
            "  --wait SECONDS        how long to try to connect [60]\n"
+           "  --check               looks at the GPU and tests itself on it; needs no coordinator\n"
            "  --help, --version\n"
            "\n"
            "exit: 0 sent home, 1 failed or lost its coordinator, 2 usage, refused, no GPU,\n"
@@ -107,6 +115,10 @@ static gboolean take_flags(EepWorkerOptions *options, int argc, char **argv, gui
             options->shows_version = TRUE;
             return TRUE;
         }
+        if (strcmp(flag, "--check") == 0) {
+            options->checks_itself = TRUE;
+            continue;
+        }
         if (equals == NULL && i + 1 >= argc) {
             g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
                         "'%s': unknown, or its value is missing; try `eep worker --help`", flag);
@@ -132,8 +144,7 @@ static gboolean complete(EepWorkerOptions *options, const char *(*environment)(c
     }
     if (options->token == NULL)
         options->token = g_strdup(environment("EEP_TOKEN"));
-    if (options->token == NULL || strlen(options->token) != 2 * EEP_WIRE_TOKEN_BYTES ||
-        strspn(options->token, "0123456789abcdef") != 2 * EEP_WIRE_TOKEN_BYTES) {
+    if (options->token == NULL || !eep_wire_parse_token(options->token, NULL)) {
         g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
                     "no token of %d hexadecimal digits: give --token, or set EEP_TOKEN to what the "
                     "coordinator shows",
@@ -148,20 +159,21 @@ gboolean eep_worker_options_parse(int argc, char **argv,
                                   EepWorkerOptions *ret_options, GError **error)
 {
     EepWorkerOptions options = {.connect_ns = G_GINT64_CONSTANT(60000000000)};
-    guint64 rank = EEP_RANK_NONE, device = 0;
+    guint64 rank = EEP_RANK_NONE, local = 0, device = G_MAXUINT64;
 
     if (!from_environment(rank_names, G_N_ELEMENTS(rank_names), EEP_WIRE_MAX_RANKS - 1, environment,
                           &rank, error) ||
-        !from_environment(device_names, G_N_ELEMENTS(device_names), 1023, environment, &device,
+        !from_environment(device_names, G_N_ELEMENTS(device_names), 1023, environment, &local,
                           error) ||
         !take_flags(&options, argc, argv, &rank, &device, error) ||
-        (!options.shows_help && !options.shows_version &&
+        (!options.shows_help && !options.shows_version && !options.checks_itself &&
          !complete(&options, environment, error))) {
         eep_worker_options_clear(&options);
         return FALSE;
     }
     options.rank = (guint32)rank;
-    options.device = (guint)device;
+    options.is_local_rank = device == G_MAXUINT64;
+    options.device = (guint)(options.is_local_rank ? local : device);
     *ret_options = options;
     return TRUE;
 }

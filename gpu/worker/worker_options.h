@@ -25,8 +25,11 @@ typedef struct {
     guint32 rank;   /* EEP_RANK_NONE: any */
     guint32 worker; /* id that the coordinator has given already; 0: none */
     guint device;
-    gint64 connect_ns; /* how long to try */
+    gboolean is_local_rank; /* `device` is the launcher's local rank: a process that sees fewer
+                               devices counts around them */
+    gint64 connect_ns;      /* how long to try */
     gboolean shows_help, shows_version;
+    gboolean checks_itself; /* instead of serving anybody */
 } EepWorkerOptions;
 
 /* `environment` is asked for the launcher's variables (g_getenv). Errors: USAGE. */

@@ -20,9 +20,9 @@ static const gint *stop_of(const EepWorker *worker, EepLaneKind lane)
 }
 
 /* The group that the phase is about, or an error. */
-static const EepMembership *target(EepWorker *worker, const EepWirePhase *phase, GError **error)
+static EepMembership *target(EepWorker *worker, const EepWirePhase *phase, GError **error)
 {
-    const EepMembership *group = eep_members_find(worker->members, phase->target_epoch);
+    EepMembership *group = eep_members_find(worker->members, phase->target_epoch);
 
     if (group == NULL)
         g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP,
@@ -61,7 +61,7 @@ static gboolean retire(EepWorker *worker, const EepWirePhase *phase, EepWorkerYi
 static gboolean sync_kv(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                         GError **error)
 {
-    const EepMembership *group = target(worker, phase, error);
+    g_autoptr(EepMembership) group = target(worker, phase, error);
     EepStream stream = worker->streams[EEP_LANE_ASIDE];
     guint64 mine = worker->welcome.model.kv_cache_bytes, smallest = 0;
 
@@ -89,7 +89,7 @@ static gboolean sync_kv(EepWorker *worker, const EepWirePhase *phase, EepWorkerY
 static gboolean broadcast_map(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                               GError **error)
 {
-    const EepMembership *group = target(worker, phase, error);
+    g_autoptr(EepMembership) group = target(worker, phase, error);
     gsize bytes = MIN(phase->bytes, EEP_WORKER_SCRATCH_BYTES) & ~(gsize)7;
     EepStream stream = worker->streams[EEP_LANE_ASIDE];
     g_autofree EepPiece *pieces = NULL;
@@ -176,7 +176,7 @@ static gboolean switch_over(EepWorker *worker, const EepWirePhase *phase, EepWor
 static gboolean warm_up(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                         GError **error)
 {
-    const EepMembership *group = target(worker, phase, error);
+    g_autoptr(EepMembership) group = target(worker, phase, error);
     EepWireStep step = {.op = phase->op, .epoch = phase->target_epoch, .is_dummy = TRUE};
 
     if (worker->welcome.model.n_layers == 0 || group == NULL)

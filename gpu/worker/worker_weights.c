@@ -66,7 +66,7 @@ static gboolean as_a_tree(EepWorker *worker, const EepMembership *group, const E
 gboolean eep_worker_send_weights(EepWorker *worker, const EepWirePhase *phase, gboolean is_tree,
                                  EepWorkerYield *yield, GError **error)
 {
-    const EepMembership *group = eep_members_find(worker->members, phase->target_epoch);
+    g_autoptr(EepMembership) group = eep_members_find(worker->members, phase->target_epoch);
 
     /* Members that leave have no part in the target group. */
     if (phase->rank == EEP_RANK_NONE)

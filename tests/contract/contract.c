@@ -5,6 +5,7 @@
 #include "core/eplb/placement.h"
 #include "core/loop/backend_check.h"
 #include "core/loop/operations.h"
+#include "core/resize/phase.h"
 
 #define N_STEPS 20
 #define GRACE   (50 * EEP_NS_PER_MS)
@@ -32,6 +33,7 @@ struct World {
     guint64 forward;   /* steps that happened */
     guint n_done[EEP_OP_COUNT][EEP_DONE_COUNT];
     EepOpId first, second; /* whatever the scenario keeps */
+    guint n_rejoined;      /* phases of rejoin() and its step */
     guint64 hash;          /* of all completions and their times */
     char *failure;
 };
@@ -88,21 +90,30 @@ static EepOpId submit_one(World *world)
     return submit(world, world->subject->n_workers, 1, EEP_TIME_NEVER);
 }
 
-static void start_phase(World *world)
+static EepOpId start_phase_of(World *world, guint32 kind, EepEpoch target)
 {
     guint n = world->subject->n_workers;
     EepPhase phase = {
         .op = new_op(world, EEP_OP_PHASE, n),
-        .kind = world->subject->phase_kind,
+        .kind = kind,
         .n_workers = n,
         .workers = world->subject->workers,
         .n_ranks_old = n,
         .n_ranks_new = n,
-        .target_epoch = world->subject->epoch,
+        .target_epoch = target,
         .n_members = world->subject->n_workers,
         .members = world->subject->workers,
     };
     world->backend->ops->start_phase(world->backend, &phase);
+    return phase.op.id;
+}
+
+static void start_phase(World *world)
+{
+    const EepContractSubject *subject = world->subject;
+
+    start_phase_of(world, subject->phase_kind,
+                   subject->target_epoch != 0 ? subject->target_epoch : subject->epoch);
 }
 
 /* What the rank's first slot of layer 0 holds, so that it can send it. */
@@ -338,13 +349,33 @@ static void begin_abort_all(World *world)
     stop(world, (EepScope){.pool = world->subject->pool, .epoch = world->subject->epoch});
 }
 
+/* What makes a group whole again, in its order; then a step. */
+static void rejoin(World *world)
+{
+    static const guint32 kinds[] = {EEP_PHASE_STANDBY_GROUPS, EEP_PHASE_SWITCH};
+
+    if (world->n_rejoined < G_N_ELEMENTS(kinds))
+        world->second = start_phase_of(world, kinds[world->n_rejoined], world->subject->epoch);
+    else
+        world->first = submit_one(world);
+    world->n_rejoined++;
+}
+
 /* The pool goes on after an abort; so a step must be possible, once all have ended. */
 static void step_after_abort(World *world, const EepCompletion *completion)
 {
-    if (completion->kind == EEP_OP_ABORT && completion->done == EEP_DONE_OK)
+    gboolean is_ok = completion->done == EEP_DONE_OK;
+
+    if (completion->kind == EEP_OP_ABORT && is_ok)
         world->first = submit_one(world);
-    if (completion->kind == EEP_OP_STEP && completion->id == world->first)
-        expect(world, completion->done == EEP_DONE_OK, "the step after the abort ended %s",
+    else if (world->second != 0 && completion->id == world->second && is_ok)
+        rejoin(world);
+    else if (completion->id == world->first && !is_ok && world->n_rejoined == 0 &&
+             world->subject->abort_breaks_group)
+        rejoin(world);
+    else if (world->first != 0 &&
+             (completion->id == world->first || completion->id == world->second))
+        expect(world, is_ok, "%s after the abort ended %s", eep_op_names[completion->kind],
                eep_done_names[completion->done]);
 }
 

@@ -24,6 +24,10 @@ typedef struct {
     const EepWorkerId *workers;
     const EepPlacement *placement; /* nullable, for the steps */
     guint32 phase_kind;
+    EepEpoch target_epoch; /* of the phase; 0: the pool's */
+    /* An abort breaks the group of what had begun, as it does with real communicators: a step after
+     * it may fail, and must not once standby_groups and switch have made the group anew. */
+    gboolean abort_breaks_group;
     EepTime limit; /* a scenario that is not over by then hangs; EEP_TIME_NEVER: no limit */
 } EepContractSubject;
 

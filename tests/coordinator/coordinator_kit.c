@@ -116,9 +116,16 @@ void kit_free(Kit *kit)
     eep_backend_free(kit->backend);
     /* No child is left, not even a dead one. */
     g_assert_cmpint(waitpid(-1, NULL, WNOHANG), ==, -1);
+    eep_clock_free(kit->clock);
+    kit_free_rest(kit);
+}
+
+void kit_free_rest(Kit *kit)
+{
+    if (kit == NULL)
+        return;
     eep_loop_free(kit->loop);
     eep_mailbox_free(kit->mailbox);
-    eep_clock_free(kit->clock);
     eep_placement_free(kit->placement);
     g_string_free(kit->said, TRUE);
     g_array_unref(kit->completions);

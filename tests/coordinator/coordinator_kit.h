@@ -41,6 +41,8 @@ Kit *kit_new(guint n_engines, const char *modes);
 gboolean kit_start(Kit *kit, GError **error);
 /* With the backend; fails the test when a process is left. */
 void kit_free(Kit *kit);
+/* When somebody else has freed its backend and its clock. NULL is allowed. */
+void kit_free_rest(Kit *kit);
 
 /* Serves until so many completions have come, or a time is over (FALSE). */
 gboolean kit_wait(Kit *kit, guint n_completions);

@@ -297,6 +297,25 @@ START_TEST(test_text_is_cut_and_cleaned)
 }
 END_TEST
 
+START_TEST(test_token)
+{
+    g_autofree char *hex = g_strnfill(2 * EEP_WIRE_TOKEN_BYTES, 'a');
+    char token[EEP_WIRE_TOKEN_BYTES] = {0};
+
+    memcpy(hex, "09ff", 4);
+    ck_assert(eep_wire_parse_token(hex, token));
+    ck_assert_uint_eq((guint8)token[0], 0x09);
+    ck_assert_uint_eq((guint8)token[1], 0xff);
+    ck_assert_uint_eq((guint8)token[EEP_WIRE_TOKEN_BYTES - 1], 0xaa);
+    ck_assert(eep_wire_parse_token(hex, NULL));
+    hex[5] = 'A';
+    ck_assert(!eep_wire_parse_token(hex, token));
+    hex[5] = '\0';
+    ck_assert(!eep_wire_parse_token(hex, token));
+    ck_assert(!eep_wire_parse_token("", token));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("wire");
@@ -308,6 +327,7 @@ int main(void)
     tcase_add_test(messages, test_layout_on_the_wire);
     tcase_add_test(messages, test_none_is_allowed_where_it_means_something);
     tcase_add_test(messages, test_text_is_cut_and_cleaned);
+    tcase_add_test(messages, test_token);
     tcase_add_loop_test(damage, test_cut_anywhere, 1, EEP_WIRE_TYPE_END);
     tcase_add_loop_test(damage, test_one_byte_too_many, 1, EEP_WIRE_TYPE_END);
     tcase_add_test(damage, test_bounds);

@@ -64,12 +64,14 @@ START_TEST(test_launchers)
     ck_assert(parse(launchers[_i].env, "w --connect a:1 --token " TOKEN, &options, NULL));
     ck_assert_uint_eq(options.rank, launchers[_i].rank);
     ck_assert_uint_eq(options.device, launchers[_i].device);
+    ck_assert(options.is_local_rank);
     eep_worker_options_clear(&options);
     /* A flag is nearer than the environment. */
     ck_assert(parse(launchers[_i].env, "w --connect a:1 --rank 6 --device 9 --token " TOKEN,
                     &options, NULL));
     ck_assert_uint_eq(options.rank, 6);
     ck_assert_uint_eq(options.device, 9);
+    ck_assert(!options.is_local_rank);
     eep_worker_options_clear(&options);
 }
 END_TEST
