@@ -78,11 +78,20 @@ static const EepCommand commands[] = {
      "Becomes eep-worker (with --emulated eep-worker-emulated), found beside eep or named by\n"
      "EEP_WORKER, with the same options. Launchers' variables stand in for what is not given.",
      eep_command_worker},
+    {"calibrate",
+     "[--device gpu|emulated] [--ranks N] [--model PROFILE] [--base PROFILE] [--out DIR] [--quick] "
+     "[--json]",
+     "measure the devices at hand and write a hardware profile",
+     "Starts N workers on this host and times GEMMs, memory, launches, collectives, copies,\n"
+     "communicators and captures. DIR/NAME.yaml is a profile for hardware.profile, "
+     "DIR/samples.csv\n"
+     "has every sample.",
+     eep_command_calibrate},
 };
 
 /* Commands of the format's description that this version does not have yet. */
-static const char *const later[] = {"report",    "trace", "cost",   "validate", "sweep",
-                                    "calibrate", "serve", "import", NULL};
+static const char *const later[] = {"report", "trace", "cost",   "validate",
+                                    "sweep",  "serve", "import", NULL};
 
 G_DEFINE_QUARK(eep - command - error - quark, eep_command_error)
 
