@@ -455,13 +455,31 @@ static void recovery_completed(EepPool *pool, const EepResizeRecord *record)
     call_spares(pool);
 }
 
+/* A resize that was running when the fault hit it. */
+static gboolean was_hit(const EepResizeRecord *record, const EepTrouble *trouble)
+{
+    return (trouble->state == EEP_TROUBLE_JOINER || trouble->state == EEP_TROUBLE_PHASE) &&
+           record->accepted <= trouble->incident.at;
+}
+
+/* Where there is a way back, the loss of an engine that a restart ends or launches is a loss like
+ * any other, and leave_stuck() begins anew for it. */
+static gboolean is_begun_anew(const EepPool *pool, const EepResizeRecord *record)
+{
+    for (guint i = 0; i < pool->faults->troubles->len && pool->generation->rolls_back; i++)
+        if (nth_trouble(pool, i)->state == EEP_TROUBLE_JOINER &&
+            was_hit(record, nth_trouble(pool, i)))
+            return TRUE;
+    return FALSE;
+}
+
 /* Another recovery runs, or is on its way, when a later loss has made it begin anew. */
 static void recovery_failed(EepPool *pool, const EepResizeRecord *record)
 {
     const EepResizeRecord *running = eep_resize_record(pool->resize);
     EepTrouble *left = NULL;
 
-    if (running != NULL && is_recovery(running))
+    if ((running != NULL && is_recovery(running)) || is_begun_anew(pool, record))
         return;
     for (guint i = 0; i < pool->faults->troubles->len; i++) {
         EepTrouble *trouble = nth_trouble(pool, i);
@@ -479,13 +497,6 @@ static void recovery_failed(EepPool *pool, const EepResizeRecord *record)
 static gboolean is_undone(const EepResizeRecord *record)
 {
     return record->outcome == EEP_OUTCOME_COMPLETE || record->outcome == EEP_OUTCOME_ROLLED_BACK;
-}
-
-/* A resize that was running when the fault hit it. */
-static gboolean was_hit(const EepResizeRecord *record, const EepTrouble *trouble)
-{
-    return (trouble->state == EEP_TROUBLE_JOINER || trouble->state == EEP_TROUBLE_PHASE) &&
-           record->accepted <= trouble->incident.at;
 }
 
 /* All of the group is back, and its experts. */
