@@ -312,6 +312,39 @@ START_TEST(a_second_loss)
 }
 END_TEST
 
+/* A spare whose launch always fails: three tries, and the run has its end. */
+START_TEST(a_spare_never_joins)
+{
+    static const char *const generations[] = {"g2.1", "eep"};
+    guint n_asked = 0;
+
+    set_generation(generations[_i]);
+    set_recovery(EEP_RECOVERY_REPLACE, EEP_IN_FLIGHT_RETRY);
+    set_detection(50, 0, 0, 500);
+    config.options.fault_tolerance.spare_engines = 1;
+    config.options.fault_tolerance.spare_state = 1;
+    config.deployment.n_events = 2;
+    events[1] = (EepOperatorEvent){
+        .kind = EEP_OPERATOR_FAULT,
+        .id = "broken",
+        .at = 10,
+        .fault = {.kind = EEP_FAULT_KIND_PHASE_FAIL, .phase = EEP_PHASE_LAUNCH, .nth = 0}};
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, MAX_ARRIVE);
+    const EepIncident *death = kit_nth(run->incidents, EepIncident, 0);
+
+    for (guint i = 0; i < run->resizes->len; i++)
+        n_asked += g_str_has_suffix(kit_nth(run->resizes, EepResizeRecord, i)->id, "-replace");
+    ck_assert_str_eq(death->id, "death");
+    ck_assert_uint_eq(n_asked, 3);
+    ck_assert_str_eq(death->note, "shrunk: no spare joined in three tries");
+    ck_assert_str_eq(death->outcome, "recovered");
+    ck_assert_int_eq(death->degraded, run->end - death->at);
+    ck_assert_uint_eq(last_size(run), 3);
+    ck_assert_uint_eq(count_fates(run, EEP_FATE_COMPLETED), MAX_ARRIVE);
+    kit_assert_conserved(run, requests, "never joins");
+}
+END_TEST
+
 static KitRun *restart_that_loses_another(const char *generation, EepTime at)
 {
     set_generation(generation);
@@ -513,6 +546,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_lost_node_comes_back, 0, 2);
     tcase_add_test(tcase, the_deadline_is_the_servings);
     tcase_add_loop_test(tcase, a_second_loss, 0, 60);
+    tcase_add_loop_test(tcase, a_spare_never_joins, 0, 2);
     tcase_add_loop_test(tcase, a_restart_loses_another, 0, 50);
     tcase_add_test(tcase, a_restart_that_fails_is_the_end);
     tcase_add_test(tcase, missing_experts_are_counted);
