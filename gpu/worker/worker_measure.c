@@ -503,9 +503,10 @@ static gboolean take_samples(Bench *bench, guint64 *ret_samples, GError **error)
 gboolean eep_worker_measure(EepWorker *worker, const EepWireMeasure *ask, EepWorkerYield *yield,
                             GError **error)
 {
+    g_autoptr(EepMembership) group = eep_members_find(worker->members, ask->epoch);
     Bench bench = {.worker = worker,
                    .ask = ask,
-                   .group = eep_members_find(worker->members, ask->epoch),
+                   .group = group,
                    .yield = yield,
                    .stream = worker->streams[EEP_LANE_ASIDE],
                    .is_settled = TRUE};
