@@ -74,6 +74,7 @@ int eep_command_eplb(int argc, char **argv);
 int eep_command_explore(int argc, char **argv);
 int eep_command_worker(int argc, char **argv);
 int eep_command_generations(int argc, char **argv);
+int eep_command_calibrate(int argc, char **argv);
 
 /* Commands of two words, "eplb place": those of `eep eplb`, with a last row of NULLs. */
 extern const EepCommand eep_eplb_commands[];

@@ -21,6 +21,7 @@ struct EepCompareRuns {
     Run *runs;
     guint n_runs;
     gboolean is_comparable;
+    EepParity *parity; /* NULL: not a simulation beside a run on workers */
 };
 
 typedef struct {
@@ -112,6 +113,28 @@ static gboolean differ(const EepCompareRuns *compare, guint run, const char *key
     return !json_equal(get(compare->runs[0].summary, key), get(compare->runs[run].summary, key));
 }
 
+/* The folder of a summary that was named itself. New string. */
+static char *folder_of(const Run *run)
+{
+    return g_file_test(run->path, G_FILE_TEST_IS_DIR) ? g_strdup(run->path)
+                                                      : g_path_get_dirname(run->path);
+}
+
+static gboolean open_parity(EepCompareRuns *compare, gboolean force, GError **error)
+{
+    const Run *runs = compare->runs;
+
+    if (compare->n_runs != 2)
+        return TRUE;
+    json_t *const summaries[2] = {runs[0].summary, runs[1].summary};
+    if (!eep_parity_applies(summaries))
+        return TRUE;
+    g_autofree char *first = folder_of(&runs[0]), *second = folder_of(&runs[1]);
+    const char *const folders[2] = {first, second};
+    compare->parity = eep_parity_new(folders, summaries, force, error);
+    return compare->parity != NULL;
+}
+
 static gboolean check_traffic(EepCompareRuns *compare, gboolean force, GError **error)
 {
     compare->is_comparable = TRUE;
@@ -147,13 +170,21 @@ EepCompareRuns *eep_compare_runs_open(const char *const *paths, guint n_paths, g
         if (!read_run(&compare->runs[i], paths[i], error))
             return NULL;
     }
-    return check_traffic(compare, force, error) ? g_steal_pointer(&compare) : NULL;
+    if (!check_traffic(compare, force, error) || !open_parity(compare, force, error))
+        return NULL;
+    return g_steal_pointer(&compare);
+}
+
+const EepParity *eep_compare_runs_parity(const EepCompareRuns *compare)
+{
+    return compare->parity;
 }
 
 void eep_compare_runs_free(EepCompareRuns *compare)
 {
     if (compare == NULL)
         return;
+    eep_parity_free(compare->parity); /* it borrows from the summaries */
     for (guint i = 0; i < compare->n_runs; i++) {
         g_free(compare->runs[i].path);
         g_free(compare->runs[i].label);
@@ -253,13 +284,15 @@ void eep_compare_runs_add_table(const EepCompareRuns *compare, EepText *text)
     for (guint first = 1; first < compare->n_runs; first += MAX_BESIDE) {
         guint n = MIN(MAX_BESIDE, compare->n_runs - first);
         Run runs[1 + MAX_BESIDE] = {compare->runs[0]}; /* borrowed */
-        EepCompareRuns part = {runs, 1 + n, compare->is_comparable};
+        EepCompareRuns part = {runs, 1 + n, compare->is_comparable, NULL};
 
         memcpy(runs + 1, compare->runs + first, n * sizeof *runs);
         if (first > 1)
             eep_text_add_char(text, '\n');
         add_part(&part, text);
     }
+    if (compare->parity != NULL)
+        eep_parity_add_table(compare->parity, text);
 }
 
 /* -- JSON -------------------------------------------------------------------------------------- */
@@ -283,5 +316,7 @@ void eep_compare_runs_add_json(const EepCompareRuns *compare, EepText *text)
     }
     eep_json_end_array(&json);
     eep_compare_events_add_json(&json, summaries, compare->n_runs);
+    if (compare->parity != NULL)
+        eep_parity_add_json(compare->parity, &json);
     eep_json_end_object(&json);
 }

@@ -62,8 +62,11 @@ static void end_line(EepText *text)
 void eep_compare_text_add_labels(EepText *text, const char *const *labels, guint n)
 {
     /* The first label may begin above the names. */
-    for (guint i = 0; i < n; i++)
-        pad(text, labels[i], i == 0 ? NAME_COLUMNS + VALUE_COLUMNS : VALUE_COLUMNS + DELTA_COLUMNS);
+    pad(text, labels[0], NAME_COLUMNS + VALUE_COLUMNS);
+    for (guint i = 1; i < n; i++) {
+        eep_text_add_char(text, ' '); /* between two that are cut */
+        pad(text, labels[i], VALUE_COLUMNS + DELTA_COLUMNS - 1);
+    }
     end_line(text);
 }
 

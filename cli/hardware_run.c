@@ -144,10 +144,23 @@ char *eep_hardware_find_worker(EepGpuDevice device, GError **error)
     return NULL;
 }
 
+static const char *const labels[] = {
+    [EEP_GPU_DEVICE_GPU] = "GPU", [EEP_GPU_DEVICE_EMULATED] = "EMULATED"};
+
+gboolean eep_hardware_find_device(const char *label, EepGpuDevice *ret_device)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(labels); i++)
+        if (g_strcmp0(label, labels[i]) == 0) {
+            *ret_device = (EepGpuDevice)i;
+            return TRUE;
+        }
+    return FALSE;
+}
+
 void eep_hardware_fill_facts(EepGpuDevice device, EepRunFacts *ret_facts)
 {
     ret_facts->backend = "cuda";
-    ret_facts->label = device == EEP_GPU_DEVICE_EMULATED ? "EMULATED" : "GPU";
+    ret_facts->label = labels[device];
 }
 
 char *eep_hardware_note(const EepScenario *scenario)

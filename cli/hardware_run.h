@@ -28,6 +28,9 @@ gboolean eep_hardware_check(const EepScenario *scenario, GError **error);
  * how to build it. New string. */
 char *eep_hardware_find_worker(EepGpuDevice device, GError **error);
 
+/* The device by the label of its runs; FALSE, and nothing written, for a simulation's or none. */
+gboolean eep_hardware_find_device(const char *label, EepGpuDevice *ret_device);
+
 /* Backend, label and what has to be said about the run. */
 void eep_hardware_fill_facts(EepGpuDevice device, EepRunFacts *ret_facts);
 char *eep_hardware_note(const EepScenario *scenario); /* new string */

@@ -4,39 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/journal_header.h"
 #include "cli/output_file.h"
-#include "core/json.h"
 
 struct EepJournalFile {
     EepJournal *journal;
     FILE *stream; /* NULL: a replay */
     char *path;
 };
-
-/* What decides a run; equal headers mean that the journal is of this run. */
-static char *header_of(const EepRunFacts *facts)
-{
-    EepText text;
-    EepJson json;
-
-    eep_text_init(&text);
-    eep_json_init(&json, &text, EEP_JSON_COMPACT);
-    eep_json_begin_object(&json, NULL);
-    eep_json_add_string(&json, "version", EEP_VERSION);
-    eep_json_add_string(&json, "backend", facts->backend);
-    eep_json_add_uint(&json, "seed", facts->seed);
-    eep_json_add_string(&json, "scenario_sha256", facts->scenario_sha256);
-    eep_json_add_string(&json, "traffic_sha256", facts->traffic_sha256);
-    eep_json_add_string(&json, "model_sha256", facts->model_sha256);
-    eep_json_add_string(&json, "hardware_sha256", facts->hardware_sha256);
-    if (facts->load_sha256 != NULL)
-        eep_json_add_string(&json, "load_sha256", facts->load_sha256);
-    if (facts->drift_load_sha256 != NULL)
-        eep_json_add_string(&json, "drift_load_sha256", facts->drift_load_sha256);
-    eep_json_add_string(&json, "scenario", facts->scenario);
-    eep_json_end_object(&json);
-    return eep_text_steal(&text);
-}
 
 static gboolean write_bytes(gpointer self, gconstpointer bytes, gsize n_bytes, GError **error)
 {
@@ -51,7 +26,7 @@ static gboolean write_bytes(gpointer self, gconstpointer bytes, gsize n_bytes, G
 
 EepJournalFile *eep_journal_file_create(const char *path, const EepRunFacts *facts, GError **error)
 {
-    g_autofree char *header = header_of(facts);
+    g_autofree char *header = eep_journal_header_new(facts);
     EepJournalFile *file = g_new0(EepJournalFile, 1);
 
     file->path = g_strdup(path);
@@ -66,13 +41,14 @@ EepJournalFile *eep_journal_file_create(const char *path, const EepRunFacts *fac
     return file;
 }
 
-EepJournalFile *eep_journal_file_open(const char *path, const EepRunFacts *facts, GError **error)
+EepJournalFile *eep_journal_file_open(const char *path, GError **error)
 {
-    g_autofree char *header = header_of(facts), *contents = NULL;
+    g_autofree char *contents = NULL;
     g_autoptr(GBytes) bytes = NULL;
-    EepJournalFile *file;
+    g_autoptr(EepJournalFile) file = g_new0(EepJournalFile, 1);
     gsize length, n_dropped = 0;
 
+    file->path = g_strdup(path);
     if (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
         g_set_error(error, EEP_JOURNAL_ERROR, EEP_JOURNAL_ERROR_FORMAT,
                     "%s: is no file: a journal that eep run --journal has written", path);
@@ -81,25 +57,36 @@ EepJournalFile *eep_journal_file_open(const char *path, const EepRunFacts *facts
     if (!g_file_get_contents(path, &contents, &length, error))
         return NULL;
     bytes = g_bytes_new_take(g_steal_pointer(&contents), length);
-    file = g_new0(EepJournalFile, 1);
-    file->path = g_strdup(path);
     file->journal = eep_journal_new_replay(bytes, &n_dropped, error);
     if (file->journal == NULL) {
         g_prefix_error(error, "%s: ", path);
-    } else if (strcmp(eep_journal_header(file->journal), header) != 0) {
-        g_set_error(error, EEP_JOURNAL_ERROR, EEP_JOURNAL_ERROR_FORMAT,
-                    "%s: recorded from another scenario, seed, trace, profile or version of the "
-                    "program: the scenario "
-                    "and the --set of the recording",
-                    path);
-    } else {
-        if (n_dropped > 0)
-            fprintf(stderr, "%s: the last %" G_GSIZE_FORMAT " bytes are torn and are left out\n",
-                    path, n_dropped);
-        return file;
+        return NULL;
     }
-    eep_journal_file_free(file);
-    return NULL;
+    if (n_dropped > 0)
+        fprintf(stderr, "%s: the last %" G_GSIZE_FORMAT " bytes are torn and are left out\n", path,
+                n_dropped);
+    return g_steal_pointer(&file);
+}
+
+char *eep_journal_file_label(const EepJournalFile *file)
+{
+    return eep_journal_header_label(eep_journal_header(file->journal));
+}
+
+gboolean eep_journal_file_check(const EepJournalFile *file, const EepRunFacts *facts,
+                                GError **error)
+{
+    g_autofree char *header = eep_journal_header_new(facts);
+    g_autofree char *difference =
+        eep_journal_header_difference(eep_journal_header(file->journal), header);
+
+    if (difference == NULL)
+        return TRUE;
+    g_set_error(error, EEP_JOURNAL_ERROR, EEP_JOURNAL_ERROR_FORMAT,
+                "%s: was recorded from another run: %s: give the scenario, the files and the --set "
+                "of the recording",
+                file->path, difference);
+    return FALSE;
 }
 
 EepJournal *eep_journal_file_journal(EepJournalFile *file)

@@ -49,8 +49,9 @@ static const EepCommand commands[] = {
     {"plot", "RUN [--json]", "draw the pictures of a run folder",
      "Writes RUN/plots/*.png and *.svg with gnuplot. RUN is a run folder, for example runs/latest.",
      eep_command_plot},
-    {"compare", "RUN RUN... [--force] [--json]", "put runs side by side",
-     "The first RUN is the base. Runs of other traffic or another seed need --force.",
+    {"compare", "RUN RUN... [--force] [--plot FOLDER] [--json]", "put runs side by side",
+     "The first RUN is the base. Runs of other traffic or another seed need --force. A simulation\n"
+     "beside a run on workers also gets ratios of phases, steps and latencies.",
      eep_command_compare},
     {"generations",
      "[--steps LIST] [--traffic LIST] [--backend LIST] [--generation LIST] [--sensitivity] "
@@ -77,11 +78,20 @@ static const EepCommand commands[] = {
      "Becomes eep-worker (with --emulated eep-worker-emulated), found beside eep or named by\n"
      "EEP_WORKER, with the same options. Launchers' variables stand in for what is not given.",
      eep_command_worker},
+    {"calibrate",
+     "[--device gpu|emulated] [--ranks N] [--model PROFILE] [--base PROFILE] [--out DIR] [--quick] "
+     "[--json]",
+     "measure the devices at hand and write a hardware profile",
+     "Starts N workers on this host and times GEMMs, memory, launches, collectives, copies,\n"
+     "communicators and captures. DIR/NAME.yaml is a profile for hardware.profile, "
+     "DIR/samples.csv\n"
+     "has every sample.",
+     eep_command_calibrate},
 };
 
 /* Commands of the format's description that this version does not have yet. */
-static const char *const later[] = {"report",    "trace", "cost",   "validate", "sweep",
-                                    "calibrate", "serve", "import", NULL};
+static const char *const later[] = {"report", "trace", "cost",   "validate",
+                                    "sweep",  "serve", "import", NULL};
 
 G_DEFINE_QUARK(eep - command - error - quark, eep_command_error)
 

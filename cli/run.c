@@ -124,6 +124,31 @@ static gboolean check_options(Run *run, const Options *options, GError **error)
     return TRUE;
 }
 
+/* A journal says where it was recorded, so that a replay need not be told; what it is told all the
+ * same must agree. */
+static gboolean open_replay(Run *run, const Options *options, GError **error)
+{
+    EepGpuDevice device = run->hardware_options.device;
+    gboolean is_told = options->backend != NULL;
+
+    if (options->replay == NULL)
+        return TRUE;
+    run->journal = eep_journal_file_open(options->replay, error);
+    if (run->journal == NULL)
+        return FALSE;
+    g_autofree char *label = eep_journal_file_label(run->journal);
+    gboolean was_on_hardware = eep_hardware_find_device(label, &run->hardware_options.device);
+    if ((is_told && run->is_on_hardware != was_on_hardware) ||
+        (options->device != NULL && device != run->hardware_options.device)) {
+        g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE,
+                    "%s: was recorded from a run that was %s: leave --backend and --device out",
+                    options->replay, label != NULL ? label : "SIMULATED");
+        return FALSE;
+    }
+    run->is_on_hardware = was_on_hardware;
+    return TRUE;
+}
+
 /* What the hardware must have before there is a run folder. */
 static gboolean check_hardware(const Run *run, const Options *options, GError **error)
 {
@@ -165,6 +190,8 @@ static gboolean open_run(Run *run, const Options *options, const char *argument,
     EepRunFolderOptions folder;
     EepRunFacts facts = {0};
 
+    if (!open_replay(run, options, error))
+        return FALSE;
     run->path = eep_data_find_scenario(argument, error);
     if (run->path == NULL)
         return FALSE;
@@ -182,10 +209,10 @@ static gboolean open_run(Run *run, const Options *options, const char *argument,
     if (run->scenario_facts == NULL)
         return FALSE;
     fill_facts(run, &facts);
-    if (options->journal != NULL || options->replay != NULL) {
-        run->journal = options->journal != NULL
-                           ? eep_journal_file_create(options->journal, &facts, error)
-                           : eep_journal_file_open(options->replay, &facts, error);
+    if (options->replay != NULL && !eep_journal_file_check(run->journal, &facts, error))
+        return FALSE;
+    if (options->journal != NULL) {
+        run->journal = eep_journal_file_create(options->journal, &facts, error);
         if (run->journal == NULL)
             return FALSE;
     }

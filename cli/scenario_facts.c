@@ -92,6 +92,13 @@ static void collect_basis(EepScenarioFacts *facts)
 
         g_array_append_val(facts->basis, basis);
     }
+    /* Measured, but on no machine of its kind. */
+    if (profile->description != NULL && g_str_has_prefix(profile->description, "emulated:")) {
+        EepRunBasis basis = {"an EMULATED device's times, of no GPU", "measured",
+                             profile->description};
+
+        g_array_append_val(facts->basis, basis);
+    }
     for (guint i = 0; i < profile->kind->table->n_options; i++) {
         const EepProfileFigure *figure = &profile->figures[i];
         EepRunBasis basis = {profile->kind->table->options[i].key, eep_basis_words[figure->basis],

@@ -146,6 +146,7 @@ static void add_throughput(EepJson *json, const EepMetricsReport *report)
     eep_json_add_uint(json, "wasted_tokens", report->wasted_tokens);
 }
 
+/* `name` and the underscore before it are left out of the keys where it is NULL. */
 static void add_latency(EepJson *json, const char *name, const EepLatency *latency)
 {
     const struct {
@@ -153,14 +154,43 @@ static void add_latency(EepJson *json, const char *name, const EepLatency *laten
         double ns;
     } values[] = {{"mean", latency->mean}, {"median", latency->p50}, {"std", latency->std},
                   {"p90", latency->p90},   {"p99", latency->p99},    {"max", latency->max}};
+    const char *line = name != NULL ? "_" : "";
     char key[32];
 
-    g_snprintf(key, sizeof key, "n_%s", name);
+    name = name != NULL ? name : "";
+    g_snprintf(key, sizeof key, "n%s%s", line, name);
     eep_json_add_uint(json, key, latency->n);
     for (guint i = 0; i < G_N_ELEMENTS(values); i++) {
-        g_snprintf(key, sizeof key, "%s_%s_ms", values[i].prefix, name);
+        g_snprintf(key, sizeof key, "%s%s%s_ms", values[i].prefix, line, name);
         eep_json_add_double(json, key, values[i].ns / 1e6, EXACT);
     }
+}
+
+static void add_step_times(EepJson *json, const EepMetrics *metrics)
+{
+    const EepStepTimes *times = eep_metrics_step_times(metrics);
+
+    eep_json_begin_object(json, "step_time");
+    for (guint kind = 0; kind < EEP_STEP_KIND_COUNT; kind++) {
+        eep_json_begin_object(json, eep_step_kind_names[kind]);
+        add_latency(json, NULL, &eep_metrics_report(metrics)->step_time[kind]);
+        eep_json_begin_array(json, "by_tokens");
+        for (guint i = 0; i < EEP_STEP_CLASSES; i++) {
+            const EepStepClass *steps = &times->classes[kind][i];
+
+            if (steps->n == 0)
+                continue;
+            eep_json_begin_object(json, NULL);
+            eep_json_add_uint(json, "tokens", eep_step_class_tokens(i));
+            eep_json_add_uint(json, "n", steps->n);
+            eep_json_add_double(json, "mean_ms", (double)steps->sum / (double)steps->n / 1e6,
+                                EXACT);
+            eep_json_end_object(json);
+        }
+        eep_json_end_array(json);
+        eep_json_end_object(json);
+    }
+    eep_json_end_object(json);
 }
 
 static void add_gpus(EepJson *json, const EepMetricsReport *report)
@@ -349,6 +379,7 @@ void eep_summary_write(EepText *text, const EepMetrics *metrics, const EepRunFac
     add_latency(&json, "e2el", &report->e2el);
     add_gpus(&json, report);
     add_balance(&json, report);
+    add_step_times(&json, metrics);
     eep_json_begin_array(&json, "resizes");
     for (guint i = 0; i < eep_metrics_n_resizes(metrics); i++)
         add_resize(&json, metrics, facts, i);

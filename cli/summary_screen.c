@@ -261,10 +261,11 @@ static void add_balance(EepScreenText *screen, const EepMetricsReport *report)
     eep_screen_end_line(screen);
 }
 
-/* Assumed figures first: they are what a reader must know of; each kind is named once. */
+/* What a reader must know of first: measured things that are worth a word (times of an emulated
+ * device), then assumed figures; each kind is named once. */
 static void add_basis(EepScreenText *screen, const EepMetrics *metrics, const EepRunFacts *facts)
 {
-    static const char *const kinds[] = {"assumed", "derived", "measured"};
+    static const char *const kinds[] = {"measured", "assumed", "derived"};
     g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func(g_free);
 
     if (facts->extrapolated)

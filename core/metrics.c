@@ -74,6 +74,8 @@ static void metrics_step(EepObserver *self, const EepStepRecord *step)
     eep_timeline_add_step(metrics->timeline, step);
     metrics->report.steps++;
     metrics->report.dummy_steps += step->is_dummy ? 1 : 0;
+    if (step->end >= metrics->measure.warmup)
+        eep_step_times_add(&metrics->step_times, step);
     metrics->now = MAX(metrics->now, step->end);
 }
 
@@ -169,6 +171,7 @@ EepMetrics *eep_metrics_new(const EepSloOptions *slo, const EepMeasureOptions *m
     metrics->measure = *measure;
     metrics->chunks = g_ptr_array_new_with_free_func(g_free);
     eep_histogram_init(&metrics->gaps);
+    eep_step_times_init(&metrics->step_times);
     metrics->timeline = eep_timeline_new(measure->bucket);
     metrics->gpu_hours = eep_gpu_hours_new();
     metrics->resizes = g_array_new(FALSE, FALSE, sizeof(EepResizeRecord));
@@ -183,6 +186,7 @@ void eep_metrics_free(EepMetrics *metrics)
         return;
     g_ptr_array_free(metrics->chunks, TRUE);
     eep_histogram_clear(&metrics->gaps);
+    eep_step_times_clear(&metrics->step_times);
     eep_timeline_free(metrics->timeline);
     eep_gpu_hours_free(metrics->gpu_hours);
     g_array_free(metrics->resizes, TRUE);
@@ -209,6 +213,11 @@ void eep_metrics_add_incident(EepMetrics *metrics, const EepIncident *incident)
 const EepSloOptions *eep_metrics_slo(const EepMetrics *metrics)
 {
     return &metrics->slo;
+}
+
+const EepStepTimes *eep_metrics_step_times(const EepMetrics *metrics)
+{
+    return &metrics->step_times;
 }
 
 guint eep_metrics_n_resizes(const EepMetrics *metrics)

@@ -12,6 +12,7 @@
 #include "core/measure_options.h"
 #include "core/observer.h"
 #include "core/slo_options.h"
+#include "core/step_times.h"
 #include "core/timeline.h"
 
 G_BEGIN_DECLS
@@ -76,6 +77,7 @@ typedef struct {
     EepTime eplb_stalled;                            /* by them, synchronous ones */
     double balancedness, worst_minute;               /* NaN without expert work */
     guint64 steps, dummy_steps;
+    EepLatency step_time[EEP_STEP_KIND_COUNT]; /* of steps that ended after the warm-up */
 } EepMetricsReport;
 
 /* One interval of one pool. NaN: no value. */
@@ -109,6 +111,9 @@ void eep_metrics_finish(EepMetrics *metrics, const EepMetricsEnd *end);
 
 const EepMetricsReport *eep_metrics_report(const EepMetrics *metrics);
 const EepSloOptions *eep_metrics_slo(const EepMetrics *metrics);
+
+/* The same steps as the report's step_time, by tokens. */
+const EepStepTimes *eep_metrics_step_times(const EepMetrics *metrics);
 
 /* In the order of their ends. */
 guint eep_metrics_n_resizes(const EepMetrics *metrics);

@@ -25,18 +25,18 @@ static void summarise(gint64 *values, gsize n, EepLatency *ret_latency)
     *ret_latency = latency;
 }
 
-static void summarise_gaps(const EepHistogram *gaps, EepLatency *ret_latency)
+static void summarise_histogram(const EepHistogram *histogram, EepLatency *ret_latency)
 {
     EepLatency latency = no_latency;
 
-    latency.n = gaps->count;
-    if (gaps->count > 0) {
-        eep_histogram_moments(gaps, &latency.mean, &latency.std);
-        eep_histogram_quantile(gaps, 0.5, &latency.p50);
-        eep_histogram_quantile(gaps, 0.9, &latency.p90);
-        if (gaps->count >= EEP_METRICS_MIN_P99)
-            eep_histogram_quantile(gaps, 0.99, &latency.p99);
-        latency.max = (double)gaps->max;
+    latency.n = histogram->count;
+    if (histogram->count > 0) {
+        eep_histogram_moments(histogram, &latency.mean, &latency.std);
+        eep_histogram_quantile(histogram, 0.5, &latency.p50);
+        eep_histogram_quantile(histogram, 0.9, &latency.p90);
+        if (histogram->count >= EEP_METRICS_MIN_P99)
+            eep_histogram_quantile(histogram, 0.99, &latency.p99);
+        latency.max = (double)histogram->max;
     }
     *ret_latency = latency;
 }
@@ -137,7 +137,9 @@ static void measure_requests(EepMetrics *metrics)
         }
         summarise(values, n, latencies[which]);
     }
-    summarise_gaps(&metrics->gaps, &report->itl);
+    summarise_histogram(&metrics->gaps, &report->itl);
+    for (guint kind = 0; kind < EEP_STEP_KIND_COUNT; kind++)
+        summarise_histogram(&metrics->step_times.lengths[kind], &report->step_time[kind]);
 }
 
 static void count_gpus(EepMetrics *metrics)

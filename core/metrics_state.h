@@ -27,6 +27,7 @@ struct EepMetrics {
     gsize n_requests;
     EepTime now; /* of the latest thing observed */
     EepHistogram gaps;
+    EepStepTimes step_times;
     EepTimeline *timeline;
     EepGpuHours *gpu_hours;
     GArray *resizes;   /* EepResizeRecord */

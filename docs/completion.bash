@@ -13,7 +13,7 @@ _eep_keys() { # _eep_keys EEP
 
 _eep() {
     local eep=$1 current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="run init check explain list show plot compare eplb explore generations worker"
+    local commands="run init check explain list show plot compare eplb explore generations worker calibrate"
     local things="models hardware generations recoveries policies all2all-backends scenarios"
     local command='' thing='' arguments=0 i words='' files='' folders=''
     COMPREPLY=()
@@ -55,7 +55,7 @@ _eep() {
     --recovery) words="none restart retry shrink mask_only" ;;
     --plant) words=$("$eep" explore --list-plants 2>/dev/null | awk '{ print $1 }') ;;
     --model) words=$(_eep_names "$eep" models) ;;
-    --hardware) words=$(_eep_names "$eep" hardware) ;;
+    --hardware | --base) words=$(_eep_names "$eep" hardware) ;;
     --policy | --policies) words=$("$eep" list policies 2>/dev/null | awk '$2 == "eplb" { print $1 }') ;;
     --trigger) words="interval imbalance cost_benefit" ;;
     --format) words="auto json csv routes" ;;
@@ -71,7 +71,7 @@ _eep() {
         ;;
     --seed | --replicas | --groups | --nodes | --gpus | --layers | --top-k | --window-tokens | --expert-bytes | \
         --budget | --active-ranks | --train | --tokens-per-step | --steps-per-window | --interval | --threshold | \
-        --low-windows | --stall | --window-time | --engines | --faults | --threads) return ;;
+        --low-windows | --stall | --window-time | --engines | --faults | --threads | --ranks) return ;;
     *)
         case $command in
         '') words="$commands --version --help" ;;
@@ -91,12 +91,13 @@ _eep() {
             [[ $current == -* ]] || words=$(_eep_keys "$eep")
             ;;
         plot) words="--json" folders=1 ;;
-        compare) words="--force --json" folders=1 ;;
+        compare) words="--force --plot --json" folders=1 ;;
         explore)
             words="--generation --engines --faults --deep --recovery --reduction --plant --list-plants --out --replay"
             words+=" --threads --json"
             ;;
         worker) words="--connect --token --rank --device --wait --emulated --version" ;;
+        calibrate) words="--device --ranks --model --base --out --quick --json" ;;
         generations) words="--steps --traffic --backend --generation --sensitivity --brief --json" ;;
         eplb)
             local load="--load --format --layers --top-k --window-tokens --model --json"

@@ -50,6 +50,8 @@ typedef enum {
     EEP_WIRE_LOAD,       /* worker: one window of a read_load; all come before its DONE */
     EEP_WIRE_CHECKED,    /* worker: the answer to CHECK */
     EEP_WIRE_SAY,        /* worker: a line for the user */
+    EEP_WIRE_MEASURE,    /* coordinator: time this, with the others of the group */
+    EEP_WIRE_MEASURED,   /* worker: the samples; comes before its DONE */
     EEP_WIRE_TYPE_END,
 } EepWireType;
 
@@ -250,6 +252,21 @@ typedef struct {
 } EepWireSay;
 
 typedef struct {
+    guint64 op;
+    guint32 epoch; /* of the group that does it */
+    guint32 kind;  /* EepMeasureKind; what follows is as in EepMeasurement */
+    guint64 size;
+    guint32 n_groups, n_rows, n, k;
+    guint32 n_warm_ups, n_samples, n_each;
+} EepWireMeasure;
+
+typedef struct {
+    guint64 op;
+    guint32 n_samples;
+    const guint64 *samples; /* ns of one operation, in the order in which they were taken */
+} EepWireMeasured;
+
+typedef struct {
     EepWireType type;
     union {
         EepWireHello hello;
@@ -273,6 +290,8 @@ typedef struct {
         EepWireLoad load;
         EepWireChecked checked;
         EepWireSay say;
+        EepWireMeasure measure;
+        EepWireMeasured measured;
     };
     gpointer arrays; /* what the pointers above point into after decoding, else unused */
 } EepWireMessage;

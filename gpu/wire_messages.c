@@ -2,6 +2,7 @@
 #include "gpu/wire_table.h"
 
 #include "core/fault.h"
+#include "core/measurement.h"
 #include "core/resize/group.h"
 #include "core/resize/phase.h"
 
@@ -279,6 +280,32 @@ static const EepWireField say[] = {
     END,
 };
 
+static const EepWireField measure[] = {
+    U64(EepWireMeasure, op, 1, ANY64),
+    U32(EepWireMeasure, epoch, 1, ANY32),
+    U32(EepWireMeasure, kind, 0, EEP_MEASURE_COUNT - 1),
+    U64(EepWireMeasure, size, 0, EEP_MEASURE_MAX_SIZE),
+    U32(EepWireMeasure, n_groups, 0, EEP_MEASURE_MAX_GROUPS),
+    U32(EepWireMeasure, n_rows, 0, EEP_MEASURE_MAX_ROWS),
+    U32(EepWireMeasure, n, 0, EEP_MEASURE_MAX_SIDE),
+    U32(EepWireMeasure, k, 0, EEP_MEASURE_MAX_SIDE),
+    U32(EepWireMeasure, n_warm_ups, 0, EEP_MEASURE_MAX_SAMPLES),
+    U32(EepWireMeasure, n_samples, 1, EEP_MEASURE_MAX_SAMPLES),
+    U32(EepWireMeasure, n_each, 1, EEP_MEASURE_MAX_EACH),
+    END,
+};
+
+static const EepWireField one_sample[] = {
+    {"ns", EEP_WIRE_FIELD_U64, 0, 0, 0, MAX_NS, FALSE, 0, NULL},
+    END,
+};
+
+static const EepWireField measured[] = {
+    U64(EepWireMeasured, op, 1, ANY64),
+    ARRAY(EepWireMeasured, samples, n_samples, EEP_MEASURE_MAX_SAMPLES, one_sample),
+    END,
+};
+
 static const char *check_model(const EepWireMessage *message)
 {
     const EepWireModel *model = &message->welcome.model;
@@ -302,6 +329,19 @@ static const char *check_phase(const EepWireMessage *message)
         if (body->routes[i].from >= body->n_ranks || body->routes[i].to >= body->n_ranks)
             return "a route's rank is not below n_ranks";
     return NULL;
+}
+
+/* What a measurement is of is there. */
+static const char *check_measure(const EepWireMessage *message)
+{
+    const EepWireMeasure *body = &message->measure;
+    const char *unit = eep_measures[body->kind].unit;
+
+    if (*unit == 's')
+        return body->n_groups == 0 || body->n_rows == 0 || body->n == 0 || body->k == 0
+                   ? "a matrix has no elements"
+                   : NULL;
+    return *unit != '\0' && body->size == 0 ? "size is 0" : NULL;
 }
 
 static const char *check_read_load(const EepWireMessage *message)
@@ -332,4 +372,6 @@ const EepWireLayout eep_wire_layouts[EEP_WIRE_TYPE_END] = {
     [EEP_WIRE_LOAD] = {"LOAD", load, NULL},
     [EEP_WIRE_CHECKED] = {"CHECKED", checked, NULL},
     [EEP_WIRE_SAY] = {"SAY", say, NULL},
+    [EEP_WIRE_MEASURE] = {"MEASURE", measure, check_measure},
+    [EEP_WIRE_MEASURED] = {"MEASURED", measured, NULL},
 };

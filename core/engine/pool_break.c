@@ -215,9 +215,12 @@ void eep_pool_fault_end_acts(EepPool *pool)
     pool->faults->broken_acts = 0;
 }
 
+/* Whoever goes on to one of these stages no longer waits for acts of the one before. "settle" is
+ * none of them: nothing is left that hangs when it begins, and its own acts may have begun before
+ * all engines have resumed. */
 void eep_pool_fault_span_began(EepPool *pool, const char *name)
 {
-    static const char *const stages[] = {"prepare", "commit", "settle", "undo"};
+    static const char *const stages[] = {"prepare", "commit", "undo"};
 
     for (guint i = 0; i < G_N_ELEMENTS(stages); i++)
         if (strcmp(name, stages[i]) == 0)

@@ -55,6 +55,7 @@ typedef struct {
     GArray *workers;          /* EepWorkerId that it hit */
     gboolean hits_members;    /* some of them served */
     guint n_before;           /* engines that served before */
+    guint n_calls;            /* for spares in the place of those lost */
     EepTime step_waits;       /* since when a step waits for them; EEP_TIME_NEVER: none does */
     EepTime collective_waits; /* the same of a phase or a move */
     EepTime recovery_begun;

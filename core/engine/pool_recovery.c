@@ -10,6 +10,10 @@
 
 #define EXITED   "the deployment has exited"
 #define NO_SPARE "shrunk: no spare was left"
+#define NO_JOIN  "shrunk: no spare joined in three tries"
+
+/* Calls for the spares that are to take a lost engine's place. */
+#define MAX_CALLS 3
 
 static EepTime now_of(const EepPool *pool)
 {
@@ -394,17 +398,18 @@ void eep_pool_recovery_is_due(EepPool *pool, EepTrouble *trouble)
         eep_pool_exit(pool, trouble);
 }
 
-/* Not all that were lost are replaced. */
-static void note_no_spare(EepPool *pool)
+static gboolean wants_spare(const EepTrouble *trouble)
 {
-    for (guint i = 0; i < pool->faults->troubles->len; i++) {
-        EepTrouble *trouble = nth_trouble(pool, i);
+    return trouble->state == EEP_TROUBLE_BELOW && trouble->n_calls < MAX_CALLS;
+}
 
-        if (trouble->state != EEP_TROUBLE_BELOW || *trouble->incident.note != '\0')
-            continue;
-        trouble->incident.note = NO_SPARE;
-        eep_trouble_tell(pool, trouble, "no_spare_left", NO_SPARE);
-    }
+/* Nobody will take the place of what it lost. */
+static void note_shrunk(EepPool *pool, EepTrouble *trouble, const char *event, const char *why)
+{
+    if (*trouble->incident.note != '\0')
+        return;
+    trouble->incident.note = why;
+    eep_trouble_tell(pool, trouble, event, why);
 }
 
 /* Asks for the engines that are missing, as far as there are spares. */
@@ -420,19 +425,24 @@ static void call_spares(EepPool *pool)
         is_in(pool, EEP_TROUBLE_REPLACING))
         return;
     for (guint i = 0; i < faults->troubles->len; i++)
-        if (nth_trouble(pool, i)->state == EEP_TROUBLE_BELOW) {
+        if (wants_spare(nth_trouble(pool, i))) {
             last = nth_trouble(pool, i);
             n_before = MAX(n_before, last->n_before);
         }
     n_missing = n_before > pool->n_engines ? n_before - pool->n_engines : 0;
     faults->n_claimed = MIN(faults->n_spares, n_missing);
-    if (faults->n_claimed < n_missing)
-        note_no_spare(pool);
+    for (guint i = 0; i < faults->troubles->len; i++) {
+        EepTrouble *trouble = nth_trouble(pool, i);
+
+        if (faults->n_claimed < n_missing && wants_spare(trouble))
+            note_shrunk(pool, trouble, "no_spare_left", NO_SPARE);
+        if (faults->n_claimed > 0 && wants_spare(trouble)) {
+            trouble->state = EEP_TROUBLE_REPLACING;
+            trouble->n_calls++;
+        }
+    }
     if (faults->n_claimed == 0)
         return;
-    for (guint i = 0; i < faults->troubles->len; i++)
-        if (nth_trouble(pool, i)->state == EEP_TROUBLE_BELOW)
-            nth_trouble(pool, i)->state = EEP_TROUBLE_REPLACING;
     id = g_strconcat(last->incident.id, REPLACE_SUFFIX, NULL);
     eep_pool_scale(pool, pool->n_engines + faults->n_claimed, id, BY_RECOVERY);
 }
@@ -455,13 +465,31 @@ static void recovery_completed(EepPool *pool, const EepResizeRecord *record)
     call_spares(pool);
 }
 
+/* A resize that was running when the fault hit it. */
+static gboolean was_hit(const EepResizeRecord *record, const EepTrouble *trouble)
+{
+    return (trouble->state == EEP_TROUBLE_JOINER || trouble->state == EEP_TROUBLE_PHASE) &&
+           record->accepted <= trouble->incident.at;
+}
+
+/* Where there is a way back, the loss of an engine that a restart ends or launches is a loss like
+ * any other, and leave_stuck() begins anew for it. */
+static gboolean is_begun_anew(const EepPool *pool, const EepResizeRecord *record)
+{
+    for (guint i = 0; i < pool->faults->troubles->len && pool->generation->rolls_back; i++)
+        if (nth_trouble(pool, i)->state == EEP_TROUBLE_JOINER &&
+            was_hit(record, nth_trouble(pool, i)))
+            return TRUE;
+    return FALSE;
+}
+
 /* Another recovery runs, or is on its way, when a later loss has made it begin anew. */
 static void recovery_failed(EepPool *pool, const EepResizeRecord *record)
 {
     const EepResizeRecord *running = eep_resize_record(pool->resize);
     EepTrouble *left = NULL;
 
-    if (running != NULL && is_recovery(running))
+    if ((running != NULL && is_recovery(running)) || is_begun_anew(pool, record))
         return;
     for (guint i = 0; i < pool->faults->troubles->len; i++) {
         EepTrouble *trouble = nth_trouble(pool, i);
@@ -479,13 +507,6 @@ static void recovery_failed(EepPool *pool, const EepResizeRecord *record)
 static gboolean is_undone(const EepResizeRecord *record)
 {
     return record->outcome == EEP_OUTCOME_COMPLETE || record->outcome == EEP_OUTCOME_ROLLED_BACK;
-}
-
-/* A resize that was running when the fault hit it. */
-static gboolean was_hit(const EepResizeRecord *record, const EepTrouble *trouble)
-{
-    return (trouble->state == EEP_TROUBLE_JOINER || trouble->state == EEP_TROUBLE_PHASE) &&
-           record->accepted <= trouble->incident.at;
 }
 
 /* All of the group is back, and its experts. */
@@ -509,7 +530,7 @@ static gboolean asked_for(const EepTrouble *trouble, const EepResizeRecord *reco
 }
 
 /* What a replacement, or somebody else's resize, makes of those that are below their size. */
-static void count_in(EepTrouble *trouble, const EepResizeRecord *record)
+static void count_in(EepPool *pool, EepTrouble *trouble, const EepResizeRecord *record)
 {
     gboolean is_complete = record->outcome == EEP_OUTCOME_COMPLETE;
 
@@ -517,6 +538,8 @@ static void count_in(EepTrouble *trouble, const EepResizeRecord *record)
         trouble->state = EEP_TROUBLE_BELOW;
         if (asked_for(trouble, record))
             trouble->incident.n_migrated += record->n_migrated;
+        if (!is_complete && trouble->n_calls == MAX_CALLS)
+            note_shrunk(pool, trouble, "no_spare_joined", NO_JOIN);
     } else if (trouble->state == EEP_TROUBLE_BELOW && is_complete &&
                strcmp(record->by, BY_RECOVERY) != 0) {
         trouble->n_before = MIN(trouble->n_before, record->to); /* more is not wanted any more */
@@ -532,7 +555,7 @@ static void end_troubles(EepPool *pool, const EepResizeRecord *record)
         EepTrouble *trouble = nth_trouble(pool, i);
         EepIncident *incident = &trouble->incident;
 
-        count_in(trouble, record);
+        count_in(pool, trouble, record);
         if (was_hit(record, trouble) && !is_undone(record)) {
             leave_stuck(pool, trouble);
         } else if (was_hit(record, trouble)) {
@@ -586,7 +609,7 @@ void eep_pool_fault_settle(EepPool *pool)
             end_troubles(pool, record);
         if (is_replacement(record)) {
             faults->n_claimed = 0;
-            if (record->outcome == EEP_OUTCOME_COMPLETE)
+            if (is_undone(record) && eep_resize_record(pool->resize) == NULL)
                 call_spares(pool);
         }
     }
@@ -595,87 +618,4 @@ void eep_pool_fault_settle(EepPool *pool)
             end_good(pool, nth_trouble(pool, i), now_of(pool));
     if (!is_in(pool, EEP_TROUBLE_RECOVERING))
         leave_limbo(pool);
-}
-
-/* -- spares ----------------------------------------------------------------------------------- */
-
-guint eep_pool_fault_n_spares(const EepPool *pool)
-{
-    return pool->faults->n_spares - pool->faults->n_claimed;
-}
-
-void eep_pool_fault_bill_spares(EepPool *pool, guint n)
-{
-    EepObserver *observer = pool->services->observer;
-    EepTime now = now_of(pool);
-
-    if (n > 0 && now > 0)
-        observer->ops->gpu_time(observer, pool->id, EEP_GPU_RESERVED, 0, now,
-                                n * (guint)pool->options.tensor_parallel_size);
-}
-
-gboolean eep_pool_fault_launched(EepPool *pool, const EepEngine *engine)
-{
-    EepPoolFaults *faults = pool->faults;
-    EepLaunchedSpare spare = {engine->worker, faults->n_warm > 0};
-
-    if (faults->n_claimed == 0)
-        return FALSE;
-    faults->n_claimed--;
-    faults->n_spares--;
-    faults->n_warm -= spare.is_warm;
-    eep_pool_fault_bill_spares(pool, spare.is_warm);
-    g_array_append_val(faults->launched, spare);
-    return TRUE;
-}
-
-static guint find_launched(const EepPool *pool, EepWorkerId worker)
-{
-    const GArray *launched = pool->faults->launched;
-    guint i = 0;
-
-    while (i < launched->len && g_array_index(launched, EepLaunchedSpare, i).worker != worker)
-        i++;
-    return i;
-}
-
-void eep_pool_fault_adopted(EepPool *pool)
-{
-    GArray *launched = pool->faults->launched;
-
-    for (guint i = 0; i < pool->n_engines && launched->len > 0; i++) {
-        guint at = find_launched(pool, pool->engines[i]->worker);
-
-        if (at < launched->len)
-            g_array_remove_index(launched, at);
-    }
-    eep_pool_fault_placed(pool);
-}
-
-gboolean eep_pool_fault_released(EepPool *pool, const EepEngine *engine)
-{
-    guint at = find_launched(pool, engine->worker);
-    gboolean is_spare = at < pool->faults->launched->len;
-
-    if (is_spare) {
-        g_array_remove_index(pool->faults->launched, at);
-        pool->faults->n_spares += !engine->is_dead;
-    }
-    eep_pool_fault_placed(pool);
-    return is_spare;
-}
-
-gboolean eep_pool_fault_phase_is_free(const EepPool *pool, const EepResizeWork *work)
-{
-    const GArray *launched = pool->faults->launched;
-
-    if (work->kind != EEP_PHASE_LAUNCH || launched->len == 0)
-        return FALSE;
-    for (guint i = 0; i < work->n_workers; i++) {
-        guint at = find_launched(pool, work->workers[i]);
-
-        if (at == launched->len || !g_array_index(launched, EepLaunchedSpare, at).is_warm)
-            return FALSE;
-    }
-    return TRUE;
 }

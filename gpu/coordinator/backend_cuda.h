@@ -15,7 +15,9 @@
 #include "core/fault.h"
 #include "core/gpu_options.h"
 #include "core/loop/backend.h"
+#include "core/measurement.h"
 #include "core/model.h"
+#include "gpu/wire.h"
 #include "live/mailbox.h"
 
 G_BEGIN_DECLS
@@ -82,6 +84,16 @@ void eep_cuda_backend_check_experts(EepBackend *backend);
 
 /* What a check of results found to be wrong, the first of it; NULL: nothing. */
 const char *eep_cuda_backend_breach(const EepBackend *backend);
+
+/* Has the first n_ranks workers of the pool time something, before or instead of a loop's run:
+ * makes the group that it needs, and waits, at most gpu.wait_timeout. ret_ns [n_samples]: of each
+ * sample what the slowest rank took. Errors say who and why. */
+gboolean eep_cuda_backend_measure(EepBackend *backend, EepPoolId pool,
+                                  const EepMeasurement *measurement, gint64 *ret_ns,
+                                  GError **error);
+
+/* What the pool's first worker said of its device; NULL: there is none. */
+const EepWireDevice *eep_cuda_backend_device(const EepBackend *backend);
 
 /* Facts for the run folder: one of each worker ever. */
 typedef struct {

@@ -1,7 +1,7 @@
 /* The inside of the backend of real workers, for the files that make it up: backend_cuda.c (life
  * and steps), cuda_workers.c (who is there), cuda_phases.c, cuda_moves.c, cuda_load.c, cuda_maps.c
- * (placements on their way to workers), cuda_check.c (whether results are right), cuda_model.c,
- * cuda_faults.c. */
+ * (placements on their way to workers), cuda_check.c (whether results are right), cuda_measure.c,
+ * cuda_model.c, cuda_faults.c. */
 #ifndef EEP_GPU_COORDINATOR_CUDA_INTERNAL_H
 #define EEP_GPU_COORDINATOR_CUDA_INTERNAL_H
 
@@ -130,6 +130,7 @@ void eep_cuda_on_done(EepCudaWorker *worker, const EepWireDone *done);
 void eep_cuda_on_load(EepCudaWorker *worker, const EepWireLoad *load);
 void eep_cuda_on_checked(EepCudaWorker *worker, const EepWireChecked *checked);
 void eep_cuda_on_group_id(EepCudaWorker *worker, const EepWireMessage *message);
+void eep_cuda_on_measured(EepCudaWorker *worker, const EepWireMeasured *measured);
 
 /* -- cuda_phases.c -- */
 

@@ -504,6 +504,9 @@ static void on_message(gpointer self, EepLink *link, const EepWireMessage *messa
     case EEP_WIRE_CHECKED:
         eep_cuda_on_checked(worker, &message->checked);
         break;
+    case EEP_WIRE_MEASURED:
+        eep_cuda_on_measured(worker, &message->measured);
+        break;
     case EEP_WIRE_GROUP_ID:
         eep_cuda_on_group_id(worker, message);
         break;

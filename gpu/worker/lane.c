@@ -28,6 +28,9 @@ static guint64 op_of(const EepWireMessage *message, guint32 *ret_epoch)
     case EEP_WIRE_MOVE:
         *ret_epoch = message->move.epoch;
         return message->move.op;
+    case EEP_WIRE_MEASURE:
+        *ret_epoch = message->measure.epoch;
+        return message->measure.op;
     case EEP_WIRE_READ_LOAD:
         *ret_epoch = 0;
         return message->read_load.op;

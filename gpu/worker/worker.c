@@ -152,21 +152,14 @@ static const struct {
     void (*act)(EepWorker *worker, EepWireMessage *message);
     gboolean is_early; /* before WELCOME */
 } handlers[EEP_WIRE_TYPE_END] = {
-    [EEP_WIRE_REFUSE] = {on_refuse, TRUE},
-    [EEP_WIRE_WELCOME] = {on_welcome, TRUE},
-    [EEP_WIRE_BEAT] = {on_beat, TRUE},
-    [EEP_WIRE_POPULARITY] = {on_work, FALSE},
-    [EEP_WIRE_GROUP_ID] = {on_group_id, FALSE},
-    [EEP_WIRE_MAP] = {on_work, FALSE},
-    [EEP_WIRE_STEP] = {on_work, FALSE},
-    [EEP_WIRE_PHASE] = {on_work, FALSE},
-    [EEP_WIRE_MOVE] = {on_work, FALSE},
-    [EEP_WIRE_READ_LOAD] = {on_work, FALSE},
-    [EEP_WIRE_CHECK] = {on_work, FALSE},
-    [EEP_WIRE_ABORT] = {on_abort, FALSE},
-    [EEP_WIRE_FAULT] = {on_fault, FALSE},
-    [EEP_WIRE_SPAWN] = {on_spawn, FALSE},
-    [EEP_WIRE_BYE] = {on_bye, TRUE},
+    [EEP_WIRE_REFUSE] = {on_refuse, TRUE},      [EEP_WIRE_WELCOME] = {on_welcome, TRUE},
+    [EEP_WIRE_BEAT] = {on_beat, TRUE},          [EEP_WIRE_POPULARITY] = {on_work, FALSE},
+    [EEP_WIRE_GROUP_ID] = {on_group_id, FALSE}, [EEP_WIRE_MAP] = {on_work, FALSE},
+    [EEP_WIRE_STEP] = {on_work, FALSE},         [EEP_WIRE_PHASE] = {on_work, FALSE},
+    [EEP_WIRE_MOVE] = {on_work, FALSE},         [EEP_WIRE_READ_LOAD] = {on_work, FALSE},
+    [EEP_WIRE_CHECK] = {on_work, FALSE},        [EEP_WIRE_MEASURE] = {on_work, FALSE},
+    [EEP_WIRE_ABORT] = {on_abort, FALSE},       [EEP_WIRE_FAULT] = {on_fault, FALSE},
+    [EEP_WIRE_SPAWN] = {on_spawn, FALSE},       [EEP_WIRE_BYE] = {on_bye, TRUE},
 };
 
 static void handle(EepWorker *worker, EepWireMessage *message)

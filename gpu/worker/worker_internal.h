@@ -92,6 +92,12 @@ gboolean eep_worker_phase_is_for_steps(guint kind); /* the step lane takes it */
 gboolean eep_worker_move(EepWorker *worker, const EepWireMove *move, EepWorkerYield *yield,
                          GError **error);
 
+/* -- worker_measure.c -- */
+
+/* Sends MEASURED when all samples are there. */
+gboolean eep_worker_measure(EepWorker *worker, const EepWireMeasure *ask, EepWorkerYield *yield,
+                            GError **error);
+
 /* -- worker_weights.c -- */
 
 /* The non-expert weights over the phase's routes, one after the other or as a pipelined tree. */

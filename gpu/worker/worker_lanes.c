@@ -44,6 +44,10 @@ static guint64 op_of(const EepWireMessage *message, EepOpKind *ret_kind, guint32
         *ret_kind = message->move.is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS;
         *ret_epoch = message->move.epoch;
         return message->move.op;
+    case EEP_WIRE_MEASURE:
+        *ret_kind = EEP_OP_READ_LOAD;
+        *ret_epoch = message->measure.epoch;
+        return message->measure.op;
     case EEP_WIRE_READ_LOAD:
     case EEP_WIRE_CHECK:
         *ret_kind = EEP_OP_READ_LOAD;
@@ -340,11 +344,20 @@ static gboolean aside_move(EepWorker *worker, const EepWireMessage *message, Eep
     return eep_worker_move(worker, &message->move, yield, error);
 }
 
+static gboolean aside_measure(EepWorker *worker, const EepWireMessage *message,
+                              EepWorkerYield *yield, GError **error)
+{
+    return eep_worker_measure(worker, &message->measure, yield, error);
+}
+
 static void run_aside(gpointer self, EepLane *lane, const EepWireMessage *message)
 {
     EepWorker *worker = self;
 
-    work(worker, lane, message, message->type == EEP_WIRE_MOVE ? aside_move : aside_phase);
+    work(worker, lane, message,
+         message->type == EEP_WIRE_MOVE      ? aside_move
+         : message->type == EEP_WIRE_MEASURE ? aside_measure
+                                             : aside_phase);
     if (message->type == EEP_WIRE_PHASE && message->phase.kind == EEP_PHASE_DESTROY)
         eep_worker_end(worker, EEP_WORKER_SENT_HOME, "destroyed");
 }
@@ -353,7 +366,7 @@ const EepLaneOps eep_worker_aside_lane = {"aside", begin_aside, run_aside, drop,
 
 EepLaneKind eep_worker_lane_of(const EepWireMessage *message)
 {
-    if (message->type == EEP_WIRE_MOVE ||
+    if (message->type == EEP_WIRE_MOVE || message->type == EEP_WIRE_MEASURE ||
         (message->type == EEP_WIRE_PHASE && !eep_worker_phase_is_for_steps(message->phase.kind)))
         return EEP_LANE_ASIDE;
     return EEP_LANE_STEP;

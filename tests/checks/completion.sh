@@ -21,8 +21,8 @@ offers() {
 }
 
 cd "$scratch" && mkdir runs runs/one "runs/with space" && touch a.yaml b.txt || exit 2
-offers "eep " "--help --version check compare eplb explain explore generations init list plot run show worker"
-offers "eep c" "check compare"
+offers "eep " "--help --version calibrate check compare eplb explain explore generations init list plot run show worker"
+offers "eep c" "calibrate check compare"
 offers "eep list g" "generations"
 offers "eep show m" "models"
 offers "eep list models -" "--json"
@@ -48,6 +48,8 @@ if [ $# -ge 2 ]; then
         offers "eep eplb $command -" "$("$eep" eplb $command --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
     done
     offers "eep explore -" "$("$eep" explore --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
+    offers "eep calibrate -" "$("$eep" calibrate --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
+    offers "eep calibrate --base h100" "h100-sxm"
     offers "eep generations -" "$("$eep" generations --help | awk '/^  --/ && $1 != "--help" { print $1 }' | sort | tr '\n' ' ' | sed 's/ $//')"
     offers "eep generations --generation g2" "g2 g2.1"
     offers "eep explore --plant sk" "skipped_barrier skipped_boundary"

@@ -46,5 +46,12 @@ exits 0
 [ "$(grep -c '^SLO attainment' "$scratch/out")" -eq 2 ] || fail "not in two tables"
 ! grep -E '^.{101}' "$scratch/out" >"$scratch/diff" || fail "wider than 100 columns: $(cat "$scratch/diff")"
 
+# Long names are cut, and stand apart.
+long=a-folder-whose-name-is-longer-than-its-column
+cp -r b $long
+eep compare $long $long $long
+exits 0
+out_has ' a-folder-whose-name-is-longer-t a-folder-whose-name-is-longer-t'
+
 refused 'nowhere: is no run folder' compare a nowhere
 finish

@@ -5,7 +5,7 @@
 eep --help
 exits 0
 err_is_empty
-for command in run init check explain list show plot compare eplb explore generations; do
+for command in run init check explain list show plot compare eplb explore generations calibrate; do
     out_has "  $command "
     eep $command --help
     exits 0
@@ -15,7 +15,7 @@ for command in run init check explain list show plot compare eplb explore genera
     out_has "  --help "
     eep --help
 done
-for later in report trace cost sweep calibrate serve import validate; do
+for later in report trace cost sweep serve import validate; do
     out_lacks "  $later "
 done
 [ "$(wc -L <"$scratch/out")" -le 100 ] || fail "lines of more than 100 columns"
@@ -40,7 +40,7 @@ refused 'there is no command rn: did you mean `eep run`' rn x.yaml
 refused 'there is no command zzzzzz: try `eep --help`' zzzzzz
 refused 'validate is not yet in this version: did you mean `eep check s.yaml`' validate s.yaml
 refused 'validate is not yet in this version: try' validate
-for later in report trace cost sweep calibrate serve import; do
+for later in report trace cost sweep serve import; do
     refused "$later is not yet in this version" $later x
 done
 refused 'check: something is missing: eep check SCENARIO' check

@@ -131,7 +131,7 @@ for change in seed=4 deployment.max_num_seqs=63 traffic.synthetic.rate=2/s outpu
     eep run "$golden/retry.yaml" --replay $journal --out replayed --quiet \
         --set output.events=steps --set $change
     exits 2
-    err_has "$journal: recorded from another scenario, seed, trace, profile or version"
+    err_has "$journal: was recorded from another run: "
 done
 eep run "$golden/scale-up.yaml" --replay $journal --out replayed --quiet
 exits 2

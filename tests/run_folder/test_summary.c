@@ -78,6 +78,14 @@ static const struct {
     {"eplb.rearrangements", 1},
     {"eplb.bytes_moved", 5e9},
     {"eplb.stalled_s", 0.125},
+    {"step_time.decode.n", 0},
+    {"step_time.prefill.n", 217}, /* of 236; 19 ended in the warm-up */
+    {"step_time.prefill.max_ms", 500},
+    {"step_time.prefill.by_tokens.0.tokens", 16}, /* 25 an engine on 20 engines */
+    {"step_time.prefill.by_tokens.0.n", 154},
+    {"step_time.prefill.by_tokens.1.tokens", 32}, /* 31.25, rounded up, on 16 */
+    {"step_time.prefill.by_tokens.1.n", 63},
+    {"step_time.prefill.by_tokens.1.mean_ms", 500},
     {"resizes.0.at_s", 40},
     {"resizes.0.prepare_s", 1},
     {"resizes.0.commit_s", 4},

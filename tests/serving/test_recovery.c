@@ -312,6 +312,81 @@ START_TEST(a_second_loss)
 }
 END_TEST
 
+/* A spare whose launch always fails: three tries, and the run has its end. */
+START_TEST(a_spare_never_joins)
+{
+    static const char *const generations[] = {"g2.1", "eep"};
+    guint n_asked = 0;
+
+    set_generation(generations[_i]);
+    set_recovery(EEP_RECOVERY_REPLACE, EEP_IN_FLIGHT_RETRY);
+    set_detection(50, 0, 0, 500);
+    config.options.fault_tolerance.spare_engines = 1;
+    config.options.fault_tolerance.spare_state = 1;
+    config.deployment.n_events = 2;
+    events[1] = (EepOperatorEvent){
+        .kind = EEP_OPERATOR_FAULT,
+        .id = "broken",
+        .at = 10,
+        .fault = {.kind = EEP_FAULT_KIND_PHASE_FAIL, .phase = EEP_PHASE_LAUNCH, .nth = 0}};
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, MAX_ARRIVE);
+    const EepIncident *death = kit_nth(run->incidents, EepIncident, 0);
+
+    for (guint i = 0; i < run->resizes->len; i++)
+        n_asked += g_str_has_suffix(kit_nth(run->resizes, EepResizeRecord, i)->id, "-replace");
+    ck_assert_str_eq(death->id, "death");
+    ck_assert_uint_eq(n_asked, 3);
+    ck_assert_str_eq(death->note, "shrunk: no spare joined in three tries");
+    ck_assert_str_eq(death->outcome, "recovered");
+    ck_assert_int_eq(death->degraded, run->end - death->at);
+    ck_assert_uint_eq(last_size(run), 3);
+    ck_assert_uint_eq(count_fates(run, EEP_FATE_COMPLETED), MAX_ARRIVE);
+    kit_assert_conserved(run, requests, "never joins");
+}
+END_TEST
+
+static KitRun *restart_that_loses_another(const char *generation, EepTime at)
+{
+    set_generation(generation);
+    set_recovery(EEP_RECOVERY_RESTART, EEP_IN_FLIGHT_RETRY);
+    config.deployment.retry_attempts = 1000;
+    config.deployment.retry_backoff = 50;
+    config.deployment.n_events = 2;
+    events[1] = events[0];
+    events[1].id = "second";
+    events[1].fault.index = 2;
+    events[1].at = at;
+    return kit_must_run(&config, requests, MAX_ARRIVE);
+}
+
+/* One that it ends, or has launched, at any time: where there is a way back it begins anew. */
+START_TEST(a_restart_loses_another)
+{
+    g_autoptr(KitRun) run = restart_that_loses_another("eep", FOUND + 10 + 20 * _i);
+
+    ck_assert_uint_ge(run->incidents->len, 1);
+    for (guint i = 0; i < run->incidents->len; i++)
+        ck_assert_msg(strcmp(kit_nth(run->incidents, EepIncident, i)->outcome, "recovered") == 0,
+                      "%d: incident %u is %s", _i, i,
+                      kit_nth(run->incidents, EepIncident, i)->outcome);
+    ck_assert_uint_eq(count_fates(run, EEP_FATE_COMPLETED), MAX_ARRIVE);
+    ck_assert_uint_eq(last_size(run), 4);
+    kit_assert_conserved(run, requests, "another");
+}
+END_TEST
+
+/* Upstream the first recovery that fails is the end. */
+START_TEST(a_restart_that_fails_is_the_end)
+{
+    g_autoptr(KitRun) run = restart_that_loses_another("g2.1", FOUND + 10);
+
+    ck_assert_uint_eq(run->incidents->len, 2);
+    for (guint i = 0; i < 2; i++)
+        ck_assert_str_eq(kit_nth(run->incidents, EepIncident, i)->outcome, "exited");
+    kit_assert_conserved(run, requests, "the end");
+}
+END_TEST
+
 /* -- experts ---------------------------------------------------------------------------------- */
 
 /* With no replica of them the experts of rank 1 are nowhere from its death on: in each of the two
@@ -471,6 +546,9 @@ int main(void)
     tcase_add_loop_test(tcase, a_lost_node_comes_back, 0, 2);
     tcase_add_test(tcase, the_deadline_is_the_servings);
     tcase_add_loop_test(tcase, a_second_loss, 0, 60);
+    tcase_add_loop_test(tcase, a_spare_never_joins, 0, 2);
+    tcase_add_loop_test(tcase, a_restart_loses_another, 0, 50);
+    tcase_add_test(tcase, a_restart_that_fails_is_the_end);
     tcase_add_test(tcase, missing_experts_are_counted);
     tcase_add_test(tcase, degraded_tokens_are_counted);
     tcase_add_loop_test(tcase, any_rank_at_any_moment, 0, 10);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/fault.h"
+#include "core/measurement.h"
 #include "core/resize/group.h"
 #include "gpu/wire_table.h"
 
@@ -184,6 +185,52 @@ START_TEST(test_bounds)
     expect(EEP_WIRE_FAULT, 8, 0x7ff80000, "factor is out of bounds");
     expect(EEP_WIRE_DONE, 12, EEP_DONE_COUNT, "done is out of bounds");
     expect(EEP_WIRE_READ_LOAD, 12, 0xffffffff, "from_step is after to_step");
+    expect(EEP_WIRE_MEASURE, 12, EEP_MEASURE_COUNT, "kind is out of bounds");
+    expect(EEP_WIRE_MEASURE, 20, 0x10, "size is out of bounds");
+    expect(EEP_WIRE_MEASURE, 44, 0, "n_samples is out of bounds");
+    expect(EEP_WIRE_MEASURED, 8, EEP_MEASURE_MAX_SAMPLES + 1, "more elements than allowed");
+}
+END_TEST
+
+START_TEST(test_measures_have_a_size)
+{
+    static const struct {
+        EepMeasureKind kind;
+        guint64 size;
+        guint32 side;
+        const char *what; /* NULL: fine */
+    } cases[] = {
+        {EEP_MEASURE_KERNEL, 0, 0, NULL},
+        {EEP_MEASURE_ALL_TO_ALL, 8, 0, NULL},
+        {EEP_MEASURE_ALL_TO_ALL, 0, 8, "size is 0"},
+        {EEP_MEASURE_GEMM, 0, 8, NULL},
+        {EEP_MEASURE_GEMM, 8, 0, "a matrix has no elements"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GByteArray) out = g_byte_array_new();
+        guint32 side = cases[i].side;
+        EepWireMessage message = {.type = EEP_WIRE_MEASURE,
+                                  .measure = {.op = 1,
+                                              .epoch = 1,
+                                              .kind = cases[i].kind,
+                                              .size = cases[i].size,
+                                              .n_groups = side,
+                                              .n_rows = side,
+                                              .n = side,
+                                              .k = side,
+                                              .n_samples = 1,
+                                              .n_each = 1}};
+        EepWireMessage back;
+        GError *error = NULL;
+
+        eep_wire_encode(&message, out);
+        ck_assert_int_eq(eep_wire_decode(out->data, out->len, &back, &error),
+                         cases[i].what == NULL);
+        if (error != NULL)
+            ck_assert_msg(strstr(error->message, cases[i].what) != NULL, "%s", error->message);
+        g_clear_error(&error);
+    }
 }
 END_TEST
 
@@ -284,6 +331,7 @@ int main(void)
     tcase_add_loop_test(damage, test_cut_anywhere, 1, EEP_WIRE_TYPE_END);
     tcase_add_loop_test(damage, test_one_byte_too_many, 1, EEP_WIRE_TYPE_END);
     tcase_add_test(damage, test_bounds);
+    tcase_add_test(damage, test_measures_have_a_size);
     tcase_add_test(damage, test_foreign_bytes);
     tcase_add_test(damage, test_length_is_bounded_by_the_type);
     suite_add_tcase(suite, messages);
