@@ -69,7 +69,8 @@ START_TEST(too_few_gpus_are_counted)
     g_setenv("EEP_EMULATED_DEVICES", "2", TRUE);
     ck_assert_ptr_null(eep_device_open(2, &error));
     ck_assert(g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_NONE_THERE));
-    ck_assert_str_eq(error->message, "GPU 2 was asked for, but there are 2 here, counted from 0");
+    ck_assert_ptr_nonnull(
+        strstr(error->message, "GPU 2 was asked for, but there are 2 here, counted from 0: start"));
 }
 END_TEST
 
