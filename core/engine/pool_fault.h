@@ -89,6 +89,8 @@ struct EepPoolFaults {
     EepRng rng;
     EepHandle draw;
     guint n_drawn;
+    /* failures that nobody asked for */
+    guint n_found;
     /* experts without a live slot */
     guint32 *taken_by;     /* [L][E] serial of who took the last one; 0: it lives, or nobody did */
     EepTrouble *losing;    /* its engines are being lost at this instant */

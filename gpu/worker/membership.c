@@ -137,7 +137,8 @@ static EepComm *join(EepMembers *members, const guint8 *bytes, const EepWirePhas
     return transport->ops->join(transport, &id, phase->rank, phase->n_ranks, wait_ns, stop, error);
 }
 
-/* Takes out of the list the group of the epoch, or all `others`. */
+/* Takes out of the list the group of the epoch, or all `others`; those that the step lane uses are
+ * for it to leave. */
 static GPtrArray *take_groups(EepMembers *members, guint32 epoch, gboolean others)
 {
     GPtrArray *taken = g_ptr_array_new();
@@ -146,8 +147,13 @@ static GPtrArray *take_groups(EepMembers *members, guint32 epoch, gboolean other
     for (guint i = members->groups->len; i-- > 0;) {
         EepMembership *group = g_ptr_array_index(members->groups, i);
 
-        if ((group->epoch != epoch) == others)
-            g_ptr_array_add(taken, g_ptr_array_remove_index(members->groups, i));
+        if ((group->epoch != epoch) != others)
+            continue;
+        g_ptr_array_remove_index(members->groups, i);
+        if (group->n_users > 0)
+            group->is_left = TRUE;
+        else
+            g_ptr_array_add(taken, group);
     }
     pthread_mutex_unlock(&members->lock);
     return taken;
@@ -160,6 +166,19 @@ static void leave_all(GPtrArray *groups)
     g_ptr_array_unref(groups);
 }
 
+/* Rank 0 makes the ids of both communicators, the others wait for them. */
+static gboolean agree_on_id(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+                            const gint *stop, EepMembersTell tell, gpointer self,
+                            EepWireGroupId *ret_id, GError **error)
+{
+    if (phase->rank != 0)
+        return wait_for_id(members, phase, wait_ns, stop, ret_id, error);
+    if (!make_id(members, phase, ret_id, error))
+        return FALSE;
+    tell(self, ret_id);
+    return TRUE;
+}
+
 gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error)
 {
@@ -167,13 +186,8 @@ gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64
     EepWireGroupId id;
     EepComm *serve, *move;
 
-    if (phase->rank == 0) {
-        if (!make_id(members, phase, &id, error))
-            return FALSE;
-        tell(self, &id);
-    } else if (!wait_for_id(members, phase, wait_ns, stop, &id, error)) {
+    if (!agree_on_id(members, phase, wait_ns, stop, tell, self, &id, error))
         return FALSE;
-    }
     leave_all(take_groups(members, phase->target_epoch, FALSE));
     serve = join(members, id.serve, phase, wait_ns, stop, error);
     if (serve == NULL)
@@ -185,7 +199,11 @@ gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64
         return FALSE;
     }
     group = g_new(EepMembership, 1);
-    *group = (EepMembership){phase->target_epoch, phase->rank, phase->n_ranks, serve, move};
+    *group = (EepMembership){.epoch = phase->target_epoch,
+                             .rank = phase->rank,
+                             .n_ranks = phase->n_ranks,
+                             .serve = serve,
+                             .move = move};
     pthread_mutex_lock(&members->lock);
     g_ptr_array_add(members->groups, group);
     pthread_mutex_unlock(&members->lock);
@@ -212,6 +230,65 @@ const EepMembership *eep_members_find(EepMembers *members, guint32 epoch)
     group = find(members, epoch);
     pthread_mutex_unlock(&members->lock);
     return group;
+}
+
+static void abort_and_leave(EepComm *comm)
+{
+    comm->ops->abort(comm);
+    eep_comm_leave(comm);
+}
+
+gboolean eep_members_mend(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+                          const gint *stop, EepMembersTell tell, gpointer self, GError **error)
+{
+    EepWireGroupId id;
+    EepComm *serve;
+    EepMembership *group;
+
+    if (!agree_on_id(members, phase, wait_ns, stop, tell, self, &id, error))
+        return FALSE;
+    serve = join(members, id.serve, phase, wait_ns, stop, error);
+    if (serve == NULL)
+        return FALSE;
+    pthread_mutex_lock(&members->lock);
+    group = find(members, phase->target_epoch);
+    if (group != NULL) {
+        EepComm *broken = group->serve;
+
+        group->serve = serve;
+        serve = broken;
+    }
+    pthread_mutex_unlock(&members->lock);
+    abort_and_leave(serve);
+    if (group == NULL)
+        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP,
+                    "the group of epoch %u was left while it was joined anew", phase->target_epoch);
+    return group != NULL;
+}
+
+EepMembership *eep_members_enter(EepMembers *members, guint32 epoch)
+{
+    EepMembership *group;
+
+    pthread_mutex_lock(&members->lock);
+    group = find(members, epoch);
+    if (group != NULL)
+        group->n_users++;
+    pthread_mutex_unlock(&members->lock);
+    return group;
+}
+
+void eep_members_exit(EepMembers *members, EepMembership *group)
+{
+    gboolean must_leave;
+
+    if (group == NULL)
+        return;
+    pthread_mutex_lock(&members->lock);
+    must_leave = --group->n_users == 0 && group->is_left;
+    pthread_mutex_unlock(&members->lock);
+    if (must_leave)
+        leave(group);
 }
 
 void eep_members_retire(EepMembers *members, guint32 epoch)

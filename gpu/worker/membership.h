@@ -19,6 +19,8 @@ typedef struct {
     guint32 epoch;
     guint rank, n_ranks;
     EepComm *serve, *move;
+    guint n_users;    /* eep_members_enter() */
+    gboolean is_left; /* as soon as nobody uses it */
 } EepMembership;
 
 /* Borrows the transport. */
@@ -36,10 +38,20 @@ typedef void (*EepMembersTell)(gpointer self, const EepWireGroupId *id);
 gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error);
 
+/* Joins a group anew whose `serve` communicator may be broken, for forwards; the group has to be
+ * there. Only for the lane that uses it. */
+gboolean eep_members_mend(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+                          const gint *stop, EepMembersTell tell, gpointer self, GError **error);
+
+/* The same as eep_members_find(), for the step lane: the group stays until the exit, even if it is
+ * retired meanwhile. */
+EepMembership *eep_members_enter(EepMembers *members, guint32 epoch);
+void eep_members_exit(EepMembers *members, EepMembership *group); /* NULL: nothing */
+
 /* NULL: not a member of that epoch. Valid until it is retired, by the aside lane. */
 const EepMembership *eep_members_find(EepMembers *members, guint32 epoch);
 
-/* Leaves every group but that of `epoch`. Not while the step lane uses one of them. */
+/* Leaves every group but that of `epoch`. */
 void eep_members_retire(EepMembers *members, guint32 epoch);
 
 G_END_DECLS

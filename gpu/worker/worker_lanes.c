@@ -191,19 +191,24 @@ static void begin_steps(gpointer self)
 static gboolean step(EepWorker *worker, const EepWireMessage *message, EepWorkerYield *yield,
                      GError **error)
 {
-    const EepMembership *group = eep_members_find(worker->members, message->step.epoch);
+    EepMembership *group;
+    gboolean is_good;
 
     if (worker->welcome.model.n_layers == 0)
         return TRUE;
+    group = eep_members_enter(worker->members, message->step.epoch);
     if (worker->map_error != NULL || group == NULL) {
         g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP, "%s",
                     worker->map_error != NULL ? worker->map_error : "not a member of this epoch");
         g_clear_pointer(&worker->map_error, g_free);
+        eep_members_exit(worker->members, group);
         return FALSE;
     }
-    return eep_moe_forward(
+    is_good = eep_moe_forward(
         worker->moe, group->serve, &message->step, (gint64)worker->welcome.wait_ns,
         eep_lane_stop(worker->lanes[EEP_LANE_STEP]), &yield->result, &yield->suspect, error);
+    eep_members_exit(worker->members, group);
+    return is_good;
 }
 
 static gboolean step_phase(EepWorker *worker, const EepWireMessage *message, EepWorkerYield *yield,
@@ -258,7 +263,7 @@ static gboolean check(EepWorker *worker, const EepWireMessage *message, EepWorke
 
 static void take_map(EepWorker *worker, const EepWireMessage *message)
 {
-    const EepMembership *group = eep_members_find(worker->members, message->map.epoch);
+    EepMembership *group = eep_members_enter(worker->members, message->map.epoch);
     g_autoptr(GError) error = NULL;
 
     if (group == NULL || group->n_ranks != message->map.n_ranks)
@@ -267,6 +272,7 @@ static void take_map(EepWorker *worker, const EepWireMessage *message)
                     message->map.n_ranks, message->map.epoch);
     else
         eep_moe_set_map(worker->moe, &message->map, group->rank, &error);
+    eep_members_exit(worker->members, group);
     if (error != NULL) {
         g_free(worker->map_error);
         worker->map_error = g_strdup(error->message);
@@ -352,7 +358,7 @@ const EepLaneOps eep_worker_aside_lane = {"aside", begin_aside, run_aside, drop,
 EepLaneKind eep_worker_lane_of(const EepWireMessage *message)
 {
     if (message->type == EEP_WIRE_MOVE ||
-        (message->type == EEP_WIRE_PHASE && !eep_worker_phase_is_for_steps(message->phase.kind)))
+        (message->type == EEP_WIRE_PHASE && !eep_worker_phase_is_for_steps(&message->phase)))
         return EEP_LANE_ASIDE;
     return EEP_LANE_STEP;
 }

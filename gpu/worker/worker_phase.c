@@ -19,15 +19,20 @@ static const gint *stop_of(const EepWorker *worker, EepLaneKind lane)
     return eep_lane_stop(worker->lanes[lane]);
 }
 
+static void set_no_member(const EepWirePhase *phase, GError **error)
+{
+    g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP,
+                "%s needs the group of epoch %u, of which this worker is no member",
+                eep_phase_names[phase->kind], phase->target_epoch);
+}
+
 /* The group that the phase is about, or an error. */
 static const EepMembership *target(EepWorker *worker, const EepWirePhase *phase, GError **error)
 {
     const EepMembership *group = eep_members_find(worker->members, phase->target_epoch);
 
     if (group == NULL)
-        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP,
-                    "%s needs the group of epoch %u, of which this worker is no member",
-                    eep_phase_names[phase->kind], phase->target_epoch);
+        set_no_member(phase, error);
     return group;
 }
 
@@ -48,6 +53,13 @@ static gboolean join(EepWorker *worker, const EepWirePhase *phase, EepWorkerYiel
         return TRUE;
     return eep_members_join(worker->members, phase, wait_ns(worker),
                             stop_of(worker, EEP_LANE_ASIDE), tell_id, worker, error);
+}
+
+/* The group of the next steps, whose communicator for forwards is broken. */
+static gboolean mend(EepWorker *worker, const EepWirePhase *phase, GError **error)
+{
+    return eep_members_mend(worker->members, phase, wait_ns(worker), stop_of(worker, EEP_LANE_STEP),
+                            tell_id, worker, error);
 }
 
 static gboolean retire(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
@@ -176,13 +188,18 @@ static gboolean switch_over(EepWorker *worker, const EepWirePhase *phase, EepWor
 static gboolean warm_up(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                         GError **error)
 {
-    const EepMembership *group = target(worker, phase, error);
+    EepMembership *group = eep_members_enter(worker->members, phase->target_epoch);
     EepWireStep step = {.op = phase->op, .epoch = phase->target_epoch, .is_dummy = TRUE};
+    gboolean is_good = group != NULL;
 
-    if (worker->welcome.model.n_layers == 0 || group == NULL)
-        return group != NULL;
-    return eep_moe_forward(worker->moe, group->serve, &step, wait_ns(worker),
-                           stop_of(worker, EEP_LANE_STEP), &yield->result, &yield->suspect, error);
+    if (group == NULL)
+        set_no_member(phase, error);
+    else if (worker->welcome.model.n_layers > 0)
+        is_good = eep_moe_forward(worker->moe, group->serve, &step, wait_ns(worker),
+                                  stop_of(worker, EEP_LANE_STEP), &yield->result, &yield->suspect,
+                                  error);
+    eep_members_exit(worker->members, group);
+    return is_good;
 }
 
 /* Kernels that need nobody else, once: here those that add up what the slots hold. */
@@ -235,9 +252,18 @@ static const struct {
     [EEP_PHASE_MASK] = {join, EEP_LANE_ASIDE},
 };
 
-gboolean eep_worker_phase_is_for_steps(guint kind)
+/* A serving group that is there already and is to be made. */
+static gboolean mends(const EepWorker *worker, const EepWirePhase *phase)
 {
-    return acts[kind].lane == EEP_LANE_STEP;
+    return phase->kind == EEP_PHASE_STANDBY_GROUPS && phase->epoch == phase->target_epoch &&
+           eep_members_find(worker->members, phase->epoch) != NULL;
+}
+
+/* What is to be made anew, steps wait for. */
+gboolean eep_worker_phase_is_for_steps(const EepWirePhase *phase)
+{
+    return acts[phase->kind].lane == EEP_LANE_STEP ||
+           (phase->kind == EEP_PHASE_STANDBY_GROUPS && phase->epoch == phase->target_epoch);
 }
 
 gboolean eep_worker_phase(EepWorker *worker, EepLaneKind lane, const EepWirePhase *phase,
@@ -255,5 +281,6 @@ gboolean eep_worker_phase(EepWorker *worker, EepLaneKind lane, const EepWirePhas
                     "phase_hang of the scenario");
         return FALSE;
     }
-    return acts[phase->kind].act(worker, phase, yield, error);
+    return mends(worker, phase) ? mend(worker, phase, error)
+                                : acts[phase->kind].act(worker, phase, yield, error);
 }
