@@ -89,8 +89,7 @@ struct EepPoolFaults {
     EepRng rng;
     EepHandle draw;
     guint n_drawn;
-    /* failures that nobody asked for */
-    guint n_found;
+    guint n_found; /* losses that a backend told */
     /* experts without a live slot */
     guint32 *taken_by;     /* [L][E] serial of who took the last one; 0: it lives, or nobody did */
     EepTrouble *losing;    /* its engines are being lost at this instant */

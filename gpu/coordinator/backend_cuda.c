@@ -187,6 +187,8 @@ void eep_cuda_on_done(EepCudaWorker *worker, const EepWireDone *done)
                                                 : eep_op_names[task->kind],
                      done->epoch, eep_done_names[done->done], done->reason);
         eep_cuda_note_broken(self, task);
+    } else if (task->kind == EEP_OP_STEP || task->phase == EEP_PHASE_WARM_UP) {
+        worker->has_stepped = TRUE;
     }
     if (task->kind == EEP_OP_STEP) {
         eep_cuda_note_probe(worker, task, done);
@@ -210,8 +212,8 @@ static gboolean is_in_scope(const EepTask *task, const EepScope *scope)
            (scope->worker == 0 || eep_task_part(task, scope->worker) != NULL);
 }
 
-/* Nobody is waited for: what a worker still says of it comes too late for anybody to hear. Who joins
- * anew for a step that is given up gives up, too. */
+/* Nobody is waited for: what a worker still says of it comes too late for anybody to hear. Who
+ * joins anew for a step that is given up gives up, too. */
 static void abort_task(EepCudaBackend *self, EepTask *task, EepOpId id)
 {
     EepWireMessage message = {.type = EEP_WIRE_ABORT, .abort = {id, task->op.id, task->op.epoch}};

@@ -243,6 +243,14 @@ void eep_cuda_note_broken(EepCudaBackend *self, const EepTask *task)
         eep_worker_groups_set_broken(pool->groups, task->op.epoch, TRUE);
     else if (task->kind == EEP_OP_PHASE && task->phase == EEP_PHASE_WARM_UP)
         eep_worker_groups_set_broken(pool->groups, task->target_epoch, TRUE);
+    else
+        return;
+    for (guint i = 0; i < task->n_parts; i++) {
+        EepCudaWorker *worker = eep_cuda_worker(self, task->parts[i].worker);
+
+        if (worker != NULL)
+            worker->has_old_maps = TRUE;
+    }
 }
 
 /* What did not end well is tried again before the next step. */
@@ -258,16 +266,15 @@ static void on_mended(gpointer user_data, const EepTask *task)
 /* That epoch and target are the same tells the workers that steps wait for it. */
 void eep_cuda_mend_group(EepCudaBackend *self, EepCudaPoolState *pool, const EepWorkerGroup *group)
 {
-    EepPhase phase = {.op = {.id = eep_tasks_own_id(self->tasks),
-                             .pool = pool->id,
-                             .epoch = group->epoch},
-                      .kind = EEP_PHASE_STANDBY_GROUPS,
-                      .n_workers = group->n_members,
-                      .workers = group->members,
-                      .n_ranks_new = group->n_members,
-                      .target_epoch = group->epoch,
-                      .n_members = group->n_members,
-                      .members = group->members};
+    EepPhase phase = {
+        .op = {.id = eep_tasks_own_id(self->tasks), .pool = pool->id, .epoch = group->epoch},
+        .kind = EEP_PHASE_STANDBY_GROUPS,
+        .n_workers = group->n_members,
+        .workers = group->members,
+        .n_ranks_new = group->n_members,
+        .target_epoch = group->epoch,
+        .n_members = group->n_members,
+        .members = group->members};
     EepTask *task =
         eep_tasks_begin(self->tasks, &phase.op, EEP_OP_PHASE, group->n_members, group->members);
 

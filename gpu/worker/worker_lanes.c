@@ -97,6 +97,16 @@ static void dawdle(EepWorker *worker, const gint *stop, gint64 began)
         nanosleep(&(struct timespec){0, LOOK_NS}, NULL);
 }
 
+/* After a wait that was too long: the group's operations were aborted, and what still runs is the
+ * device's own. It is as good as dead. */
+static gboolean hangs(EepWorker *worker, EepLaneKind lane, const GError *error)
+{
+    return g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT) &&
+           worker->streams[lane] != NULL &&
+           !eep_device_wait(worker->device, worker->streams[lane], (gint64)worker->welcome.wait_ns,
+                            NULL, NULL);
+}
+
 static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message, Work act)
 {
     EepWorkerYield yield = {.suspect = EEP_RANK_NONE};
@@ -111,6 +121,10 @@ static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message
     if (error != NULL && g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE))
         eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device is broken: %s",
                        error->message);
+    else if (error != NULL &&
+             hangs(worker, lane == worker->lanes[EEP_LANE_STEP] ? EEP_LANE_STEP : EEP_LANE_ASIDE,
+                   error))
+        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device hangs: %s", error->message);
 }
 
 static void drop(gpointer self, const EepWireMessage *message)
@@ -201,6 +215,9 @@ static gboolean step(EepWorker *worker, const EepWireMessage *message, EepWorker
         g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP, "%s",
                     worker->map_error != NULL ? worker->map_error : "not a member of this epoch");
         g_clear_pointer(&worker->map_error, g_free);
+        /* No later step may meet the others with an old map; the coordinator sends it again. */
+        if (group != NULL)
+            group->serve->ops->abort(group->serve);
         eep_members_exit(worker->members, group);
         return FALSE;
     }

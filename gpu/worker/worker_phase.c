@@ -26,6 +26,12 @@ static void set_no_member(const EepWirePhase *phase, GError **error)
                 eep_phase_names[phase->kind], phase->target_epoch);
 }
 
+static gboolean wait_aside(EepWorker *worker, GError **error)
+{
+    return eep_device_wait(worker->device, worker->streams[EEP_LANE_ASIDE], wait_ns(worker),
+                           stop_of(worker, EEP_LANE_ASIDE), error);
+}
+
 /* The group that the phase is about, or an error. */
 static const EepMembership *target(EepWorker *worker, const EepWirePhase *phase, GError **error)
 {
@@ -69,7 +75,8 @@ static gboolean retire(EepWorker *worker, const EepWirePhase *phase, EepWorkerYi
     return TRUE;
 }
 
-/* The smallest KV cache of the target group: vLLM agrees on it by an all-reduce. */
+/* The smallest KV cache of the target group: vLLM agrees on it by an all-reduce. A download to
+ * pageable memory blocks until it is done, without a deadline, so the group is waited for first. */
 static gboolean sync_kv(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                         GError **error)
 {
@@ -82,11 +89,12 @@ static gboolean sync_kv(EepWorker *worker, const EepWirePhase *phase, EepWorkerY
             cudaMemcpyAsync(worker->scratch, &mine, sizeof mine, cudaMemcpyHostToDevice, stream),
             error) ||
         !group->move->ops->all_reduce_min(group->move, worker->scratch, 1, stream, error) ||
+        !group->move->ops->wait(group->move, stream, wait_ns(worker),
+                                stop_of(worker, EEP_LANE_ASIDE), &yield->suspect, error) ||
         !EEP_CUDA(cudaMemcpyAsync(&smallest, worker->scratch, sizeof smallest,
                                   cudaMemcpyDeviceToHost, stream),
                   error) ||
-        !group->move->ops->wait(group->move, stream, wait_ns(worker),
-                                stop_of(worker, EEP_LANE_ASIDE), &yield->suspect, error))
+        !wait_aside(worker, error))
         return FALSE;
     if (smallest == mine)
         return TRUE;
@@ -121,12 +129,6 @@ static gboolean broadcast_map(EepWorker *worker, const EepWirePhase *phase, EepW
 }
 
 /* -- weights -- */
-
-static gboolean wait_aside(EepWorker *worker, GError **error)
-{
-    return eep_device_wait(worker->device, worker->streams[EEP_LANE_ASIDE], wait_ns(worker),
-                           stop_of(worker, EEP_LANE_ASIDE), error);
-}
 
 static gboolean from_peer(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                           GError **error)
@@ -195,9 +197,9 @@ static gboolean warm_up(EepWorker *worker, const EepWirePhase *phase, EepWorkerY
     if (group == NULL)
         set_no_member(phase, error);
     else if (worker->welcome.model.n_layers > 0)
-        is_good = eep_moe_forward(worker->moe, group->serve, &step, wait_ns(worker),
-                                  stop_of(worker, EEP_LANE_STEP), &yield->result, &yield->suspect,
-                                  error);
+        is_good =
+            eep_moe_forward(worker->moe, group->serve, &step, wait_ns(worker),
+                            stop_of(worker, EEP_LANE_STEP), &yield->result, &yield->suspect, error);
     eep_members_exit(worker->members, group);
     return is_good;
 }

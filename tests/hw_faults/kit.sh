@@ -73,7 +73,7 @@ sound() {
 
 # For whoever looks at what was done and how long it took.
 tell() {
-    printf '%-44s exit %d %6.2f s  %s\n' "$name" $status "$((seconds / 1000)).$(printf %03d $((seconds % 1000)))" "$*" >told
+    printf '%-44s exit %d %6.2f s  %s\n' "$name" $status "$((seconds / 1000)).$(printf %03d $((seconds % 1000)))" "$*" | tee told
 }
 
 shared_memory() { ls -A /dev/shm 2>/dev/null | grep -E '^(eep|nccl|cuda)'; }
@@ -83,7 +83,6 @@ finish() {
     local file n=0
     wait
     [ "$(shared_memory)" = "$memory_before" ] || { echo "shared memory is left: $(shared_memory)" >"$scratch/failed" && n=1; }
-    cat "$scratch"/*/told 2>/dev/null | sort
     for file in "$scratch"/*/failed "$scratch"/failed; do
         [ -e "$file" ] || continue
         n=$((n + 1))
