@@ -189,6 +189,7 @@ void eep_cuda_on_done(EepCudaWorker *worker, const EepWireDone *done)
         eep_cuda_note_broken(self, task);
     } else if (task->kind == EEP_OP_STEP || task->phase == EEP_PHASE_WARM_UP) {
         worker->has_stepped = TRUE;
+        worker->has_old_maps = FALSE;
     }
     if (task->kind == EEP_OP_STEP) {
         eep_cuda_note_probe(worker, task, done);

@@ -40,7 +40,6 @@ void eep_cuda_post_maps(EepCudaPoolState *pool, EepCudaWorker *worker, guint ran
             post_map(pool, worker, rank, layer, placement->version[layer], epoch,
                      placement->n_ranks, eep_placement_layer(placement, layer));
     worker->map_epoch = epoch;
-    worker->has_old_maps = FALSE;
 }
 
 void eep_cuda_keep_layout(EepCudaPoolState *pool, const EepPlacement *placement)

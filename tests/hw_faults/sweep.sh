@@ -24,7 +24,7 @@ swept() {
         [ $status -eq 0 ] || [ -n "$(grep -E '^eep: ' err | grep -vE 'the run is over|the group goes on')" ] || fail 'exit 1 without a word'
     fi
     if [ $status -eq 0 ]; then
-        grep -q 'Workers .* right: [1-9][0-9]* probes' out || fail 'exit 0, and no probe was compared'
+        [ "$(figure completed)" -eq 0 ] || grep -q 'Workers .* right: [1-9][0-9]* probes' out || fail 'exit 0, and no probe was compared'
         [ "$(figure incidents.0.id)" != '' ] || ! grep -q 'is lost' err || fail 'a worker was lost without an incident'
     fi
     tell "$(figure incidents.0.id) $(figure incidents.0.fault) $(figure incidents.0.outcome)"
@@ -41,7 +41,10 @@ for switch in FAIL DIE HANG NCCL_FAIL; do
     n=1
     while [ $n -le ${most[$switch]} ]; do
         victim=$((i % 4)) modes=(restart shrink none) i=$((i + 1))
-        run_case $switch-$n swept $switch $n $victim ${modes[i % 3]} $((i / 2 % 2))
+        mode=${modes[i % 3]}
+        # Who takes a lost worker's place would break as well, again and again.
+        [ $victim -ne 0 ] || mode=none
+        run_case $switch-$n swept $switch $n $victim $mode $((i / 2 % 2))
         if [ $n -lt ${dense[$switch]} ] && [ $size = full ]; then
             n=$((n + 1))
         elif [ $size = full ]; then
