@@ -309,8 +309,9 @@ void eep_pool_fault_phase_ended(EepPool *pool, const EepCompletion *completion)
         if (nth_trouble(pool, i)->state == EEP_TROUBLE_PHASE &&
             nth_trouble(pool, i)->op == completion->id)
             note_broken(pool, nth_trouble(pool, i));
-    if (completion->worker == 0 && kind < EEP_PHASE_COUNT && has_failed(completion) &&
-        !is_explained(pool))
+    /* Before the machine hears of it, which may end the resize on the first part that fails. */
+    if (kind < EEP_PHASE_COUNT && has_failed(completion) && !is_explained(pool) &&
+        eep_resize_record(pool->resize) != NULL)
         find_broken(pool, completion, kind);
 }
 
