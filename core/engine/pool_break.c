@@ -253,15 +253,52 @@ gboolean eep_pool_has_requests(const EepPool *pool, EepWorkerId worker)
     return FALSE;
 }
 
+static gboolean has_failed(const EepCompletion *completion)
+{
+    return completion->done != EEP_DONE_OK && completion->done != EEP_DONE_ABORTED;
+}
+
+/* Somebody looks after what is broken, or will. */
+static gboolean is_explained(const EepPool *pool)
+{
+    for (guint i = 0; i < pool->faults->troubles->len; i++) {
+        EepTroubleState state = nth_trouble(pool, i)->state;
+
+        if (state == EEP_TROUBLE_SILENT || state == EEP_TROUBLE_JOINER ||
+            state == EEP_TROUBLE_RECOVERING || state == EEP_TROUBLE_PHASE ||
+            state == EEP_TROUBLE_STUCK)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* A phase failed that nobody had broken: an incident like one that a scenario asks for. */
+static void find_broken(EepPool *pool, const EepCompletion *completion, guint kind)
+{
+    EepFault fault = {.kind = EEP_FAULT_KIND_PHASE_FAIL, .phase = kind, .nth = 1};
+    EepTrouble *trouble;
+    char id[32];
+
+    if (pool->has_exited)
+        return;
+    g_snprintf(id, sizeof id, "found-%u", ++pool->faults->n_found);
+    trouble = eep_trouble_open(pool, &fault, id, EEP_TROUBLE_PHASE);
+    trouble->op = completion->id;
+    eep_trouble_tell(pool, trouble, "fault", eep_breakable_name(kind));
+    note_broken(pool, trouble);
+}
+
 void eep_pool_fault_phase_ended(EepPool *pool, const EepCompletion *completion)
 {
     GArray *phases = pool->faults->phases;
+    guint kind = EEP_PHASE_COUNT;
 
     for (guint i = 0; i < phases->len; i++) {
         EepRunningPhase *phase = &g_array_index(phases, EepRunningPhase, i);
 
         if (phase->op != completion->id)
             continue;
+        kind = phase->kind;
         for (guint j = 0; j < phase->workers->len; j++)
             if (g_array_index(phase->workers, EepWorkerId, j) == completion->worker)
                 g_array_remove_index_fast(phase->workers, j);
@@ -275,6 +312,10 @@ void eep_pool_fault_phase_ended(EepPool *pool, const EepCompletion *completion)
         if (nth_trouble(pool, i)->state == EEP_TROUBLE_PHASE &&
             nth_trouble(pool, i)->op == completion->id)
             note_broken(pool, nth_trouble(pool, i));
+    /* Before the machine hears of it, which may end the resize on the first part that fails. */
+    if (kind < EEP_PHASE_COUNT && has_failed(completion) && !is_explained(pool) &&
+        eep_resize_record(pool->resize) != NULL)
+        find_broken(pool, completion, kind);
 }
 
 void eep_pool_fault_fail_phase(EepPool *pool, EepTrouble *trouble)

@@ -302,12 +302,14 @@ void eep_pool_on_found_fault(EepPool *pool, EepWorkerId worker, EepFaultKind kin
     EepEngine *engine = eep_pool_find_engine(pool, worker);
     g_autoptr(GPtrArray) engines = g_ptr_array_new();
     EepFault fault = {.kind = kind, .target = EEP_FAULT_OF_ENGINE};
+    char id[32];
 
     if (pool->has_exited || engine == NULL || engine->is_dead)
         return;
     fault.index = engine->index;
     g_ptr_array_add(engines, engine);
-    lose_engines(pool, &fault, "", engines);
+    g_snprintf(id, sizeof id, "found-%u", ++pool->faults->n_found);
+    lose_engines(pool, &fault, id, engines);
 }
 
 void eep_pool_fault(EepPool *pool, const EepFault *fault, const char *id)

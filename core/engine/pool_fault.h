@@ -90,6 +90,7 @@ struct EepPoolFaults {
     EepRng rng;
     EepHandle draw;
     guint n_drawn;
+    guint n_found; /* losses that a backend told */
     /* experts without a live slot */
     guint32 *taken_by;     /* [L][E] serial of who took the last one; 0: it lives, or nobody did */
     EepTrouble *losing;    /* its engines are being lost at this instant */

@@ -76,8 +76,13 @@ gboolean eep_pool_fault_released(EepPool *pool, const EepEngine *engine)
 gboolean eep_pool_fault_phase_is_free(const EepPool *pool, const EepResizeWork *work)
 {
     const GArray *launched = pool->faults->launched;
+    EepBackend *backend = pool->services->backend;
+    EepBackendCaps caps;
 
     if (work->kind != EEP_PHASE_LAUNCH || launched->len == 0)
+        return FALSE;
+    backend->ops->query_caps(backend, &caps);
+    if (caps.launches_spares)
         return FALSE;
     for (guint i = 0; i < work->n_workers; i++) {
         guint at = find_launched(pool, work->workers[i]);

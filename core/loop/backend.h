@@ -172,6 +172,7 @@ typedef struct {
     gsize size;
     guint32 max_steps_in_flight, max_ranks;
     gboolean can_leap, can_mask, can_abort_step, moves_during_step, moves_kv, phases_during_step;
+    gboolean launches_spares; /* a warm spare has a launch, too: nobody runs without one */
 } EepBackendCaps;
 
 typedef struct {

@@ -139,6 +139,7 @@ static void cuda_submit_step(EepBackend *backend, const EepStepPlan *plan)
     EepCudaBackend *self = backend_of(backend);
     EepCudaPoolState *pool = eep_cuda_pool(self, plan->op.pool);
     EepWorkerId members[EEP_WIRE_MAX_RANKS];
+    const EepWorkerGroup *group;
     EepTask *task;
 
     if (pool == NULL || plan->n_engines > EEP_WIRE_MAX_RANKS ||
@@ -155,6 +156,9 @@ static void cuda_submit_step(EepBackend *backend, const EepStepPlan *plan)
     task->compares_probes = plan->placement != NULL && plan->placement->n_missing == 0;
     note_step(pool, plan);
     eep_cuda_follow_popularity(self, pool);
+    group = eep_worker_groups_find(pool->groups, plan->op.epoch);
+    if (group->is_broken)
+        eep_cuda_mend_group(self, pool, group);
     send_step(self, pool, plan);
     eep_cuda_check_experts(self, pool);
 }
@@ -178,11 +182,16 @@ void eep_cuda_on_done(EepCudaWorker *worker, const EepWireDone *done)
     /* Of an operation that was aborted. */
     if (part == NULL || part->has_ended)
         return;
-    if (done->done != EEP_DONE_OK)
+    if (done->done != EEP_DONE_OK) {
         eep_cuda_say(self, "worker %u: %s of epoch %u ended %s: %s", worker->id,
                      task->kind == EEP_OP_PHASE ? eep_phase_names[task->phase]
                                                 : eep_op_names[task->kind],
                      done->epoch, eep_done_names[done->done], done->reason);
+        eep_cuda_note_broken(self, task);
+    } else if (task->kind == EEP_OP_STEP || task->phase == EEP_PHASE_WARM_UP) {
+        worker->has_stepped = TRUE;
+        worker->has_old_maps = FALSE;
+    }
     if (task->kind == EEP_OP_STEP) {
         eep_cuda_note_probe(worker, task, done);
         self->counts.n_steps +=
@@ -205,10 +214,12 @@ static gboolean is_in_scope(const EepTask *task, const EepScope *scope)
            (scope->worker == 0 || eep_task_part(task, scope->worker) != NULL);
 }
 
-/* Nobody is waited for: what a worker still says of it comes too late for anybody to hear. */
+/* Nobody is waited for: what a worker still says of it comes too late for anybody to hear. Who
+ * joins anew for a step that is given up gives up, too. */
 static void abort_task(EepCudaBackend *self, EepTask *task, EepOpId id)
 {
     EepWireMessage message = {.type = EEP_WIRE_ABORT, .abort = {id, task->op.id, task->op.epoch}};
+    EepTask *mending = NULL;
 
     for (guint i = 0; i < task->n_parts; i++) {
         EepCudaWorker *worker = eep_cuda_worker(self, task->parts[i].worker);
@@ -217,7 +228,12 @@ static void abort_task(EepCudaBackend *self, EepTask *task, EepOpId id)
             worker->state == EEP_CUDA_READY)
             eep_link_send(worker->link, &message);
     }
+    eep_cuda_note_broken(self, task);
+    if (task->kind == EEP_OP_STEP)
+        mending = eep_cuda_mending(self, task->op.pool, task->op.epoch);
     eep_tasks_abort(self->tasks, task);
+    if (mending != NULL)
+        abort_task(self, mending, id);
 }
 
 static void cuda_abort(EepBackend *backend, const EepOp *op, const EepScope *scope)
@@ -225,12 +241,12 @@ static void cuda_abort(EepBackend *backend, const EepOp *op, const EepScope *sco
     EepCudaBackend *self = backend_of(backend);
 
     for (guint i = 0; i < eep_tasks_n(self->tasks);) {
-        EepTask *task = eep_tasks_nth(self->tasks, i);
+        EepTask *task = eep_tasks_nth(self->tasks, i++);
 
-        if (is_in_scope(task, scope))
-            abort_task(self, task, op->id);
-        else
-            i++;
+        if (!is_in_scope(task, scope))
+            continue;
+        abort_task(self, task, op->id);
+        i = 0;
     }
     eep_tasks_end_at_once(self->tasks, op, EEP_OP_ABORT, EEP_DONE_OK);
 }
@@ -253,6 +269,7 @@ void eep_cuda_backend_caps(EepBackendCaps *ret_caps)
         .moves_during_step = TRUE,
         .moves_kv = TRUE,
         .phases_during_step = TRUE,
+        .launches_spares = TRUE,
     };
 }
 

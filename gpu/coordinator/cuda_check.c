@@ -171,6 +171,11 @@ void eep_cuda_on_checked(EepCudaWorker *worker, const EepWireChecked *checked)
 
     if (question == NULL || question->worker != worker->id)
         return;
+    /* What it was sent it may not have taken: the forward told. */
+    if (worker->has_old_maps || !worker->has_stepped) {
+        eep_tasks_end_part(self->tasks, task, worker->id, EEP_DONE_OK, 0);
+        return;
+    }
     for (guint i = 0; i < checked->n_sums; i++)
         check_sum(question, pool, &checked->sums[i]);
     for (gsize at = 0; at < (gsize)pool->model.n_layers * slots; at++)

@@ -44,7 +44,9 @@ typedef struct {
     guint gpu;       /* of its own process: the device's ordinal */
     EepWireDevice device;
     /* what it has been sent: [n_layers] and [n_layers][slots_per_rank] */
-    EepEpoch map_epoch; /* 0: nothing */
+    EepEpoch map_epoch;    /* 0: nothing */
+    gboolean has_stepped;  /* a forward by its maps has ended well: it holds what they say */
+    gboolean has_old_maps; /* a forward has not, since: they are sent again before the next */
     guint32 *map_versions;
     gint32 *map;
     EepCudaWorkerFacts facts;
@@ -139,6 +141,14 @@ void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase);
  * (EepWorkerId). `ended` may be called before it returns. */
 void eep_cuda_own_phase(EepCudaBackend *self, EepPoolId pool, EepPhaseKind kind, EepEpoch epoch,
                         GArray *members, EepTaskEnded ended, gpointer user_data);
+
+/* A forward did not end well, or was given up: the communicator that it used is of no use any more,
+ * at some members at least. */
+void eep_cuda_note_broken(EepCudaBackend *self, const EepTask *task);
+/* Has the members join anew, before what they are sent next. */
+void eep_cuda_mend_group(EepCudaBackend *self, EepCudaPoolState *pool, const EepWorkerGroup *group);
+/* That of the pool's group, while its members are at it; NULL. */
+EepTask *eep_cuda_mending(const EepCudaBackend *self, EepPoolId pool, EepEpoch epoch);
 
 /* -- cuda_moves.c -- */
 

@@ -18,7 +18,7 @@ static void post_map(EepCudaPoolState *pool, EepCudaWorker *worker, guint rank, 
                                       .version = version,
                                       .epoch = epoch,
                                       .n_ranks = n_ranks,
-                                      .may_load = worker->map_epoch == 0,
+                                      .may_load = !worker->has_stepped,
                                       .n_slots = n,
                                       .experts = wire}};
 
@@ -35,7 +35,8 @@ void eep_cuda_post_maps(EepCudaPoolState *pool, EepCudaWorker *worker, guint ran
                         const EepPlacement *placement)
 {
     for (guint layer = 0; layer < pool->model.n_layers; layer++)
-        if (worker->map_epoch != epoch || worker->map_versions[layer] != placement->version[layer])
+        if (worker->map_epoch != epoch || worker->has_old_maps ||
+            worker->map_versions[layer] != placement->version[layer])
             post_map(pool, worker, rank, layer, placement->version[layer], epoch,
                      placement->n_ranks, eep_placement_layer(placement, layer));
     worker->map_epoch = epoch;

@@ -180,6 +180,7 @@ void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase)
     breaks = eep_cuda_take_break(pool, phase->kind);
     task = eep_tasks_begin(self->tasks, &phase->op, EEP_OP_PHASE, phase->n_workers, phase->workers);
     task->phase = phase->kind;
+    task->target_epoch = phase->target_epoch;
     if (phase->n_workers == 0) {
         eep_tasks_end_if_over(self->tasks, task);
         return;
@@ -221,6 +222,7 @@ void eep_cuda_own_phase(EepCudaBackend *self, EepPoolId id, EepPhaseKind kind, E
     EepTask *task = eep_tasks_begin(self->tasks, &phase.op, EEP_OP_PHASE, n, workers);
 
     task->phase = kind;
+    task->target_epoch = epoch;
     task->ended = ended;
     task->self = user_data;
     if (makes_group(kind))
@@ -229,6 +231,72 @@ void eep_cuda_own_phase(EepCudaBackend *self, EepPoolId id, EepPhaseKind kind, E
         launch(self, pool, &phase, task, EEP_WIRE_BREAK_NONE);
     else
         send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE);
+}
+
+/* -- groups whose forwards broke -- */
+
+void eep_cuda_note_broken(EepCudaBackend *self, const EepTask *task)
+{
+    EepCudaPoolState *pool = eep_cuda_pool(self, task->op.pool);
+
+    if (task->kind == EEP_OP_STEP)
+        eep_worker_groups_set_broken(pool->groups, task->op.epoch, TRUE);
+    else if (task->kind == EEP_OP_PHASE && task->phase == EEP_PHASE_WARM_UP)
+        eep_worker_groups_set_broken(pool->groups, task->target_epoch, TRUE);
+    else
+        return;
+    for (guint i = 0; i < task->n_parts; i++) {
+        EepCudaWorker *worker = eep_cuda_worker(self, task->parts[i].worker);
+
+        if (worker != NULL)
+            worker->has_old_maps = TRUE;
+    }
+}
+
+/* What did not end well is tried again before the next step. */
+static void on_mended(gpointer user_data, const EepTask *task)
+{
+    EepCudaBackend *self = user_data;
+    EepCudaPoolState *pool = eep_cuda_pool(self, task->op.pool);
+
+    if (task->done != EEP_DONE_OK)
+        eep_worker_groups_set_broken(pool->groups, task->target_epoch, TRUE);
+}
+
+/* That epoch and target are the same tells the workers that steps wait for it. */
+void eep_cuda_mend_group(EepCudaBackend *self, EepCudaPoolState *pool, const EepWorkerGroup *group)
+{
+    EepPhase phase = {
+        .op = {.id = eep_tasks_own_id(self->tasks), .pool = pool->id, .epoch = group->epoch},
+        .kind = EEP_PHASE_STANDBY_GROUPS,
+        .n_workers = group->n_members,
+        .workers = group->members,
+        .n_ranks_new = group->n_members,
+        .target_epoch = group->epoch,
+        .n_members = group->n_members,
+        .members = group->members};
+    EepTask *task =
+        eep_tasks_begin(self->tasks, &phase.op, EEP_OP_PHASE, group->n_members, group->members);
+
+    eep_cuda_say(self, "a forward of epoch %u broke: its %u workers join anew", group->epoch,
+                 group->n_members);
+    task->phase = phase.kind;
+    task->target_epoch = group->epoch;
+    task->ended = on_mended;
+    task->self = self;
+    eep_worker_groups_set_broken(pool->groups, group->epoch, FALSE);
+    send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE);
+}
+
+EepTask *eep_cuda_mending(const EepCudaBackend *self, EepPoolId pool, EepEpoch epoch)
+{
+    for (guint i = 0; i < eep_tasks_n(self->tasks); i++) {
+        EepTask *task = eep_tasks_nth(self->tasks, i);
+
+        if (task->ended == on_mended && task->op.pool == pool && task->target_epoch == epoch)
+            return task;
+    }
+    return NULL;
 }
 
 /* Rank 0 has made the group's two communicators: the others join by what it says. */

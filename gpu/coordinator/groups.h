@@ -13,6 +13,7 @@ typedef struct {
     EepEpoch epoch;
     guint n_members;
     EepWorkerId *members; /* [n_members], by rank */
+    gboolean is_broken;   /* a forward on it did not end well: its members have to join anew */
 } EepWorkerGroup;
 
 typedef struct EepWorkerGroups EepWorkerGroups;
@@ -29,6 +30,9 @@ const EepWorkerGroup *eep_worker_groups_find(const EepWorkerGroups *groups, EepE
 /* The group made last of those that have all these members (0 among them is nobody); NULL: none. */
 const EepWorkerGroup *eep_worker_groups_newest_with(const EepWorkerGroups *groups, guint n,
                                                     const EepWorkerId *workers);
+
+/* Nothing if there is no such group. */
+void eep_worker_groups_set_broken(EepWorkerGroups *groups, EepEpoch epoch, gboolean is_broken);
 
 /* Forgets all but this one. */
 void eep_worker_groups_retire(EepWorkerGroups *groups, EepEpoch kept);

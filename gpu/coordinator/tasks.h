@@ -26,7 +26,8 @@ typedef void (*EepTaskEnded)(gpointer self, const EepTask *task);
 struct EepTask {
     EepOp op;
     EepOpKind kind;
-    guint32 phase; /* EepPhaseKind, of phases */
+    guint32 phase;         /* EepPhaseKind, of phases */
+    EepEpoch target_epoch; /* of phases */
     guint n_parts, n_left;
     EepTaskPart *parts;
     EepDone done;          /* the widest thing broken so far */

@@ -162,6 +162,19 @@ static void leave_all(GPtrArray *groups)
     g_ptr_array_unref(groups);
 }
 
+/* Rank 0 makes the ids of both communicators, the others wait for them. */
+static gboolean agree_on_id(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+                            const gint *stop, EepMembersTell tell, gpointer self,
+                            EepWireGroupId *ret_id, GError **error)
+{
+    if (phase->rank != 0)
+        return wait_for_id(members, phase, wait_ns, stop, ret_id, error);
+    if (!make_id(members, phase, ret_id, error))
+        return FALSE;
+    tell(self, ret_id);
+    return TRUE;
+}
+
 gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error)
 {
@@ -169,13 +182,8 @@ gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64
     EepWireGroupId id;
     EepComm *serve, *move;
 
-    if (phase->rank == 0) {
-        if (!make_id(members, phase, &id, error))
-            return FALSE;
-        tell(self, &id);
-    } else if (!wait_for_id(members, phase, wait_ns, stop, &id, error)) {
+    if (!agree_on_id(members, phase, wait_ns, stop, tell, self, &id, error))
         return FALSE;
-    }
     leave_all(take_groups(members, phase->target_epoch, FALSE));
     serve = join(members, id.serve, phase, wait_ns, stop, error);
     if (serve == NULL)
@@ -187,7 +195,12 @@ gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64
         return FALSE;
     }
     group = g_new(EepMembership, 1);
-    *group = (EepMembership){phase->target_epoch, phase->rank, phase->n_ranks, serve, move, 1};
+    *group = (EepMembership){.epoch = phase->target_epoch,
+                             .rank = phase->rank,
+                             .n_ranks = phase->n_ranks,
+                             .serve = serve,
+                             .move = move,
+                             .n_users = 1};
     pthread_mutex_lock(&members->lock);
     g_ptr_array_add(members->groups, group);
     pthread_mutex_unlock(&members->lock);
@@ -216,6 +229,40 @@ EepMembership *eep_members_find(EepMembers *members, guint32 epoch)
         g_atomic_int_inc(&group->n_users);
     pthread_mutex_unlock(&members->lock);
     return group;
+}
+
+static void abort_and_leave(EepComm *comm)
+{
+    comm->ops->abort(comm);
+    eep_comm_leave(comm);
+}
+
+gboolean eep_members_mend(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+                          const gint *stop, EepMembersTell tell, gpointer self, GError **error)
+{
+    EepWireGroupId id;
+    EepComm *serve;
+    EepMembership *group;
+
+    if (!agree_on_id(members, phase, wait_ns, stop, tell, self, &id, error))
+        return FALSE;
+    serve = join(members, id.serve, phase, wait_ns, stop, error);
+    if (serve == NULL)
+        return FALSE;
+    pthread_mutex_lock(&members->lock);
+    group = find(members, phase->target_epoch);
+    if (group != NULL) {
+        EepComm *broken = group->serve;
+
+        group->serve = serve;
+        serve = broken;
+    }
+    pthread_mutex_unlock(&members->lock);
+    abort_and_leave(serve);
+    if (group == NULL)
+        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP,
+                    "the group of epoch %u was left while it was joined anew", phase->target_epoch);
+    return group != NULL;
 }
 
 void eep_members_retire(EepMembers *members, guint32 epoch)

@@ -37,6 +37,11 @@ typedef void (*EepMembersTell)(gpointer self, const EepWireGroupId *id);
 gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error);
 
+/* Joins a group anew whose `serve` communicator may be broken, for forwards; the group has to be
+ * there. Only for the lane that uses it. */
+gboolean eep_members_mend(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+                          const gint *stop, EepMembersTell tell, gpointer self, GError **error);
+
 /* NULL: not a member of that epoch. Kept for the caller, who gives it back: a group that is retired
  * or replaced meanwhile is left by its last user. */
 EepMembership *eep_members_find(EepMembers *members, guint32 epoch);

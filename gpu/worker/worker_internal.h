@@ -85,7 +85,7 @@ EepLaneKind eep_worker_lane_of(const EepWireMessage *message);
 
 gboolean eep_worker_phase(EepWorker *worker, EepLaneKind lane, const EepWirePhase *phase,
                           EepWorkerYield *yield, GError **error);
-gboolean eep_worker_phase_is_for_steps(guint kind); /* the step lane takes it */
+gboolean eep_worker_phase_is_for_steps(const EepWirePhase *phase); /* the step lane takes it */
 
 /* -- worker_move.c -- */
 

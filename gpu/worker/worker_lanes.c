@@ -101,6 +101,16 @@ static void dawdle(EepWorker *worker, const gint *stop, gint64 began)
         nanosleep(&(struct timespec){0, LOOK_NS}, NULL);
 }
 
+/* After a wait that was too long: the group's operations were aborted, and what still runs is the
+ * device's own. It is as good as dead. */
+static gboolean hangs(EepWorker *worker, EepLaneKind lane, const GError *error)
+{
+    return g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT) &&
+           worker->streams[lane] != NULL &&
+           !eep_device_wait(worker->device, worker->streams[lane], (gint64)worker->welcome.wait_ns,
+                            NULL, NULL);
+}
+
 static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message, Work act)
 {
     EepWorkerYield yield = {.suspect = EEP_RANK_NONE};
@@ -115,6 +125,10 @@ static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message
     if (error != NULL && g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE))
         eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device is broken: %s",
                        error->message);
+    else if (error != NULL &&
+             hangs(worker, lane == worker->lanes[EEP_LANE_STEP] ? EEP_LANE_STEP : EEP_LANE_ASIDE,
+                   error))
+        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device hangs: %s", error->message);
 }
 
 static void drop(gpointer self, const EepWireMessage *message)
@@ -197,19 +211,27 @@ static void begin_steps(gpointer self)
 static gboolean step(EepWorker *worker, const EepWireMessage *message, EepWorkerYield *yield,
                      GError **error)
 {
-    g_autoptr(EepMembership) group = eep_members_find(worker->members, message->step.epoch);
+    g_autoptr(EepMembership) group = NULL;
 
     if (worker->welcome.model.n_layers == 0)
         return TRUE;
+    group = eep_members_find(worker->members, message->step.epoch);
     if (worker->map_error != NULL || group == NULL) {
         g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP, "%s",
                     worker->map_error != NULL ? worker->map_error : "not a member of this epoch");
         g_clear_pointer(&worker->map_error, g_free);
+        /* No later step may meet the others with an old map; the coordinator sends it again. */
+        if (group != NULL)
+            group->serve->ops->abort(group->serve);
         return FALSE;
     }
-    return eep_moe_forward(
-        worker->moe, group->serve, &message->step, (gint64)worker->welcome.wait_ns,
-        eep_lane_stop(worker->lanes[EEP_LANE_STEP]), &yield->result, &yield->suspect, error);
+    if (eep_moe_forward(worker->moe, group->serve, &message->step, (gint64)worker->welcome.wait_ns,
+                        eep_lane_stop(worker->lanes[EEP_LANE_STEP]), &yield->result,
+                        &yield->suspect, error))
+        return TRUE;
+    /* The others are somewhere in the same forward and must not wait for this rank. */
+    group->serve->ops->abort(group->serve);
+    return FALSE;
 }
 
 static gboolean step_phase(EepWorker *worker, const EepWireMessage *message, EepWorkerYield *yield,
@@ -367,7 +389,7 @@ const EepLaneOps eep_worker_aside_lane = {"aside", begin_aside, run_aside, drop,
 EepLaneKind eep_worker_lane_of(const EepWireMessage *message)
 {
     if (message->type == EEP_WIRE_MOVE || message->type == EEP_WIRE_MEASURE ||
-        (message->type == EEP_WIRE_PHASE && !eep_worker_phase_is_for_steps(message->phase.kind)))
+        (message->type == EEP_WIRE_PHASE && !eep_worker_phase_is_for_steps(&message->phase)))
         return EEP_LANE_ASIDE;
     return EEP_LANE_STEP;
 }

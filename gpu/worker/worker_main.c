@@ -10,6 +10,9 @@
 #include "gpu/worker/self_check.h"
 #include "gpu/worker/worker.h"
 
+/* To give everything back, seconds. */
+#define TIDY_S 5
+
 #ifdef EEP_EMULATED
 #define PROGRAM "eep-worker-emulated"
 #else
@@ -65,7 +68,10 @@ static int serve(Process *process, guint32 id)
     /* Nothing that is still on a broken device can be waited for. */
     if (end == EEP_WORKER_DEVICE_BROKEN)
         _exit(status_of(end));
+    /* Nor on one that hangs, which nobody may have noticed: then the process is killed. */
+    alarm(TIDY_S);
     eep_worker_free(worker);
+    alarm(0);
     return status_of(end);
 }
 

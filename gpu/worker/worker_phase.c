@@ -19,6 +19,12 @@ static const gint *stop_of(const EepWorker *worker, EepLaneKind lane)
     return eep_lane_stop(worker->lanes[lane]);
 }
 
+static gboolean wait_aside(EepWorker *worker, GError **error)
+{
+    return eep_device_wait(worker->device, worker->streams[EEP_LANE_ASIDE], wait_ns(worker),
+                           stop_of(worker, EEP_LANE_ASIDE), error);
+}
+
 /* The group that the phase is about, or an error. */
 static EepMembership *target(EepWorker *worker, const EepWirePhase *phase, GError **error)
 {
@@ -50,6 +56,13 @@ static gboolean join(EepWorker *worker, const EepWirePhase *phase, EepWorkerYiel
                             stop_of(worker, EEP_LANE_ASIDE), tell_id, worker, error);
 }
 
+/* The group of the next steps, whose communicator for forwards is broken. */
+static gboolean mend(EepWorker *worker, const EepWirePhase *phase, GError **error)
+{
+    return eep_members_mend(worker->members, phase, wait_ns(worker), stop_of(worker, EEP_LANE_STEP),
+                            tell_id, worker, error);
+}
+
 static gboolean retire(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                        GError **error)
 {
@@ -57,7 +70,8 @@ static gboolean retire(EepWorker *worker, const EepWirePhase *phase, EepWorkerYi
     return TRUE;
 }
 
-/* The smallest KV cache of the target group: vLLM agrees on it by an all-reduce. */
+/* The smallest KV cache of the target group: vLLM agrees on it by an all-reduce. A download to
+ * pageable memory blocks until it is done, without a deadline, so the group is waited for first. */
 static gboolean sync_kv(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                         GError **error)
 {
@@ -70,11 +84,12 @@ static gboolean sync_kv(EepWorker *worker, const EepWirePhase *phase, EepWorkerY
             cudaMemcpyAsync(worker->scratch, &mine, sizeof mine, cudaMemcpyHostToDevice, stream),
             error) ||
         !group->move->ops->all_reduce_min(group->move, worker->scratch, 1, stream, error) ||
+        !group->move->ops->wait(group->move, stream, wait_ns(worker),
+                                stop_of(worker, EEP_LANE_ASIDE), &yield->suspect, error) ||
         !EEP_CUDA(cudaMemcpyAsync(&smallest, worker->scratch, sizeof smallest,
                                   cudaMemcpyDeviceToHost, stream),
                   error) ||
-        !group->move->ops->wait(group->move, stream, wait_ns(worker),
-                                stop_of(worker, EEP_LANE_ASIDE), &yield->suspect, error))
+        !wait_aside(worker, error))
         return FALSE;
     if (smallest == mine)
         return TRUE;
@@ -109,12 +124,6 @@ static gboolean broadcast_map(EepWorker *worker, const EepWirePhase *phase, EepW
 }
 
 /* -- weights -- */
-
-static gboolean wait_aside(EepWorker *worker, GError **error)
-{
-    return eep_device_wait(worker->device, worker->streams[EEP_LANE_ASIDE], wait_ns(worker),
-                           stop_of(worker, EEP_LANE_ASIDE), error);
-}
 
 static gboolean from_peer(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                           GError **error)
@@ -235,9 +244,18 @@ static const struct {
     [EEP_PHASE_MASK] = {join, EEP_LANE_ASIDE},
 };
 
-gboolean eep_worker_phase_is_for_steps(guint kind)
+/* A serving group that is there already and is to be made. */
+static gboolean mends(const EepWorker *worker, const EepWirePhase *phase)
 {
-    return acts[kind].lane == EEP_LANE_STEP;
+    return phase->kind == EEP_PHASE_STANDBY_GROUPS && phase->epoch == phase->target_epoch &&
+           eep_members_find(worker->members, phase->epoch) != NULL;
+}
+
+/* What is to be made anew, steps wait for. */
+gboolean eep_worker_phase_is_for_steps(const EepWirePhase *phase)
+{
+    return acts[phase->kind].lane == EEP_LANE_STEP ||
+           (phase->kind == EEP_PHASE_STANDBY_GROUPS && phase->epoch == phase->target_epoch);
 }
 
 gboolean eep_worker_phase(EepWorker *worker, EepLaneKind lane, const EepWirePhase *phase,
@@ -255,5 +273,6 @@ gboolean eep_worker_phase(EepWorker *worker, EepLaneKind lane, const EepWirePhas
                     "phase_hang of the scenario");
         return FALSE;
     }
-    return acts[phase->kind].act(worker, phase, yield, error);
+    return mends(worker, phase) ? mend(worker, phase, error)
+                                : acts[phase->kind].act(worker, phase, yield, error);
 }

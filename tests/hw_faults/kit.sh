@@ -1,0 +1,94 @@
+# Shared by the tests of this folder; sourced with the test's own arguments: ROOT EEP JSON_FLAT SIZE, where SIZE is quick
+# or full. A case is a shell function that runs beside others, in a subshell with a folder of its own; what it expects
+# and does not find it tells with `fail`.
+
+root=$1 program=$2 json_flat=$3 size=$4
+here=$(cd "$(dirname "$0")" && pwd)
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/eepf.XXXXXX") || exit 2
+trap 'end_all; rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 2
+unset EEP_DATA_DIR EEP_WORKER EEP_TOKEN
+export LC_ALL=C
+jobs=${EEP_TEST_JOBS:-4}
+limit=40    # seconds that a run may take, whatever happens in it
+n_cases=0
+
+fail() { printf '%s: %s\n' "$name" "$*" >>failed; }
+
+# The processes of a case, by a mark in their environment.
+processes() { grep -lzx "EEP_TEST_MARK=$1" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3; }
+
+end_all() {
+    grep -lz "^EEP_TEST_MARK=$scratch/" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3 | xargs -r kill -9 2>/dev/null
+}
+
+# run_case NAME FUNCTION ARGUMENT...
+run_case() {
+    local name=$1
+    shift
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+    n_cases=$((n_cases + 1))
+    mkdir "$scratch/$name"
+    (cd "$scratch/$name" && "$@") &
+}
+
+# hw [VARIABLE=VALUE]... -- ARGUMENT...: a run with the environment and options; sets status and seconds, flat has its
+# summary.
+hw() {
+    local environment=() begin
+    while [ "$1" != -- ]; do environment+=("$1") && shift; done
+    shift
+    mkdir tmp
+    begin=$(date +%s%N)
+    env "${environment[@]}" TMPDIR="$PWD/tmp" EEP_TEST_MARK="$PWD" timeout -k 2 $limit "$program" run "$here/faults.yaml" \
+        --backend cuda --device emulated --out run --set "gpu.listen=unix:$PWD/door" "$@" >out 2>err </dev/null
+    status=$?
+    seconds=$((($(date +%s%N) - begin) / 1000000))
+    : >flat
+    [ ! -s run/summary.json ] || "$json_flat" <run/summary.json >flat || fail 'summary.json is no JSON'
+}
+
+# figure PATH: of the summary.
+figure() { sed -n "s/^$1=//p" flat | head -n 1; }
+
+# What has to hold of every run, whatever was broken in it.
+sound() {
+    local left
+    [ $status -ne 124 ] && [ $status -ne 137 ] || fail "it did not end within $limit s"
+    case $status in 0 | 1) ;; *) fail "exit $status" ;; esac
+    ! grep -q 'a result is wrong' err || fail "$(grep 'a result is wrong' err)"
+    ! grep -qE 'Sanitizer|runtime error|CRITICAL|assertion' err || fail "$(grep -E 'Sanitizer|runtime error|CRITICAL|assertion' err | head -n 3)"
+    if [ -s flat ]; then
+        [ "$(figure submitted)" -eq $(($(figure completed) + $(figure rejected.total) + $(figure aborted.total) + $(figure unfinished))) ] ||
+            fail 'some requests have no fate'
+        [ "$(figure unfinished)" -eq 0 ] || fail "$(figure unfinished) requests are unfinished"
+    elif [ $status -eq 0 ]; then
+        fail 'exit 0 without a summary'
+    fi
+    left=$(processes "$PWD")
+    [ -z "$left" ] || fail "processes are left: $(ps -o pid,args -p "$left")"
+    [ ! -e door ] || fail 'the socket is left'
+    [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
+}
+
+# For whoever looks at what was done and how long it took.
+tell() {
+    printf '%-44s exit %d %6.2f s  %s\n' "$name" $status "$((seconds / 1000)).$(printf %03d $((seconds % 1000)))" "$*" | tee told
+}
+
+shared_memory() { ls -A /dev/shm 2>/dev/null | grep -E '^(eep|nccl|cuda)'; }
+memory_before=$(shared_memory)
+
+finish() {
+    local file n=0
+    wait
+    [ "$(shared_memory)" = "$memory_before" ] || { echo "shared memory is left: $(shared_memory)" >"$scratch/failed" && n=1; }
+    for file in "$scratch"/*/failed "$scratch"/failed; do
+        [ -e "$file" ] || continue
+        n=$((n + 1))
+        cat "$file"
+        sed 's/^/    err: /' "${file%failed}err" 2>/dev/null | tail -n 25
+    done
+    echo "$n of $n_cases cases failed"
+    [ $n -eq 0 ] || exit 1
+}
