@@ -71,7 +71,7 @@ static const char *const expected[FAKE_DEFECT_COUNT] = {
     [FAKE_COMPLETES_AFTER_ABORT] = "and outlives it",
     [FAKE_ABORT_FORGETS] = "and outlives it",
     [FAKE_ABORT_TAKES_ALL] = "the step that was not aborted ended aborted",
-    [FAKE_BREAKS_AFTER_ABORT] = "the step after the abort ended refused",
+    [FAKE_BREAKS_AFTER_ABORT] = "step after the abort ended refused",
     [FAKE_IS_NOT_REPEATABLE] = "the second run differs from the first",
 };
 
