@@ -51,15 +51,21 @@ START_TEST(quickstart_can_reach_16_engines_and_come_back)
 }
 END_TEST
 
-/* The pair differs in name and generation alone. */
-START_TEST(the_resize_pair_has_the_same_traffic)
+/* They differ in name and generation, and in what the generation asks for. */
+START_TEST(the_resizes_of_all_generations_have_the_same_traffic)
 {
+    static const char *const files[] = {"resize-restart", "resize-m1",  "resize-g1",    "resize-g2",
+                                        "resize-g3",      "resize-eep", "resize-masked"};
     static const char *const sets[] = {"name=resize-g2.1", "deployment.resize.generation=g2.1",
-                                       NULL};
+                                       "deployment.all2all_backend=allgather_reducescatter",
+                                       "deployment.resize.reserve=null", NULL};
+    g_autofree char *path = g_strdup_printf("scenarios/%s.yaml", files[_i]);
+    GError *error = NULL;
     g_autoptr(EepScenario) one =
         eep_scenario_load("scenarios/resize-g2.1.yaml", kit_folders, NULL, -1, NULL);
-    g_autoptr(EepScenario) other =
-        eep_scenario_load("scenarios/resize-restart.yaml", kit_folders, sets, -1, NULL);
+    g_autoptr(EepScenario) other = eep_scenario_load(path, kit_folders, sets, -1, &error);
+
+    ck_assert_msg(other != NULL, "%s: %s", path, error != NULL ? error->message : "");
     g_autofree char *text = eep_scenario_write(one);
     g_autofree char *same = eep_scenario_write(other);
     ck_assert_str_eq(text, same);
@@ -131,7 +137,7 @@ int main(void)
     TCase *tcase = tcase_create("bundled");
     tcase_add_test(tcase, all_load_and_round_trip);
     tcase_add_test(tcase, quickstart_can_reach_16_engines_and_come_back);
-    tcase_add_test(tcase, the_resize_pair_has_the_same_traffic);
+    tcase_add_loop_test(tcase, the_resizes_of_all_generations_have_the_same_traffic, 0, 7);
     tcase_add_test(tcase, the_rank_failure_of_the_interface_loads);
     tcase_add_test(tcase, every_generation_can_do_both_cases);
     tcase_add_test(tcase, traces_are_found_where_set_says);
