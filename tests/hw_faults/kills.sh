@@ -79,7 +79,7 @@ wait
 for signal in KILL STOP; do
     for mode in ${modes[@]}; do
         for detect in 1 0; do
-            [ $size = full ] || [ $detect = 1 ] || continue
+            [ $size = deep ] || [ $detect = 1 ] || continue
             run_case outside-$signal-$detect-$mode from_outside $signal $detect $mode
         done
     done
@@ -92,7 +92,7 @@ for generation in g2.1 eep restart; do
                 for detect in 1 0; do
                     # Over the phases each pair of victim and detection meets each mode.
                     mode=${modes[(i / 4 + i) % 4]} i=$((i + 1))
-                    [ $size = full ] || [ $((i % 19)) -eq 0 ] || continue
+                    [ $size = deep ] || [ $((i % 19)) -eq 0 ] || continue
                     run_case $generation-$resize-$phase-$rank-$detect-$mode killed $generation $resize $phase $rank $detect $mode
                 done
             done

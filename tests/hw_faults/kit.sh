@@ -1,5 +1,5 @@
 # Shared by the tests of this folder; sourced with the test's own arguments: ROOT EEP JSON_FLAT SIZE, where SIZE is quick
-# or full. A case is a shell function that runs beside others, in a subshell with a folder of its own; what it expects
+# or deep. A case is a shell function that runs beside others, in a subshell with a folder of its own; what it expects
 # and does not find it tells with `fail`.
 
 root=$1 program=$2 json_flat=$3 size=$4

@@ -45,9 +45,9 @@ for switch in FAIL DIE HANG NCCL_FAIL; do
         # Who takes a lost worker's place would break as well, again and again.
         [ $victim -ne 0 ] || mode=none
         run_case $switch-$n swept $switch $n $victim $mode $((i / 2 % 2))
-        if [ $n -lt ${dense[$switch]} ] && [ $size = full ]; then
+        if [ $n -lt ${dense[$switch]} ] && [ $size = deep ]; then
             n=$((n + 1))
-        elif [ $size = full ]; then
+        elif [ $size = deep ]; then
             n=$((n + n / 8 + 1))
         else
             n=$((n * 5 + 2))
