@@ -1,13 +1,11 @@
 #include "cli/picture_gantt.h"
 
+#include "cli/gantt_rows.h"
 #include "cli/gnuplot.h"
 #include "cli/run_facts.h"
 
 #include <math.h>
 #include <string.h>
-
-/* More rows cannot be told apart; no run has so many phases. */
-#define MAX_PHASES 64
 
 static double number(const json_t *object, const char *key)
 {
@@ -27,7 +25,6 @@ static void clear_phase(gpointer data)
 {
     EepPicturePhase *phase = data;
 
-    g_free(phase->who);
     g_free(phase->name);
 }
 
@@ -38,50 +35,46 @@ static void clear_gantt(gpointer data)
     g_free(gantt->picture);
     g_free(gantt->title);
     g_array_unref(gantt->phases);
+    g_array_unref(gantt->rows);
 }
 
-static guint role_of(const char *who)
-{
-    static const char *const roles[] = {"coordinator", "existing", "remaining",
-                                        "new",         "removing", "all"};
-    guint role = 0;
-
-    while (role < G_N_ELEMENTS(roles) && strcmp(who, roles[role]) != 0)
-        role++;
-    return role;
-}
-
-static gint compare_phases(gconstpointer a, gconstpointer b)
-{
-    const EepPicturePhase *x = a, *y = b;
-    guint x_role = role_of(x->who), y_role = role_of(y->who);
-
-    if (x_role != y_role)
-        return x_role < y_role ? -1 : 1;
-    return x->start_s < y->start_s ? -1 : x->start_s > y->start_s;
-}
-
-static void read_phases(EepPictureGantt *gantt, const json_t *resize, double accepted)
+static void read_phases(EepPictureGantt *gantt, const json_t *resize)
 {
     gsize i;
     json_t *item;
 
     json_array_foreach(json_object_get(resize, "phases"), i, item)
     {
-        double start = number(item, "start_s") - accepted, end = number(item, "end_s") - accepted;
-        if (isnan(start) || gantt->phases->len == MAX_PHASES)
-            continue;
-        EepPicturePhase phase = {g_strdup(word(item, "who")), g_strdup(word(item, "name")), start,
-                                 end, json_is_true(json_object_get(item, "blocks"))};
+        EepPicturePhase phase = {.name = g_strdup(word(item, "name")),
+                                 .blocks = json_is_true(json_object_get(item, "blocks"))};
         g_array_append_val(gantt->phases, phase);
-        gantt->end_s = fmax(gantt->end_s, isnan(end) ? start : end);
     }
-    for (guint k = 0; k < gantt->phases->len; k++) { /* one that never ended */
-        EepPicturePhase *phase = &g_array_index(gantt->phases, EepPicturePhase, k);
-        if (isnan(phase->end_s))
-            phase->end_s = gantt->end_s;
+}
+
+static EepGanttBar *bar_at(const EepGanttRow *row, guint index)
+{
+    return &g_array_index(row->bars, EepGanttBar, index);
+}
+
+/* What never ended is drawn up to the end of the picture. */
+static void set_ends(EepPictureGantt *gantt)
+{
+    for (guint i = 0; i < gantt->rows->len; i++) {
+        const EepGanttRow *row = &g_array_index(gantt->rows, EepGanttRow, i);
+        for (guint k = 0; k < row->bars->len; k++)
+            gantt->end_s = fmax(gantt->end_s, fmax(bar_at(row, k)->start_s, bar_at(row, k)->end_s));
     }
-    g_array_sort(gantt->phases, compare_phases);
+    for (guint i = 0; i < gantt->rows->len; i++) {
+        const EepGanttRow *row = &g_array_index(gantt->rows, EepGanttRow, i);
+        for (guint k = 0; k < row->bars->len; k++) {
+            EepGanttBar *bar = bar_at(row, k);
+            EepPicturePhase *phase = &g_array_index(gantt->phases, EepPicturePhase, bar->phase);
+            if (isnan(bar->end_s))
+                bar->end_s = gantt->end_s;
+            phase->longest_s = fmax(phase->longest_s, bar->end_s - bar->start_s);
+            phase->is_drawn = TRUE;
+        }
+    }
 }
 
 /* "resize 1, grow: 16 -> 24, g2.1, complete | quickstart". */
@@ -113,10 +106,12 @@ GArray *eep_picture_gantts_read(const json_t *summary)
                                  .title = title_of(summary, resize, i + 1),
                                  .commit_s = number(resize, "prepare_s"),
                                  .end_s = isnan(total) ? 0.0 : total,
-                                 .phases = g_array_new(FALSE, FALSE, sizeof(EepPicturePhase))};
+                                 .phases = g_array_new(FALSE, FALSE, sizeof(EepPicturePhase)),
+                                 .rows = eep_gantt_rows_read(resize)};
         gantt.serving_s = gantt.commit_s + number(resize, "commit_s");
         g_array_set_clear_func(gantt.phases, clear_phase);
-        read_phases(&gantt, resize, accepted);
+        read_phases(&gantt, resize);
+        set_ends(&gantt);
         gantt.end_s = fmax(gantt.end_s, 1e-3);
         g_array_append_val(gantts, gantt);
     }
@@ -134,32 +129,69 @@ static void add_time(EepText *text, const char *name, double value)
     }
 }
 
-/* PICTURE.dat: row, start, end, 1 for a phase that forwards stood still for. */
+/* The phases by name, those beside serving first; ret_keys[phase] is its place from 1. One that
+ * comes twice, as beside serving and not, has two. */
+static void add_keys(EepText *script, const EepPictureGantt *gantt, guint *ret_keys)
+{
+    guint n = 0;
+
+    for (guint blocks = 0; blocks < 2; blocks++) {
+        for (guint i = 0; i < gantt->phases->len; i++) {
+            const EepPicturePhase *phase = &g_array_index(gantt->phases, EepPicturePhase, i);
+            if (!phase->is_drawn || (guint)phase->blocks != blocks)
+                continue;
+            ret_keys[i] = ++n;
+            g_autofree char *name = g_strdup_printf("phase_name[%u]", n);
+            g_autofree char *length = g_strdup_printf("phase_length[%u]", n);
+            eep_gnuplot_add_string(script, name, phase->name);
+            eep_gnuplot_add_number(script, length, phase->longest_s);
+        }
+        eep_gnuplot_add_number(script, blocks ? "n_phases" : "n_beside", n);
+    }
+}
+
+static void add_bar(EepText *table, guint row, guint n_lanes, const EepGanttBar *bar, guint key)
+{
+    const double height = 0.8 / n_lanes, low = row + 0.6 + height * bar->lane;
+    const double fields[] = {low, low + height, bar->start_s, bar->end_s, key};
+
+    for (guint k = 0; k < G_N_ELEMENTS(fields); k++) {
+        eep_text_add_double(table, fields[k], 9);
+        eep_text_add_char(table, k + 1 < G_N_ELEMENTS(fields) ? ' ' : '\n');
+    }
+}
+
+static void add_times(EepText *script, const EepPictureGantt *gantt)
+{
+    eep_gnuplot_add_string(script, "resize_title", gantt->title);
+    add_time(script, "t_commit", gantt->commit_s);
+    eep_gnuplot_add_string(script, "commit_label",
+                           isfinite(gantt->serving_s) ? "commit" : "end of prepare");
+    add_time(script, "t_serving", gantt->serving_s);
+    add_time(script, "t_end", gantt->end_s);
+}
+
+/* PICTURE.dat: top and bottom (rows count from 1, downwards), start, end, number of the phase. */
 gboolean eep_picture_gantt_write(const EepPictureGantt *gantt, const char *folder, GError **error)
 {
     g_auto(EepText) script = {0}, table = {0};
     g_autofree char *script_name = g_strconcat(gantt->picture, ".gp", NULL);
     g_autofree char *table_name = g_strconcat(gantt->picture, ".dat", NULL);
-    g_autofree char *arrays = g_strdup_printf("n_rows = %u\narray row_name[%u]\n",
-                                              gantt->phases->len, gantt->phases->len + 1);
+    g_autofree guint *keys = g_new0(guint, gantt->phases->len);
+    g_autofree char *arrays = g_strdup_printf(
+        "n_rows = %u\narray row_name[%u]\narray phase_name[%u]\n"
+        "array phase_length[%u]\n",
+        gantt->rows->len, gantt->rows->len + 1, gantt->phases->len + 1, gantt->phases->len + 1);
 
-    eep_gnuplot_add_string(&script, "resize_title", gantt->title);
-    add_time(&script, "t_commit", gantt->commit_s);
-    eep_gnuplot_add_string(&script, "commit_label",
-                           isfinite(gantt->serving_s) ? "commit" : "end of prepare");
-    add_time(&script, "t_serving", gantt->serving_s);
-    add_time(&script, "t_end", gantt->end_s);
+    add_times(&script, gantt);
     eep_text_add_string(&script, arrays);
-    for (guint i = 0; i < gantt->phases->len; i++) {
-        const EepPicturePhase *phase = &g_array_index(gantt->phases, EepPicturePhase, i);
+    add_keys(&script, gantt, keys);
+    for (guint i = 0; i < gantt->rows->len; i++) {
+        const EepGanttRow *row = &g_array_index(gantt->rows, EepGanttRow, i);
         g_autofree char *name = g_strdup_printf("row_name[%u]", i + 1);
-        g_autofree char *label = g_strdup_printf("%s: %s", phase->who, phase->name);
-        const double fields[] = {i + 1, phase->start_s, phase->end_s, phase->blocks ? 1.0 : 0.0};
-        eep_gnuplot_add_string(&script, name, label);
-        for (guint k = 0; k < G_N_ELEMENTS(fields); k++) {
-            eep_text_add_double(&table, fields[k], 9);
-            eep_text_add_char(&table, k + 1 < G_N_ELEMENTS(fields) ? ' ' : '\n');
-        }
+        eep_gnuplot_add_string(&script, name, row->label);
+        for (guint k = 0; k < row->bars->len; k++)
+            add_bar(&table, i, row->n_lanes, bar_at(row, k), keys[bar_at(row, k)->phase]);
     }
     return eep_gnuplot_add_table(folder, script_name, &script, error) &&
            eep_gnuplot_add_table(folder, table_name, &table, error);

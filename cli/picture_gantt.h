@@ -1,4 +1,4 @@
-/* EepPictureGantt: the phases of one resize over time, by who did them.
+/* EepPictureGantt: the phases of one resize over time, a row for each rank (gantt_rows.h).
  *
  * Read from resizes[] of a run's summary.json; written as the tables that plots/resize.gp draws. A
  * resize that never began has no picture. Plain values, owned by the array that
@@ -15,9 +15,9 @@ G_BEGIN_DECLS
 #define EEP_PICTURE_MAX_GANTTS 16
 
 typedef struct {
-    char *who, *name;
-    double start_s, end_s; /* since the resize was accepted */
-    gboolean blocks;
+    char *name;
+    double longest_s; /* of those who did it */
+    gboolean blocks, is_drawn;
 } EepPicturePhase;
 
 typedef struct {
@@ -25,7 +25,8 @@ typedef struct {
     char *title;
     double commit_s, serving_s; /* since it was accepted; NAN: not come to */
     double end_s;
-    GArray *phases; /* EepPicturePhase: by role, then by start */
+    GArray *phases; /* EepPicturePhase, in their order in the record */
+    GArray *rows;   /* EepGanttRow; all bars have an end */
 } EepPictureGantt;
 
 /* New array of EepPictureGantt: the first EEP_PICTURE_MAX_GANTTS of the run. */

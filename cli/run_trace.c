@@ -3,8 +3,9 @@
 #include "cli/run_facts.h"
 #include "core/json.h"
 
-/* Tracks of a pool, in the order in which they are shown; the phases of a resize stand on tracks of
- * who does them. Spans of one track must nest, so each track has lanes for those that overlap. */
+/* Tracks of a pool, in the order in which they are shown; the phases of a resize stand on those of
+ * the ranks that do them, or where that is not known, or too many, of the role. Spans of one track
+ * must nest, so each track has lanes for those that overlap. */
 enum { TRACK_STEPS = 1, TRACK_FIRST };
 
 static const char *const tracks[] = {"faults", "resizes",   "coordinator", "existing",
@@ -12,11 +13,14 @@ static const char *const tracks[] = {"faults", "resizes",   "coordinator", "exis
 enum { TRACK_FAULTS, TRACK_RESIZES, TRACK_PHASES, TRACK_COUNT = G_N_ELEMENTS(tracks) };
 
 #define MAX_LANES EEP_RESIZE_MAX_PHASES
+/* Of a resize that has more, nobody could look at them one by one. */
+#define MAX_RANKS  256
+#define MAX_TRACKS (TRACK_COUNT + MAX_RANKS)
 
 /* One pool's lanes: when the last span of each ends; a lane is named when it is first used. */
 typedef struct {
-    EepTime ends[TRACK_COUNT][MAX_LANES];
-    guint n_lanes[TRACK_COUNT];
+    EepTime ends[MAX_TRACKS][MAX_LANES];
+    guint n_lanes[MAX_TRACKS];
 } Lanes;
 
 static guint lane_id(guint track, guint lane)
@@ -96,6 +100,15 @@ static guint phase_track(const char *who)
     return TRACK_PHASES;
 }
 
+/* New string. */
+static char *lane_name(guint track, guint lane)
+{
+    g_autofree char *name = track < TRACK_COUNT ? g_strdup(tracks[track])
+                                                : g_strdup_printf("rank %u", track - TRACK_COUNT);
+
+    return lane == 0 ? g_steal_pointer(&name) : g_strdup_printf("%s (%u)", name, lane + 1);
+}
+
 /* The first lane of the track that is free at `begin`, taken until `end`; where all are taken, the
  * last. Spans must come in the order of their begins. */
 static guint take_lane(EepText *text, Lanes *lanes, EepPoolId pool, guint track, EepTime begin,
@@ -106,8 +119,7 @@ static guint take_lane(EepText *text, Lanes *lanes, EepPoolId pool, guint track,
     while (lane < lanes->n_lanes[track] && lane < MAX_LANES - 1 && lanes->ends[track][lane] > begin)
         lane++;
     if (lane == lanes->n_lanes[track]) {
-        g_autofree char *name =
-            lane == 0 ? g_strdup(tracks[track]) : g_strdup_printf("%s %u", tracks[track], lane + 1);
+        g_autofree char *name = lane_name(track, lane);
         add_name(text, "thread_name", pool, lane_id(track, lane), name);
         lanes->n_lanes[track]++;
     }
@@ -121,15 +133,18 @@ typedef struct {
     const EepResizeRecord *resize;
     const EepResizePhase *phase; /* NULL: the resize itself */
     const EepIncident *incident; /* NULL: a resize or its phase */
+    guint track;
+    const char *who; /* of a phase: the role */
 } Span;
 
 static gint compare_spans(gconstpointer a, gconstpointer b)
 {
     const Span *x = a, *y = b;
 
-    return x->begin != y->begin ? (x->begin < y->begin ? -1 : 1)
-           : x->end != y->end   ? (x->end > y->end ? -1 : 1)
-                                : 0;
+    return x->begin != y->begin   ? (x->begin < y->begin ? -1 : 1)
+           : x->end != y->end     ? (x->end > y->end ? -1 : 1)
+           : x->track != y->track ? (x->track < y->track ? -1 : 1)
+                                  : 0;
 }
 
 /* Ended without being complete: its account stops there. */
@@ -138,9 +153,41 @@ static gboolean has_ended(const EepResizeRecord *resize)
     return resize->outcome == EEP_OUTCOME_ROLLED_BACK || resize->outcome == EEP_OUTCOME_FAILED;
 }
 
+static gboolean has_many_ranks(const EepResizeRecord *resize)
+{
+    for (guint i = 0; i < resize->n_ranks; i++)
+        if (resize->ranks[i].first + resize->ranks[i].n > MAX_RANKS)
+            return TRUE;
+    return FALSE;
+}
+
+/* A span for each rank; `phase` has what they share. */
+static void collect_phase(GArray *spans, const Span *phase, guint index)
+{
+    g_autoptr(GArray) parts = g_array_new(FALSE, FALSE, sizeof(EepResizePart));
+    Span span = *phase;
+
+    if (!has_many_ranks(phase->resize))
+        eep_resize_record_add_parts(phase->resize, index, parts);
+    if (parts->len == 0)
+        g_array_append_val(spans, span);
+    for (guint i = 0; i < parts->len; i++) {
+        const EepResizePart *part = &g_array_index(parts, EepResizePart, i);
+        span.who = part->ranks.role_name;
+        span.end = part->end != EEP_TIME_NEVER ? MAX(part->end, span.begin) : phase->end;
+        for (guint k = 0; k < part->ranks.n; k++) {
+            span.track = TRACK_COUNT + part->ranks.first + k;
+            g_array_append_val(spans, span);
+        }
+    }
+}
+
 static void collect_resize(GArray *spans, const EepResizeRecord *resize, EepTime run_end)
 {
-    Span span = {.begin = resize->accepted, .end = resize->complete, .resize = resize};
+    Span span = {.begin = resize->accepted,
+                 .end = resize->complete,
+                 .resize = resize,
+                 .track = TRACK_RESIZES};
 
     if (span.begin == EEP_TIME_NEVER) /* refused: an instant */
         span.begin = span.end = resize->requested;
@@ -155,13 +202,16 @@ static void collect_resize(GArray *spans, const EepResizeRecord *resize, EepTime
         span.begin = phase->start;
         span.end = MAX(phase->end != EEP_TIME_NEVER ? phase->end : end, phase->start);
         span.phase = phase;
-        g_array_append_val(spans, span);
+        span.who = phase->who;
+        span.track = phase_track(phase->who);
+        collect_phase(spans, &span, i);
     }
 }
 
 static void collect_incident(GArray *spans, const EepIncident *incident, EepTime run_end)
 {
-    Span span = {.begin = incident->at, .end = run_end, .incident = incident};
+    Span span = {
+        .begin = incident->at, .end = run_end, .incident = incident, .track = TRACK_FAULTS};
 
     if (incident->recovery != EEP_TIME_NEVER)
         span.end = incident->at + incident->recovery;
@@ -190,10 +240,7 @@ static void add_incident(EepText *text, const EepIncident *incident, guint track
 static void add_span(EepText *text, Lanes *lanes, const Span *span)
 {
     EepPoolId pool = span->incident != NULL ? span->incident->pool : span->resize->pool;
-    guint track = span->incident != NULL ? TRACK_FAULTS
-                  : span->phase != NULL  ? phase_track(span->phase->who)
-                                         : TRACK_RESIZES;
-    guint id = take_lane(text, lanes, pool, track, span->begin, span->end);
+    guint id = take_lane(text, lanes, pool, span->track, span->begin, span->end);
     EepJson json;
 
     if (span->incident != NULL) {
@@ -204,7 +251,7 @@ static void add_span(EepText *text, Lanes *lanes, const Span *span)
     open_span(&json, text, pool, id, span->phase != NULL ? span->phase->name : name, span->begin,
               span->end);
     if (span->phase != NULL) {
-        eep_json_add_string(&json, "who", span->phase->who);
+        eep_json_add_string(&json, "who", span->who);
         eep_json_add_bool(&json, "blocks", span->phase->blocks);
     } else {
         eep_json_add_string(&json, "id", span->resize->id);

@@ -1,8 +1,9 @@
 /* trace.json: a run for the Perfetto viewer, as Chrome trace events.
  *
- * One process a pool: a track of resizes with their phases below, a track of faults, counters of
- * engines and of running and waiting requests an interval; steps where they were asked for. Pure
- * formatters that append to a text; times are microseconds with three decimals, exact. */
+ * One process a pool: a track of resizes, one of faults, one for each rank that takes part in a
+ * resize, with its phases; counters of engines and of running and waiting requests an interval;
+ * steps where they were asked for. Pure formatters that append to a text; times are microseconds
+ * with three decimals, exact. */
 #ifndef EEP_CLI_RUN_TRACE_H
 #define EEP_CLI_RUN_TRACE_H
 

@@ -138,10 +138,11 @@ static void add_bytes(EepScreenText *screen, const EepResizeRecord *resize)
 /* Why it did not come to the size that was asked for. */
 static void add_reason(EepScreenText *screen, const EepResizeRecord *resize, guint number)
 {
-    if (resize->reason[0] == '\0')
+    const char *reason = eep_resize_record_reason(resize);
+
+    if (*reason == '\0')
         return;
-    eep_screen_print(screen, "%2u %s: %s", number, eep_outcome_names[resize->outcome],
-                     resize->reason);
+    eep_screen_print(screen, "%2u %s: %s", number, eep_outcome_names[resize->outcome], reason);
     eep_screen_end_line(screen);
 }
 

@@ -230,6 +230,30 @@ static void add_balance(EepJson *json, const EepMetricsReport *report)
     eep_json_add_uint(json, "dummy_steps", report->dummy_steps);
 }
 
+static void add_ranks(EepJson *json, const EepResizeRanks *ranks)
+{
+    eep_json_add_string(json, "role", ranks->role_name);
+    eep_json_add_uint(json, "first", ranks->first);
+    eep_json_add_uint(json, "count", ranks->n);
+}
+
+/* Who did the phase, each up to its own end. */
+static void add_parts(EepJson *json, const EepResizeRecord *resize, guint phase)
+{
+    g_autoptr(GArray) parts = g_array_new(FALSE, FALSE, sizeof(EepResizePart));
+
+    eep_resize_record_add_parts(resize, phase, parts);
+    eep_json_begin_array(json, "ranks");
+    for (guint i = 0; i < parts->len; i++) {
+        const EepResizePart *part = &g_array_index(parts, EepResizePart, i);
+        eep_json_begin_object(json, NULL);
+        add_ranks(json, &part->ranks);
+        add_seconds(json, "end_s", part->end);
+        eep_json_end_object(json);
+    }
+    eep_json_end_array(json);
+}
+
 static void add_phases(EepJson *json, const EepResizeRecord *resize)
 {
     eep_json_begin_array(json, "phases");
@@ -241,6 +265,14 @@ static void add_phases(EepJson *json, const EepResizeRecord *resize)
         add_seconds(json, "end_s", phase->end);
         eep_json_add_string(json, "who", phase->who);
         eep_json_add_bool(json, "blocks", phase->blocks);
+        add_parts(json, resize, i);
+        eep_json_end_object(json);
+    }
+    eep_json_end_array(json);
+    eep_json_begin_array(json, "ranks");
+    for (guint i = 0; i < resize->n_ranks; i++) {
+        eep_json_begin_object(json, NULL);
+        add_ranks(json, &resize->ranks[i]);
         eep_json_end_object(json);
     }
     eep_json_end_array(json);
@@ -276,7 +308,7 @@ static void add_resize(EepJson *json, const EepMetrics *metrics, const EepRunFac
     eep_json_add_string(json, "generation", resize->generation);
     eep_json_add_bool(json, "design_study", eep_run_is_design_study(resize->generation));
     eep_json_add_string(json, "outcome", eep_outcome_names[resize->outcome]);
-    eep_json_add_string(json, "reason", resize->reason);
+    eep_json_add_string(json, "reason", eep_resize_record_reason(resize));
     add_seconds(json, "prepare_s", eep_resize_record_prepare(resize));
     add_seconds(json, "commit_s", eep_resize_record_commit(resize));
     add_seconds(json, "settle_s", eep_resize_record_settle(resize));

@@ -386,14 +386,26 @@ static void enter_rolling_back(EepResize *resize, EepCoordinatorEvent cause)
     ask_all(resize);
 }
 
+/* Those that the resize has gone on without have no other role any more. */
+static EepResizeUndo why_stuck(const EepResize *resize, EepCoordinatorEvent cause)
+{
+    if (cause == EEP_COORDINATOR_DEADLINE)
+        return EEP_UNDO_DEADLINE;
+    for (guint slot = 0; slot < resize->control->n_slots; slot++) {
+        const EepMember *member = eep_control_member(resize->control, slot);
+
+        if (member->is_lost && member->role & EEP_WHO_ALL)
+            return EEP_UNDO_LOSS;
+    }
+    return EEP_UNDO_FAILURE;
+}
+
 static void enter_stuck(EepResize *resize, EepCoordinatorEvent cause)
 {
     resize->record.given_up = eep_resize_now(resize);
     if (eep_resize_scheme(resize)->clears_503)
         set_refusing(resize, FALSE);
-    eep_resize_tell_end(
-        resize, EEP_OUTCOME_FAILED,
-        undo_reasons[cause == EEP_COORDINATOR_DEADLINE ? EEP_UNDO_DEADLINE : EEP_UNDO_FAILURE]);
+    eep_resize_tell_end(resize, EEP_OUTCOME_FAILED, undo_reasons[why_stuck(resize, cause)]);
     eep_resize_start_next(resize);
 }
 

@@ -11,6 +11,8 @@
 G_BEGIN_DECLS
 
 #define EEP_RESIZE_MAX_PHASES 32
+#define EEP_RESIZE_MAX_RANKS  64  /* stretches of ranks of one role; more are not listed */
+#define EEP_RESIZE_MAX_ENDS   256 /* of more, the last are taken to have ended with their phases */
 
 typedef enum {
     EEP_OUTCOME_NONE, /* still running */
@@ -31,7 +33,23 @@ typedef struct {
     const char *who;    /* "existing" | "new" | "all" | "remaining" | "removing" | "coordinator" */
     EepTime start, end; /* end EEP_TIME_NEVER: still running */
     gboolean blocks;    /* forwards that advance requests stood still for it */
+    guint roles;        /* EepWho of those who take part; NOBODY: the coordinator alone */
 } EepResizePhase;
+
+/* Consecutive data-parallel ranks: of new engines in the new group, of all others in the old one.
+ */
+typedef struct {
+    guint role;            /* one bit of EepWho */
+    const char *role_name; /* "existing" | "remaining" | "new" | "removing"; static */
+    guint first, n;
+} EepResizeRanks;
+
+/* Ranks that ended a phase at the same time. */
+typedef struct {
+    EepResizeRanks ranks;
+    guint phase; /* index in the record */
+    EepTime end; /* NEVER: still at it */
+} EepResizePart;
 
 typedef struct {
     char id[64], by[32]; /* of the event, "" if none; "scenario", a policy's name */
@@ -49,6 +67,10 @@ typedef struct {
     EepTime first_503, first_success_after; /* client's view */
     guint n_phases;
     EepResizePhase phases[EEP_RESIZE_MAX_PHASES];
+    guint n_ranks;
+    EepResizeRanks ranks[EEP_RESIZE_MAX_RANKS]; /* who takes part, by rank */
+    guint n_ends;
+    EepResizePart ends[EEP_RESIZE_MAX_ENDS];   /* that came before their phases' */
     guint64 n_rejected, n_aborted, n_migrated; /* requests */
     gint64 non_expert_bytes, expert_bytes, kv_bytes;
     gint64 peak_extra_bytes; /* per GPU, held twice while it ran */
@@ -56,6 +78,9 @@ typedef struct {
     gboolean is_stalled, is_rejecting;
     EepTime counted_until;
 } EepResizeRecord;
+
+/* Why it is not complete, or what was left undone in one that is; "" otherwise. */
+const char *eep_resize_record_reason(const EepResizeRecord *record);
 
 /* All times NEVER, all counts 0. id and by may be NULL; what is too long is cut. */
 void eep_resize_record_init(EepResizeRecord *record, EepPoolId pool, const char *id, const char *by,
@@ -76,6 +101,18 @@ guint eep_resize_record_begin_phase(EepResizeRecord *record, const char *name, c
 
 /* Closes it; an index without a phase, or one closed before, does nothing. */
 void eep_resize_record_end_phase(EepResizeRecord *record, guint index, EepTime now);
+
+/* A rank takes part in the resize; those of a role in the order of ranks. */
+void eep_resize_record_add_rank(EepResizeRecord *record, guint role, const char *role_name,
+                                guint rank);
+
+/* The rank's part of an open phase ends; at the phase's start: it has none. */
+void eep_resize_record_end_part(EepResizeRecord *record, guint index, guint role, guint rank,
+                                EepTime now);
+
+/* Appends who did the phase, and until when, to an array of EepResizePart: by role and rank, in as
+ * few stretches as there are different ends. Who was done at once is left out, unless all were. */
+void eep_resize_record_add_parts(const EepResizeRecord *record, guint index, GArray *ret_parts);
 
 /* A client was refused because of this resize, or was served again after that. */
 void eep_resize_record_saw_rejected(EepResizeRecord *record, EepTime now);

@@ -110,6 +110,7 @@ EepResize *eep_resize_new(const EepResizeHost *host, gpointer host_self,
     resize->params.generation = resize->generation->name;
     resize->control = eep_control_new(params->max_engines, params->tensor_parallel_size);
     resize->control->slots_per_rank = params->slots_per_rank;
+    resize->places = g_new0(EepResizePlace, resize->control->n_slots);
     resize->span = EEP_RESIZE_MAX_PHASES;
     eep_resize_record_init(&resize->record, params->pool, NULL, NULL, 0);
     eep_resize_update_wants(resize);
@@ -121,6 +122,7 @@ void eep_resize_free(EepResize *resize)
     if (resize == NULL)
         return;
     eep_control_free(resize->control);
+    g_free(resize->places);
     g_free(resize);
 }
 
@@ -233,6 +235,9 @@ guint eep_resize_begin_phase(EepResize *resize, const char *name, EepWho who, gb
     guint index = eep_resize_record_begin_phase(&resize->record, name, who_name, blocks,
                                                 eep_resize_now(resize));
 
+    if (index < EEP_RESIZE_MAX_PHASES)
+        resize->record.phases[index].roles = who;
+    eep_roster_book_absent(resize, index);
     resize->host->span_began(resize->host_self, &resize->record, name);
     return index;
 }

@@ -15,6 +15,12 @@ typedef struct {
     EepTime requested;
 } EepResizeAsker;
 
+/* An engine's place in the record. */
+typedef struct {
+    guint32 role; /* EepWho, one bit, as the resize began; NOBODY: it takes no part */
+    guint32 rank;
+} EepResizePlace;
+
 /* Why a resize is rolled back. */
 typedef enum {
     EEP_UNDO_FAILURE,
@@ -36,6 +42,7 @@ struct EepResize {
     EepControl *control;
     EepResizeRecord record; /* of the resize that runs, or the last one */
     guint span;             /* index in it of the coordinator's own phase (drain, pause) */
+    EepResizePlace *places; /* [n_slots] */
     EepResizeAsker askers[EEP_CONTROL_MAX_QUEUE];
 };
 
@@ -119,6 +126,12 @@ void eep_resize_close(EepResize *resize);
 void eep_roster_assign(EepResize *resize);
 /* Launches the target's new engines if their first row is in this stage. */
 void eep_roster_launch(EepResize *resize, EepStage stage);
+/* Books who takes part in the record, which is new. */
+void eep_roster_book(EepResize *resize);
+/* Books that the slot's engine has ended its part of the record's phase, or that those lost since
+ * the resize began have none in one that begins. */
+void eep_roster_book_end(EepResize *resize, guint slot, guint phase);
+void eep_roster_book_absent(EepResize *resize, guint phase);
 /* Forgets the resize; the group that serves is all that is left of it. */
 void eep_roster_clear(EepResize *resize);
 void eep_roster_set_use(EepResize *resize, EepGpuUse use);

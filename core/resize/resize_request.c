@@ -31,6 +31,8 @@ void eep_resize_begin(EepResize *resize, const EepResizeRecord *record)
     coordinator->is_up = record->to > record->from;
     resize->record.is_stalled = resize->control->blocked_by != 0;
     resize->record.is_rejecting = coordinator->is_refusing != 0;
+    if (coordinator->state == EEP_COORDINATOR_PREPARED)
+        eep_roster_book(resize);
     resize->host->told(resize->host_self, &resize->record);
     eep_coordinator_handle(resize, EEP_COORDINATOR_REQUEST);
 }

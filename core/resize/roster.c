@@ -28,6 +28,46 @@ static EepWho role_of(const EepResize *resize, const EepMember *member, guint ra
     return rank < n_staying ? EEP_WHO_STAYING : EEP_WHO_REMOVING;
 }
 
+static void set_place(EepResize *resize, guint slot, guint rank)
+{
+    guint32 role = eep_control_member(resize->control, slot)->role;
+
+    resize->places[slot] = (EepResizePlace){.role = role & EEP_WHO_ALL, .rank = rank};
+}
+
+void eep_roster_book(EepResize *resize)
+{
+    EepControl *control = resize->control;
+    g_autofree guint *slots = g_new(guint, control->n_slots);
+    guint n = eep_control_order(control, slots);
+
+    resize->record.n_ranks = 0;
+    for (guint i = 0; i < n; i++) {
+        const EepResizePlace *place = &resize->places[slots[i]];
+
+        if (place->role != EEP_WHO_NOBODY)
+            eep_resize_record_add_rank(
+                &resize->record, place->role,
+                eep_who_name((EepWho)place->role, control->coordinator.is_up), place->rank);
+    }
+}
+
+void eep_roster_book_end(EepResize *resize, guint slot, guint phase)
+{
+    const EepResizePlace *place = &resize->places[slot];
+
+    if (place->role != EEP_WHO_NOBODY)
+        eep_resize_record_end_part(&resize->record, phase, place->role, place->rank,
+                                   eep_resize_now(resize));
+}
+
+void eep_roster_book_absent(EepResize *resize, guint phase)
+{
+    for (guint slot = 0; slot < resize->control->n_slots; slot++)
+        if (eep_control_member(resize->control, slot)->role == EEP_WHO_LOST)
+            eep_roster_book_end(resize, slot, phase);
+}
+
 /* The highest ranks leave, or those that the pool chooses; who stays keeps its order. */
 void eep_roster_assign(EepResize *resize)
 {
@@ -43,15 +83,18 @@ void eep_roster_assign(EepResize *resize)
         leaving = g_new(EepWorkerId, n_leaving);
         resize->host->choose_leaving(resize->host_self, n_leaving, leaving);
     }
+    memset(resize->places, 0, control->n_slots * sizeof *resize->places);
     for (guint rank = 0; rank < serving->n_engines; rank++) {
         EepWorkerId worker = eep_group_worker(serving, rank);
         EepMember *member = eep_control_member(control, eep_control_find(control, worker));
 
         member->role = (guint8)role_of(resize, member, rank, leaving, n_leaving);
+        set_place(resize, eep_control_find(control, worker), rank);
         if (member->role == EEP_WHO_STAYING)
             staying[n_staying++] = worker;
     }
     eep_group_set(eep_control_target(control), serving->epoch + 1, n_staying, staying);
+    eep_roster_book(resize);
 }
 
 static gboolean launches_in(const EepResize *resize, EepStage stage)
@@ -78,10 +121,11 @@ void eep_roster_launch(EepResize *resize, EepStage stage)
     for (; n < control->coordinator.to; n++) {
         workers[n] = resize->host->launch_engine(resize->host_self, n);
         g_assert(workers[n] != 0);
-        eep_control_take_slot(control, workers[n], EEP_WHO_NEW);
+        set_place(resize, eep_control_take_slot(control, workers[n], EEP_WHO_NEW), n);
         resize->host->set_gpu_use(resize->host_self, workers[n], EEP_GPU_PREPARING);
     }
     eep_group_set(target, target->epoch, n, workers);
+    eep_roster_book(resize);
 }
 
 static void forget_engine(EepResize *resize, guint slot)

@@ -507,6 +507,7 @@ static void end_part(EepResize *resize, guint index, guint slot, EepParticipantE
         return;
     participant->done |= 1u << index;
     resize->control->rows[index].n_done++;
+    eep_roster_book_end(resize, slot, resize->control->rows[index].phase);
     eep_participant_post(resize->control, slot, event);
 }
 

@@ -2,6 +2,10 @@
 # plot: pictures of run folders, full, empty and broken.
 . "$(dirname "$0")/kit.sh"
 
+# Its own, for the check at the end that nothing stays there: other programs draw at the same time.
+export TMPDIR=$scratch/tmp
+mkdir "$TMPDIR"
+
 requests_header=id,arrival_ns,first_token_ns,finish_ns,fate,ttft_ms,tpot_ms,e2el_ms
 timeline_header=time_s,pool,engines,running,waiting,imbalance,stalled_share
 
@@ -81,31 +85,56 @@ grep -q 'n = 600' runs/full/plots/latency_cdf.svg || fail "not all completed req
 grep -q "it's full | SIMULATED" runs/full/plots/latency.svg || fail "the title is not the run's"
 grep -q 'DP size, decode' runs/full/plots/deployment.svg || fail "a pool is missing"
 
-# A picture of each resize that began: who did what when, and what forwards stood still for.
-run_folder resized '{"id": "it'"'"'s `big`", "from": 16, "to": 24, "generation": "eep", "outcome": "complete",
-    "at_s": 10, "accepted_s": 10, "prepare_s": 5, "commit_s": 2, "settle_s": 1, "total_s": 8, "phases": [
-    {"name": "launch", "who": "new", "start_s": 10, "end_s": 15, "blocks": false},
-    {"name": "switch", "who": "all", "start_s": 15, "end_s": 17, "blocks": true},
-    {"name": "destroy", "who": "removing", "start_s": 17, "end_s": null, "blocks": false},
-    {"name": "never", "who": "new", "start_s": null, "end_s": null, "blocks": false}]},
-    {"at_s": 20, "accepted_s": null, "outcome": "refused", "phases": []},
+# A picture of each resize that began: what each rank did when, and what forwards stood still for.
+grown='{"role": "existing", "first": 0, "count": 2}, {"role": "new", "first": 2, "count": 1}'
+run_folder resized '{"id": "it'"'"'s `big`", "from": 2, "to": 3, "generation": "eep", "outcome": "complete",
+    "at_s": 10, "accepted_s": 10, "prepare_s": 5, "commit_s": 2, "settle_s": 1, "total_s": 8, "ranks": ['"$grown"'], "phases": [
+    {"name": "launch", "who": "new", "start_s": 10, "end_s": 15, "blocks": false,
+        "ranks": [{"role": "new", "first": 2, "count": 1, "end_s": 15}]},
+    {"name": "switch", "who": "all", "start_s": 15, "end_s": 17, "blocks": true,
+        "ranks": [{"role": "existing", "first": 0, "count": 2, "end_s": 16}, {"role": "new", "first": 2, "count": 1, "end_s": 17}]},
+    {"name": "drain", "who": "coordinator", "start_s": 17, "end_s": null, "blocks": false, "ranks": []},
+    {"name": "never", "who": "new", "start_s": null, "end_s": null, "blocks": false, "ranks": []}]},
+    {"at_s": 20, "accepted_s": null, "outcome": "refused", "phases": [], "ranks": []},
     {"from": 24, "to": 16, "generation": "g2", "outcome": "failed", "at_s": 30, "accepted_s": 30, "prepare_s": null,
-    "commit_s": null, "total_s": null, "phases": [{"name": "pause", "who": "existing", "start_s": 30, "end_s": 30, "blocks": true}]}'
+    "commit_s": null, "total_s": null, "phases": [{"name": "pause", "who": "existing", "start_s": 30, "end_s": 30, "blocks": true}]},
+    {"from": 3, "to": 2, "generation": "eep", "outcome": "complete", "accepted_s": 40, "total_s": 3,
+    "ranks": [{"role": "remaining", "first": 0, "count": 1}, {"role": "removing", "first": 1, "count": 1}, {"role": "remaining", "first": 2, "count": 1}],
+    "phases": [{"name": "destroy", "who": "removing", "start_s": 40, "end_s": 42, "blocks": false,
+        "ranks": [{"role": "removing", "first": 1, "count": 1, "end_s": 42}]}]},
+    {"from": 8, "to": 24, "generation": "g2.1", "outcome": "complete", "accepted_s": 50, "total_s": 3,
+    "ranks": [{"role": "existing", "first": 0, "count": 8}, {"role": "new", "first": 8, "count": 16}],
+    "phases": [{"name": "launch", "who": "new", "start_s": 50, "end_s": 52, "blocks": false,
+        "ranks": [{"role": "new", "first": 8, "count": 15, "end_s": 51}, {"role": "new", "first": 23, "count": 1, "end_s": 52}]},
+        {"name": "receive", "who": "existing", "start_s": 50, "end_s": 52, "blocks": false,
+        "ranks": [{"role": "existing", "first": 0, "count": 1, "end_s": 52}, {"role": "existing", "first": 4, "count": 2, "end_s": 52}]}]}'
 echo '0,main,1,1.000,0,,0' >>resized/timeline.csv
 eep plot resized
 pictures_of resized
-for n in 1 3; do
+for n in 1 3 4 5; do
     out_has "resized/plots/resize_$n.png"
     [ -s resized/plots/resize_$n.png ] || fail "resize_$n.png is empty"
 done
 [ -e resized/plots/resize_2.svg ] && fail "a picture of a resize that was refused"
+texts_of() { # FILE TEXT...: the picture has these texts
+    local file=$1 text
+    shift
+    for text in "$@"; do
+        grep -qF -- "$text" "$file" || fail "$file lacks $text"
+    done
+}
 svg=resized/plots/resize_1.svg
-for text in "resize 1, it's \`big\`: 16 -> 24, eep (design study), complete" 'new: launch' 'all: switch' \
-    'removing: destroy' 'forwards stand still' '5.0 s' '>commit<' '>serving<'; do
-    grep -qF -- "$text" $svg || fail "$svg lacks $text"
-done
-grep -q 'new: never' $svg && fail "a phase that did not begin is drawn"
+texts_of $svg "resize 1, it's \`big\`: 2 -> 3, eep (design study), complete" '>rank 0<' '>rank 1<' '>rank 2 (new)<' \
+    '>coordinator<' '>launch<' 'launch 5.0 s' 'switch 2.0 s' 'drain 1.0 s' 'beside serving:' 'forwards stand still:' \
+    '>commit<' '>serving<'
+[ "$(grep -cF '>switch<' $svg)" -eq 3 ] || fail "not every rank has its bar of the switch"
+[ "$(grep -cF '>launch<' $svg)" -eq 1 ] || fail "a rank that was there is launched"
+grep -q 'never' $svg && fail "a phase that did not begin is drawn"
 grep -q '>commit<' resized/plots/resize_3.svg && fail "a commit that did not come is drawn"
+texts_of resized/plots/resize_3.svg '>existing<' 'pause 0 ms'
+texts_of resized/plots/resize_4.svg '>rank 0<' '>rank 1 (removing)<' '>rank 2, then 1<'
+# Of more than 16 ranks those that do the same are one row.
+texts_of resized/plots/resize_5.svg '>ranks 1-3, 6-7<' '>ranks 0, 4-5<' '>ranks 8-23 (new)<' 'launch 2.0 s'
 eep plot runs/latest
 out_has 'runs/latest/plots/deployment.png'
 out_lacks 'resize_'
@@ -120,5 +149,5 @@ echo '0,0,1000000,1000000,completed,1.000000,,1.000000' >>single/requests.csv
 echo '0,main,1,1.000,0,,0' >>single/timeline.csv
 eep plot single
 pictures_of single
-[ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'eep-plot-*' -user "$(id -un)" -newer single/timeline.csv)" ] || fail "scratch folders stay behind"
+[ -z "$(ls -A "$TMPDIR")" ] || fail "scratch folders stay behind"
 finish

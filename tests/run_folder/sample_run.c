@@ -1,5 +1,7 @@
 #include "tests/run_folder/sample_run.h"
 
+#include "core/resize/generation.h"
+
 #include <string.h>
 
 #define MS EEP_NS_PER_MS
@@ -69,11 +71,12 @@ static void tell_resize(EepObserver *observer)
         const char *name, *who;
         EepTime start_ms, end_ms;
         gboolean blocks;
-    } phases[] = {{"launch", "new", 40000, 40600, FALSE},
-                  {"weights", "new", 40600, 41000, FALSE},
-                  {"pause", "existing", 41000, 41600, TRUE},
-                  {"switch", "all", 41600, 45000, TRUE},
-                  {"reshuffle", "all", 45000, 46500, FALSE}};
+        guint roles;
+    } phases[] = {{"launch", "new", 40000, 40600, FALSE, EEP_WHO_NEW},
+                  {"weights", "new", 40600, 41000, FALSE, EEP_WHO_NEW},
+                  {"pause", "existing", 41000, 41600, TRUE, EEP_WHO_STAYING},
+                  {"switch", "all", 41600, 45000, TRUE, EEP_WHO_GROUP},
+                  {"reshuffle", "all", 45000, 46500, FALSE, EEP_WHO_GROUP}};
 
     observer->ops->decision(observer, 40 * S, 0, "resize_accepted", facts, G_N_ELEMENTS(facts));
     eep_resize_record_init(&record, 0, "grow", "scenario", 40 * S);
@@ -88,10 +91,17 @@ static void tell_resize(EepObserver *observer)
     record.stall = 4 * S;
     record.reject = 2 * S;
     record.downtime = 4 * S;
-    record.n_phases = G_N_ELEMENTS(phases);
-    for (guint i = 0; i < G_N_ELEMENTS(phases); i++)
-        record.phases[i] = (EepResizePhase){phases[i].name, phases[i].who, phases[i].start_ms * MS,
-                                            phases[i].end_ms * MS, phases[i].blocks};
+    for (guint rank = 0; rank < 20; rank++)
+        eep_resize_record_add_rank(&record, rank < 16 ? EEP_WHO_STAYING : EEP_WHO_NEW,
+                                   rank < 16 ? "existing" : "new", rank);
+    for (guint i = 0; i < G_N_ELEMENTS(phases); i++) {
+        eep_resize_record_begin_phase(&record, phases[i].name, phases[i].who, phases[i].blocks,
+                                      phases[i].start_ms * MS);
+        record.phases[i].roles = phases[i].roles;
+        if (phases[i].roles == EEP_WHO_NEW) /* rank 18 is always faster */
+            eep_resize_record_end_part(&record, i, EEP_WHO_NEW, 18, (phases[i].end_ms - 50) * MS);
+        eep_resize_record_end_phase(&record, i, phases[i].end_ms * MS);
+    }
     record.n_rejected = 1;
     record.n_aborted = 1;
     record.n_migrated = 3;

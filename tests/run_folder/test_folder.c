@@ -399,8 +399,8 @@ START_TEST(overlapping_spans)
     record.accepted = 0;
     record.n_phases = 24;
     for (guint i = 0; i < record.n_phases; i++)
-        record.phases[i] = (EepResizePhase){"part", "new", i % 12 * EEP_NS_PER_S,
-                                            (i % 12 + 8 + i / 12) * EEP_NS_PER_S, FALSE};
+        record.phases[i] = (EepResizePhase){
+            "part", "new", i % 12 * EEP_NS_PER_S, (i % 12 + 8 + i / 12) * EEP_NS_PER_S, FALSE, 0};
     observer->ops->resize_ended(observer, &record);
     for (guint i = 0; i < 3; i++) {
         const EepIncident incident = {.fault = "hang",
@@ -418,7 +418,7 @@ START_TEST(overlapping_spans)
     ck_assert_uint_eq(count_trace(events, "X", "part"), 24);
     ck_assert_uint_eq(count_trace(events, "X", "undetected"), 3);
     check_nesting(events);
-    const char *const names[] = {"faults", "faults 3", "new", "new 2"};
+    const char *const names[] = {"faults", "faults (3)", "new", "new (2)"};
     for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *named = g_strdup_printf("\"name\":\"thread_name\",\"ts\":0.000,\"args\":"
                                                  "{\"name\":\"%s\"}",
@@ -429,6 +429,39 @@ START_TEST(overlapping_spans)
 }
 END_TEST
 
+static const json_t *find_trace(json_t *events, const char *phase, const json_t *thread,
+                                const char *name)
+{
+    gsize i;
+    json_t *event;
+
+    json_array_foreach(events, i, event)
+    {
+        const json_t *args = json_object_get(event, "args");
+        const json_t *named = json_object_get(thread == NULL ? args : event, "name");
+        if (strcmp(json_string_value(json_object_get(event, "ph")), phase) == 0 &&
+            g_strcmp0(json_string_value(named), name) == 0 &&
+            (thread == NULL || json_equal(json_object_get(event, "tid"), thread)))
+            return event;
+    }
+    ck_abort_msg("no event %s %s", phase, name);
+    return NULL;
+}
+
+/* A thread of its own for each rank, with what it did, up to its own end. */
+static void check_rank(json_t *events, guint rank)
+{
+    g_autofree char *name = g_strdup_printf("rank %u", rank);
+    const json_t *thread = json_object_get(find_trace(events, "M", NULL, name), "tid");
+    gboolean is_new = rank >= 16;
+    const json_t *span = find_trace(events, "X", thread, is_new ? "launch" : "pause");
+
+    ck_assert(json_number_value(json_object_get(span, "ts")) == (is_new ? 40e6 : 41e6));
+    ck_assert(json_number_value(json_object_get(span, "dur")) == (rank == 18 ? 55e4 : 60e4));
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(span, "args"), "who")),
+                     is_new ? "new" : "existing");
+}
+
 START_TEST(trace)
 {
     for (guint with_steps = 0; with_steps < 2; with_steps++) {
@@ -438,10 +471,14 @@ START_TEST(trace)
         json_t *events = json_object_get(root, "traceEvents");
         ck_assert_uint_eq(count_trace(events, "X", "step"), with_steps ? 236 : 0);
         ck_assert_uint_eq(count_trace(events, "X", "resize 16->20"), 1);
-        ck_assert_uint_eq(count_trace(events, "X", "pause"), 1);
+        ck_assert_uint_eq(count_trace(events, "X", "pause"), 16);
+        ck_assert_uint_eq(count_trace(events, "X", "launch"), 4);
+        ck_assert_uint_eq(count_trace(events, "X", "switch"), 20);
         ck_assert_uint_eq(count_trace(events, "X", "fail"), 1);
         ck_assert_uint_eq(count_trace(events, "X", "undetected"), 1);
         check_nesting(events);
+        for (guint rank = 0; rank < 20; rank++)
+            check_rank(events, rank);
         ck_assert_uint_eq(count_trace(events, "C", "engines"), 2);
         ck_assert_uint_eq(count_trace(events, "C", "requests"), 123);
         ck_assert_uint_eq(count_trace(events, "M", "process_name"), 1);

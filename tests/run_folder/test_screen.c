@@ -108,7 +108,7 @@ START_TEST(crowded_screen)
         record.outcome = EEP_OUTCOME_ROLLED_BACK;
         record.n_phases = EEP_RESIZE_MAX_PHASES;
         for (guint p = 0; p < EEP_RESIZE_MAX_PHASES; p++)
-            record.phases[p] = (EepResizePhase){"a-phase", "all", 0, EEP_NS_PER_S, p % 2 == 0};
+            record.phases[p] = (EepResizePhase){"a-phase", "all", 0, EEP_NS_PER_S, p % 2 == 0, 0};
         observer->ops->resize_ended(observer, &record);
         eep_metrics_add_incident(metrics, &incident);
     }

@@ -324,10 +324,34 @@ START_TEST(no_recovery_waits_for_tidying_up)
         ck_assert(fake_pool_next(&pool, NULL));
     ck_assert_str_eq(pool.record.id, "way");
     ck_assert_int_eq(pool.record.outcome, _i == 0 ? EEP_OUTCOME_ROLLED_BACK : EEP_OUTCOME_COMPLETE);
+    /* A group that serves without the move of its experts says so. */
+    ck_assert_str_eq(eep_resize_record_reason(&pool.record),
+                     _i == 0 ? "an engine was lost" : "the reshuffle of experts was left undone");
     ck_assert_int_lt(pool.now - lost, 10 * EEP_NS_PER_MS);
     ck_assert_str_eq(eep_resize_record(pool.resize)->id, "death");
     fake_pool_run(&pool, NULL, LIMIT);
     check_serves(&pool);
+    fake_pool_clear(&pool);
+}
+END_TEST
+
+/* Without a way back, and while the last rank's part of the phase was still under way. */
+START_TEST(a_resize_stuck_by_a_loss_says_so)
+{
+    const Way way = {"g2.1", 2, 3};
+    FakePool pool;
+
+    start(&pool, &way);
+    while (!has_begun(eep_resize_record(pool.resize), "switch"))
+        ck_assert(fake_pool_next(&pool, NULL));
+    lose(&pool, 2);
+    ck_assert_int_eq(pool.record.outcome, EEP_OUTCOME_FAILED);
+    ck_assert_str_eq(pool.record.reason, "an engine was lost");
+    ck_assert_uint_eq(pool.record.n_ranks, 2);
+    ck_assert_str_eq(pool.record.ranks[0].role_name, "existing");
+    ck_assert_uint_eq(pool.record.ranks[0].n, 2);
+    ck_assert_str_eq(pool.record.ranks[1].role_name, "new");
+    ck_assert_uint_eq(pool.record.ranks[1].first, 2);
     fake_pool_clear(&pool);
 }
 END_TEST
@@ -483,6 +507,7 @@ int main(void)
     tcase_add_loop_test(tcase, any_engine_lost_anywhere, 0, G_N_ELEMENTS(ways));
     tcase_add_test(tcase, lost_while_recovering);
     tcase_add_loop_test(tcase, no_recovery_waits_for_tidying_up, 0, 2);
+    tcase_add_test(tcase, a_resize_stuck_by_a_loss_says_so);
     tcase_add_test(tcase, lost_while_idle);
     tcase_add_test(tcase, retry_needs_the_process);
     tcase_add_test(tcase, nobody_is_left);

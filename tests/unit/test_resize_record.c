@@ -68,6 +68,51 @@ START_TEST(phases_have_an_end)
 }
 END_TEST
 
+static void assert_part(const GArray *parts, guint index, const char *role, guint first, guint n,
+                        EepTime end)
+{
+    const EepResizePart *part = &g_array_index(parts, EepResizePart, index);
+
+    ck_assert_str_eq(part->ranks.role_name, role);
+    ck_assert_uint_eq(part->ranks.first, first);
+    ck_assert_uint_eq(part->ranks.n, n);
+    ck_assert_int_eq(part->end, end);
+}
+
+START_TEST(ranks_have_ends_of_their_own)
+{
+    EepResizeRecord record;
+    g_autoptr(GArray) parts = g_array_new(FALSE, FALSE, sizeof(EepResizePart));
+
+    eep_resize_record_init(&record, 1, NULL, NULL, 0);
+    for (guint rank = 0; rank < 6; rank++)
+        eep_resize_record_add_rank(&record, rank < 4 ? 1 : 2, rank < 4 ? "existing" : "new", rank);
+    ck_assert_uint_eq(record.n_ranks, 2);
+    eep_resize_record_begin_phase(&record, "x", "all", FALSE, 10);
+    eep_resize_record_begin_phase(&record, "y", "new", FALSE, 10);
+    record.phases[0].roles = 3;
+    record.phases[1].roles = 2;
+    eep_resize_record_end_part(&record, 0, 1, 3, 10);
+    eep_resize_record_end_part(&record, 0, 1, 1, 20);
+    eep_resize_record_end_part(&record, 0, 1, 2, 20);
+    eep_resize_record_end_part(&record, 0, 2, 5, 30);
+    eep_resize_record_end_phase(&record, 0, 30);
+    eep_resize_record_end_part(&record, 0, 1, 0, 25);
+    ck_assert_uint_eq(record.n_ends, 2);
+    eep_resize_record_add_parts(&record, 0, parts);
+    ck_assert_uint_eq(parts->len, 3);
+    assert_part(parts, 0, "existing", 0, 1, 30);
+    assert_part(parts, 1, "existing", 1, 2, 20);
+    assert_part(parts, 2, "new", 4, 2, 30);
+    g_array_set_size(parts, 0);
+    eep_resize_record_end_part(&record, 1, 2, 4, 40);
+    eep_resize_record_add_parts(&record, 1, parts);
+    ck_assert_uint_eq(parts->len, 2);
+    assert_part(parts, 0, "new", 4, 1, 40);
+    assert_part(parts, 1, "new", 5, 1, EEP_TIME_NEVER);
+}
+END_TEST
+
 START_TEST(long_names_are_cut)
 {
     EepResizeRecord record;
@@ -273,6 +318,7 @@ int main(void)
     tcase_add_test(tcase, downtime_is_the_union);
     tcase_add_test(tcase, stretches);
     tcase_add_test(tcase, phases_have_an_end);
+    tcase_add_test(tcase, ranks_have_ends_of_their_own);
     tcase_add_test(tcase, long_names_are_cut);
     tcase_add_test(tcase, weight_senders);
     tcase_add_test(tcase, ranks_and_workers);
