@@ -105,7 +105,8 @@ refused 'journal: was recorded from another run: ' run "$scenario" --replay jour
     --set output.events=steps --seed 8
 
 size=$(stat -c %s journal)
-head -c $((size / 2)) journal >torn
+# Half may end where a record does: one byte more is a torn one in any case.
+{ head -c $((size / 2)) journal && printf x; } >torn
 eep run "$scenario" --replay torn --out replayed --quiet --set output.events=steps
 exits 130
 err_has 'bytes are torn and are left out'
