@@ -247,8 +247,10 @@ static const struct {
 /* A serving group that is there already and is to be made. */
 static gboolean mends(const EepWorker *worker, const EepWirePhase *phase)
 {
+    g_autoptr(EepMembership) group = eep_members_find(worker->members, phase->epoch);
+
     return phase->kind == EEP_PHASE_STANDBY_GROUPS && phase->epoch == phase->target_epoch &&
-           eep_members_find(worker->members, phase->epoch) != NULL;
+           group != NULL;
 }
 
 /* What is to be made anew, steps wait for. */
