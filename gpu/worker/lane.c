@@ -16,29 +16,31 @@ struct EepLane {
     gint stop; /* atomic */
 };
 
-static guint64 op_of(const EepWireMessage *message, guint32 *ret_epoch)
+guint64 eep_lane_op_of(const EepWireMessage *message, EepOpKind *ret_kind, guint32 *ret_epoch)
 {
+    *ret_kind = EEP_OP_READ_LOAD;
+    *ret_epoch = 0;
     switch (message->type) {
     case EEP_WIRE_STEP:
+        *ret_kind = EEP_OP_STEP;
         *ret_epoch = message->step.epoch;
         return message->step.op;
     case EEP_WIRE_PHASE:
+        *ret_kind = EEP_OP_PHASE;
         *ret_epoch = message->phase.epoch;
         return message->phase.op;
     case EEP_WIRE_MOVE:
+        *ret_kind = message->move.is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS;
         *ret_epoch = message->move.epoch;
         return message->move.op;
     case EEP_WIRE_MEASURE:
         *ret_epoch = message->measure.epoch;
         return message->measure.op;
     case EEP_WIRE_READ_LOAD:
-        *ret_epoch = 0;
         return message->read_load.op;
     case EEP_WIRE_CHECK:
-        *ret_epoch = 0;
         return message->check.op;
     default:
-        *ret_epoch = 0;
         return 0;
     }
 }
@@ -64,8 +66,9 @@ static GList *take_scope(EepLane *lane, const EepWireAbort *abort)
     GList *taken = NULL, *next;
 
     for (GList *link = lane->messages.head; link != NULL; link = next) {
+        EepOpKind kind;
         guint32 epoch;
-        guint64 op = op_of(link->data, &epoch);
+        guint64 op = eep_lane_op_of(link->data, &kind, &epoch);
 
         next = link->next;
         if (is_in_scope(abort, op, epoch)) {
@@ -96,8 +99,9 @@ static void go_through_abort(EepLane *lane)
 static void run_next(EepLane *lane)
 {
     EepWireMessage *message = g_queue_pop_head(&lane->messages);
+    EepOpKind kind;
 
-    lane->running = op_of(message, &lane->running_epoch);
+    lane->running = eep_lane_op_of(message, &kind, &lane->running_epoch);
     pthread_mutex_unlock(&lane->lock);
     lane->ops->run(lane->self, lane, message);
     free_message(message);

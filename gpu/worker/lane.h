@@ -23,6 +23,10 @@ typedef struct {
     void (*aborted)(gpointer self, const EepWireAbort *abort);
 } EepLaneOps;
 
+/* The operation that the message asks for, which ends with a DONE of that kind (what measures and
+ * checks goes as a read); 0: none, and nothing ends. *ret_epoch 0: of no group. */
+guint64 eep_lane_op_of(const EepWireMessage *message, EepOpKind *ret_kind, guint32 *ret_epoch);
+
 EepLane *eep_lane_new(const EepLaneOps *ops, gpointer self);
 
 /* What is queued is dropped, what runs is stopped; waits for the thread. */

@@ -27,36 +27,6 @@ static EepDone done_of(const GError *error)
     return error->domain == EEP_DEVICE_ERROR ? dones[error->code] : EEP_DONE_REFUSED;
 }
 
-/* Of the operations that end with a DONE; 0: the message is none. */
-static guint64 op_of(const EepWireMessage *message, EepOpKind *ret_kind, guint32 *ret_epoch)
-{
-    *ret_epoch = 0;
-    switch (message->type) {
-    case EEP_WIRE_STEP:
-        *ret_kind = EEP_OP_STEP;
-        *ret_epoch = message->step.epoch;
-        return message->step.op;
-    case EEP_WIRE_PHASE:
-        *ret_kind = EEP_OP_PHASE;
-        *ret_epoch = message->phase.epoch;
-        return message->phase.op;
-    case EEP_WIRE_MOVE:
-        *ret_kind = message->move.is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS;
-        *ret_epoch = message->move.epoch;
-        return message->move.op;
-    case EEP_WIRE_MEASURE:
-        *ret_kind = EEP_OP_READ_LOAD;
-        *ret_epoch = message->measure.epoch;
-        return message->measure.op;
-    case EEP_WIRE_READ_LOAD:
-    case EEP_WIRE_CHECK:
-        *ret_kind = EEP_OP_READ_LOAD;
-        return message->type == EEP_WIRE_CHECK ? message->check.op : message->read_load.op;
-    default:
-        return 0;
-    }
-}
-
 static void finish(EepWorker *worker, const EepWireMessage *message, gint64 began,
                    const EepWorkerYield *yield, const GError *error)
 {
@@ -64,7 +34,7 @@ static void finish(EepWorker *worker, const EepWireMessage *message, gint64 bega
     EepWireDone *done = &answer.done;
     EepOpKind kind = EEP_OP_STEP;
 
-    done->op = op_of(message, &kind, &done->epoch);
+    done->op = eep_lane_op_of(message, &kind, &done->epoch);
     done->kind = kind;
     done->done = error == NULL ? EEP_DONE_OK : done_of(error);
     done->began_ns = (guint64)began;
