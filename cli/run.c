@@ -304,7 +304,9 @@ static EepWallclock wallclock_of(const Run *run, const char *host)
                           .host = host,
                           .folder = eep_run_folder_path(run->folder),
                           .n_events = eep_execution_n_events(run->execution),
-                          .peak_rss_bytes = (gint64)usage.ru_maxrss * 1024};
+                          .peak_rss_bytes = (gint64)usage.ru_maxrss * 1024,
+                          .write_workers = run->hardware != NULL ? eep_hardware_run_write : NULL,
+                          .workers = run->hardware};
 }
 
 /* NULL-terminated; *ret_holds: no invariant broke but by a known flaw. */
