@@ -361,6 +361,8 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
                                        eep_run_folder_has_link(run->folder), status};
 
         eep_summary_screen_add(&text, run->metrics, &facts, summary, &place);
+        if (eep_trace_skipped(run->trace) > 0)
+            eep_command_add_line(&text, "Skipped   first: %s", eep_trace_first_skipped(run->trace));
         if (run->hardware != NULL && workers != NULL)
             eep_command_add_line(&text, "Workers   %s", workers);
         if (options->replay != NULL)
