@@ -420,8 +420,7 @@ char *eep_hardware_run_describe(const EepHardwareRun *run)
     probes = eep_human_integer((gint64)counts.n_probes);
     steps = eep_human_integer((gint64)counts.n_steps);
     checksums = eep_human_integer((gint64)counts.n_checksums);
-    return g_strdup_printf("%u workers, %" G_GUINT64_FORMAT
-                           " lost; right: %s probes in %s steps, %s expert checksums",
-                           eep_cuda_backend_n_workers(run->backend), counts.n_lost, probes, steps,
-                           checksums);
+    return g_strdup_printf(
+        "%u workers, %" G_GUINT64_FORMAT " lost; right: %s probes in %s steps, %s expert checksums",
+        eep_cuda_backend_n_workers(run->backend), counts.n_lost, probes, steps, checksums);
 }
