@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/human.h"
 #include "core/loop/backend_replay.h"
 #include "gpu/wire.h"
 #include "live/clock_real.h"
@@ -139,8 +140,9 @@ char *eep_hardware_find_worker(EepGpuDevice device, GError **error)
                 "there is no %s beside %s: %s, or name it by EEP_WORKER", program_name(device),
                 self != NULL ? self : "eep",
                 device == EEP_GPU_DEVICE_GPU
-                    ? "build with CUDA and NCCL (cmake -DEEP_CUDA=ON), use --device emulated"
-                    : "build everything");
+                    ? "build with CUDA and NCCL (cmake -DEEP_CUDA=ON), use an emulated device "
+                      "(eep run, eep calibrate: --device emulated; eep worker: --emulated)"
+                    : "./quickstart builds both, or: cmake --build build/release");
     return NULL;
 }
 
@@ -261,6 +263,15 @@ static gboolean start_pools(EepHardwareRun *run, EepGpuDevice device, GError **e
     return TRUE;
 }
 
+static guint engines_at_start(const EepScenario *scenario)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < scenario->n_pools; i++)
+        n += (guint)scenario->pools[i].options.data_parallel_size;
+    return n;
+}
+
 /* What to paste: where the coordinator listens on all of its addresses, by this host's name. */
 static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
 {
@@ -271,9 +282,10 @@ static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
         is_any ? g_strconcat(g_get_host_name(), port, NULL) : g_strdup(address);
 
     fprintf(stderr,
-            "eep: waiting for workers on %s; on each GPU:\n"
-            "  EEP_TOKEN=%s eep worker%s --connect %s\n",
-            address, eep_cuda_backend_token(run->backend),
+            "eep: waiting on %s for %u workers, a resize for more; each on a device of its own "
+            "(0, 1, ...):\n"
+            "  EEP_TOKEN=%s eep worker%s --connect %s --device 0\n",
+            address, engines_at_start(run->scenario), eep_cuda_backend_token(run->backend),
             device == EEP_GPU_DEVICE_EMULATED ? " --emulated" : "", reachable);
 }
 
@@ -290,6 +302,9 @@ static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *opti
                                      .say = say,
                                      .self = run};
 
+    if (!options->spawns && run->scenario->gpu.transport == EEP_TRANSPORT_LOOPBACK)
+        return refuse(error, "gpu.transport loopback has all ranks in one process, which eep run "
+                             "starts itself: leave --workers wait out");
     if (options->spawns && program == NULL)
         return FALSE;
     run->clock = eep_clock_real_new(error);
@@ -449,13 +464,15 @@ void eep_hardware_run_write(gconstpointer self, EepJson *json)
 char *eep_hardware_run_describe(const EepHardwareRun *run)
 {
     EepCudaBackendCounts counts;
+    g_autofree char *probes = NULL, *steps = NULL, *checksums = NULL;
 
     if (run->backend == NULL)
         return NULL;
     counts = eep_cuda_backend_counts(run->backend);
-    return g_strdup_printf("%u workers, %" G_GUINT64_FORMAT " lost; right: %" G_GUINT64_FORMAT
-                           " probes in %" G_GUINT64_FORMAT " steps, %" G_GUINT64_FORMAT
-                           " expert checksums",
-                           eep_cuda_backend_n_workers(run->backend), counts.n_lost, counts.n_probes,
-                           counts.n_steps, counts.n_checksums);
+    probes = eep_human_integer((gint64)counts.n_probes);
+    steps = eep_human_integer((gint64)counts.n_steps);
+    checksums = eep_human_integer((gint64)counts.n_checksums);
+    return g_strdup_printf(
+        "%u workers, %" G_GUINT64_FORMAT " lost; right: %s probes in %s steps, %s expert checksums",
+        eep_cuda_backend_n_workers(run->backend), counts.n_lost, probes, steps, checksums);
 }

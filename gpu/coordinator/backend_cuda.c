@@ -534,13 +534,18 @@ const char *eep_cuda_backend_breach(const EepBackend *backend)
     return backend_of(backend)->breach;
 }
 
+static gboolean has_come(const EepCudaWorker *worker)
+{
+    return worker != NULL && worker->facts.host != NULL;
+}
+
 guint eep_cuda_backend_n_workers(const EepBackend *backend)
 {
     const EepCudaBackend *self = backend_of(backend);
     guint n = 0;
 
     for (guint i = 1; i < self->workers->len; i++)
-        n += eep_cuda_worker(self, i) != NULL;
+        n += has_come(eep_cuda_worker(self, i));
     return n;
 }
 
@@ -551,7 +556,7 @@ const EepCudaWorkerFacts *eep_cuda_backend_worker(const EepBackend *backend, gui
     for (guint i = 1; i < self->workers->len; i++) {
         const EepCudaWorker *worker = eep_cuda_worker(self, i);
 
-        if (worker != NULL && index-- == 0)
+        if (has_come(worker) && index-- == 0)
             return &worker->facts;
     }
     return NULL;

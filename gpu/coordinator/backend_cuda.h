@@ -103,7 +103,7 @@ typedef struct {
     guint64 pid;
     gint64 memory_used_bytes;
 } EepCudaWorkerFacts;
-guint eep_cuda_backend_n_workers(const EepBackend *backend);
+guint eep_cuda_backend_n_workers(const EepBackend *backend); /* that have come */
 const EepCudaWorkerFacts *eep_cuda_backend_worker(const EepBackend *backend, guint index);
 
 typedef struct {

@@ -190,7 +190,7 @@ static char *objection(const EepCudaBackend *self, const EepWireHello *hello)
                                wants_emulated ? "emulated" : "gpu");
     if (owner != 0)
         return g_strdup_printf("GPU %s of host %s has worker %u already: start one worker a GPU "
-                               "(eep worker --device), or set gpu.transport: loopback",
+                               "(eep worker --device N)",
                                hello->device.bus_id, hello->host, owner);
     if (hello->worker == 0 && self->waiting->len >= MAX_WAITING)
         return g_strdup("too many workers wait already");
@@ -284,8 +284,8 @@ static void on_refused(gpointer user_data, const char *reason)
 
 const EepDoorEvents eep_cuda_door_events = {on_arrived, on_refused};
 
-/* One that waits takes the place. */
-static void take_waiting(EepCudaBackend *self, EepCudaWorker *worker)
+/* One that waits takes the place; FALSE: there is none. */
+static gboolean take_waiting(EepCudaBackend *self, EepCudaWorker *worker)
 {
     for (guint i = 0; i < self->waiting->len; i++) {
         Waiting *waiting = waiting_at(self, i);
@@ -298,8 +298,9 @@ static void take_waiting(EepCudaBackend *self, EepCudaWorker *worker)
         waiting->link = NULL;
         g_ptr_array_remove_index(self->waiting, i);
         welcome(worker, link, &hello);
-        return;
+        return TRUE;
     }
+    return FALSE;
 }
 
 gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, EepWorkerId id,
@@ -320,7 +321,9 @@ gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, Ee
     self->workers->pdata[id] = worker;
     if (self->options.spawns)
         return start(self, worker);
-    take_waiting(self, worker);
+    /* Of the first ones the coordinator has told already. */
+    if (!take_waiting(self, worker) && eep_worker_groups_newest_with(pool->groups, 0, NULL) != NULL)
+        eep_cuda_say(self, "rank %u waits for a worker: start one more, on a GPU of its own", rank);
     return TRUE;
 }
 

@@ -33,7 +33,7 @@ eep run "$scenario" "${on_workers[@]}" --journal journal --out hw --set output.e
 exits 0
 head -n 1 "$scratch/out" | grep -q 'EMULATED$' || fail 'line 1 does not say EMULATED'
 out_has 'Journal   journal'
-grep -qE '^Workers   4 workers, 0 lost; right: [1-9][0-9]* probes' "$scratch/out" || fail 'no line Workers'
+grep -qE '^Workers   4 workers, 0 lost; right: [1-9][0-9,]* probes' "$scratch/out" || fail 'no line Workers'
 no_worker_left
 eep run "$scenario" --out sim --quiet --set output.events=steps
 exits 0
