@@ -507,11 +507,11 @@ static void listen_to_joining(EepCudaWorker *worker, gint64 now)
         eep_cuda_worker_lose(worker, why);
 }
 
-/* Only a process of ours is sure to come: others may be started by hand. */
+/* Only whom we start is sure to come: others may be started by hand, and late. */
 static gboolean is_joining(const EepCudaWorker *worker)
 {
     return worker->state == EEP_CUDA_JOINING ||
-           (worker->state == EEP_CUDA_EXPECTED && worker->is_own_process);
+           (worker->state == EEP_CUDA_EXPECTED && worker->backend->options.spawns);
 }
 
 /* Whoever was taken for lost and is heard again was only late. */
