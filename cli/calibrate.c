@@ -42,13 +42,16 @@ static gboolean refuse(GError **error, const char *format, ...)
     return FALSE;
 }
 
-/* A folder that is not there or is empty. */
+/* A folder that is empty, or is not there and can be made: measuring takes minutes, and what it was
+ * for has to be known before. */
 static gboolean check_out(const char *out, GError **error)
 {
     g_autoptr(GDir) folder = NULL;
 
     if (!g_file_test(out, G_FILE_TEST_EXISTS))
-        return TRUE;
+        return (g_mkdir_with_parents(out, 0777) == 0 && rmdir(out) == 0) ||
+               refuse(error, "--out %s cannot be made: %s: take another folder", out,
+                      g_strerror(errno));
     if (!g_file_test(out, G_FILE_TEST_IS_DIR))
         return refuse(error, "--out %s is no folder", out);
     folder = g_dir_open(out, 0, error);
@@ -56,7 +59,8 @@ static gboolean check_out(const char *out, GError **error)
         return FALSE;
     if (g_dir_read_name(folder) != NULL)
         return refuse(error, "--out %s is not empty: take another folder, or empty it", out);
-    return TRUE;
+    return access(out, W_OK) == 0 ||
+           refuse(error, "--out %s: %s: take another folder", out, g_strerror(errno));
 }
 
 static gboolean check_flags(const Flags *flags, GError **error)

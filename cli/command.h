@@ -36,8 +36,9 @@ typedef struct {
 #define EEP_COMMAND_ERROR (eep_command_error_quark())
 GQuark eep_command_error_quark(void);
 typedef enum {
-    EEP_COMMAND_ERROR_USAGE, /* bad input or usage: exit 2 */
-    EEP_COMMAND_ERROR_FAILED /* the command could not do its work: exit 1 */
+    EEP_COMMAND_ERROR_USAGE,      /* bad input or usage: exit 2 */
+    EEP_COMMAND_ERROR_FAILED,     /* the command could not do its work: exit 1 */
+    EEP_COMMAND_ERROR_INTERRUPTED /* the user wanted no more of it: exit 130 */
 } EepCommandError;
 
 /* Parses the options of the command argv[0] in place: afterwards (*argv)[1..*argc - 1] are the

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/human.h"
 #include "core/loop/backend_replay.h"
+#include "core/resize/generation.h"
 #include "gpu/wire.h"
 #include "live/clock_real.h"
 #include "scenarios/scenario_check.h"
@@ -38,6 +39,7 @@ struct EepHardwareRun {
     Follower follower;
     PoolSource *sources; /* [n_pools] */
     gboolean is_quiet;
+    gboolean (*is_interrupted)(void);
 };
 
 /* -- before anything is started -- */
@@ -75,6 +77,12 @@ static gboolean check_pool(const EepScenario *scenario, const EepScenarioPool *p
                       pool->name, options->tensor_parallel_size);
     if (!options->enable_expert_parallel)
         return refuse(error, "pool %s: set enable_expert_parallel: true", pool->name);
+    if (eep_generation_find(options->resize.generation)->has_reserve)
+        return refuse(error,
+                      "pool %s: resize.generation %s keeps the engines of its reserve running, and "
+                      "workers are started when they are needed: choose another generation (eep "
+                      "list generations)",
+                      pool->name, options->resize.generation);
     if (options->resize.refit)
         return refuse(error,
                       "pool %s: resize.restart.refit changes the slots of a rank, which workers "
@@ -237,9 +245,26 @@ static guint64 kv_bytes(const EepScenario *scenario, const EepScenarioPool *pool
     return (guint64)bytes;
 }
 
+static gboolean is_interrupted(gpointer self)
+{
+    return ((const EepHardwareRun *)self)->is_interrupted();
+}
+
+/* A setup in which workers do not come up is the user's to mend. */
+static void set_start_error(const EepScenarioPool *pool, const GError *why, GError **error)
+{
+    if (g_error_matches(why, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_INTERRUPTED))
+        g_set_error_literal(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_INTERRUPTED, why->message);
+    else
+        g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, "pool %s: %s", pool->name,
+                    why->message);
+}
+
 static gboolean start_pools(EepHardwareRun *run, EepGpuDevice device, GError **error)
 {
     const EepScenario *scenario = run->scenario;
+
+    g_autoptr(GError) why = NULL;
 
     run->sources = g_new0(PoolSource, scenario->n_pools);
     for (guint i = 0; i < scenario->n_pools; i++) {
@@ -255,8 +280,8 @@ static gboolean start_pools(EepHardwareRun *run, EepGpuDevice device, GError **e
                                .self = &run->sources[i]};
 
         run->sources[i] = (PoolSource){run, i};
-        if (!eep_cuda_backend_start_pool(run->backend, i, &started, error)) {
-            g_prefix_error(error, "pool %s: ", pool->name);
+        if (!eep_cuda_backend_start_pool(run->backend, i, &started, &why)) {
+            set_start_error(pool, why, error);
             return FALSE;
         }
     }
@@ -300,6 +325,7 @@ static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *opti
                                      .token = g_getenv("EEP_TOKEN"),
                                      .seed = (guint64)run->scenario->seed,
                                      .say = say,
+                                     .is_interrupted = is_interrupted,
                                      .self = run};
 
     if (!options->spawns && run->scenario->gpu.transport == EEP_TRANSPORT_LOOPBACK)
@@ -364,6 +390,7 @@ EepHardwareRun *eep_hardware_run_new(const EepScenario *scenario, const EepSkewR
     ops = follower_ops();
     run->scenario = scenario;
     run->is_quiet = options->is_quiet;
+    run->is_interrupted = options->is_interrupted;
     run->follower = (Follower){{&ops}, run};
     run->fan = eep_observer_fan_new();
     eep_observer_fan_add(run->fan, &run->follower.base);

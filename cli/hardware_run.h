@@ -20,6 +20,7 @@ typedef struct {
     EepGpuDevice device;
     gboolean spawns; /* else workers are waited for */
     gboolean is_quiet;
+    gboolean (*is_interrupted)(void); /* asked while workers start and when they are asked last */
 } EepHardwareOptions;
 
 /* FALSE (G_OPTION_ERROR) with what the scenario has that workers cannot do, and what to change. */
@@ -36,7 +37,8 @@ gboolean eep_hardware_find_device(const char *label, EepGpuDevice *ret_device);
 void eep_hardware_fill_facts(EepGpuDevice device, EepRunFacts *ret_facts);
 char *eep_hardware_note(const EepScenario *scenario); /* new string */
 
-/* Workers are up when it returns; a replay starts none. NULL with an error. */
+/* Workers are up when it returns; a replay starts none. NULL with an error: workers that do not
+ * come up are bad input (EEP_COMMAND_ERROR_USAGE). */
 EepHardwareRun *eep_hardware_run_new(const EepScenario *scenario, const EepSkewRecords *records,
                                      EepTrace *trace, EepObserver *observer, EepJournal *journal,
                                      const EepHardwareOptions *options, GError **error);

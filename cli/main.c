@@ -114,6 +114,8 @@ int eep_command_fail(GError *error)
                         error->domain == G_FILE_ERROR || error->domain == EEP_TRACE_ERROR ||
                         g_error_matches(error, EEP_JOURNAL_ERROR, EEP_JOURNAL_ERROR_FORMAT) ||
                         g_error_matches(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE);
+    gboolean is_interrupted =
+        g_error_matches(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_INTERRUPTED);
     /* FILE:LINE:COL: is for editors to read, so nothing stands before it. */
     gboolean has_place = g_regex_match_simple("^[^\n]*?:[0-9]+:[0-9]+: ", error->message, 0, 0);
     gboolean colour = eep_command_is_coloured(stderr);
@@ -123,7 +125,7 @@ int eep_command_fail(GError *error)
     fprintf(stderr, "%s%s%s%s%s", colour ? "\033[31m" : "",
             has_place ? "" : "eep: ", error->message, colour ? "\033[0m" : "", ended ? "" : "\n");
     g_error_free(error);
-    return is_input ? EEP_EXIT_USAGE : EEP_EXIT_FAILED;
+    return is_input ? EEP_EXIT_USAGE : is_interrupted ? EEP_EXIT_INTERRUPTED : EEP_EXIT_FAILED;
 }
 
 void eep_command_add_line(EepText *text, const char *format, ...)

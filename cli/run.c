@@ -67,6 +67,11 @@ static void catch_signals(void)
     sigaction(SIGXFSZ, &ignore, NULL);
 }
 
+static gboolean is_interrupted(void)
+{
+    return was_interrupted != 0;
+}
+
 static gboolean on_progress(gpointer self, EepTime now, guint64 n_submitted)
 {
     Run *run = self;
@@ -120,7 +125,8 @@ static gboolean check_options(Run *run, const Options *options, GError **error)
     run->hardware_options =
         (EepHardwareOptions){.device = is_emulated ? EEP_GPU_DEVICE_EMULATED : EEP_GPU_DEVICE_GPU,
                              .spawns = !waits,
-                             .is_quiet = options->quiet};
+                             .is_quiet = options->quiet,
+                             .is_interrupted = is_interrupted};
     return TRUE;
 }
 

@@ -79,13 +79,21 @@ static int listen_unix(const char *address, char **ret_actual, GError **error)
     return fd;
 }
 
+/* The resolver takes larger ones and drops their upper bits. */
+static gboolean is_port(const char *text)
+{
+    guint64 port;
+
+    return g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT16, &port, NULL);
+}
+
 /* FALSE when it is not HOST:PORT. */
 static gboolean split(const char *address, char **ret_host, char **ret_port)
 {
     const char *colon = strrchr(address, ':');
     gsize length = colon != NULL ? (gsize)(colon - address) : 0;
 
-    if (length == 0 || colon[1] == '\0' || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+    if (length == 0 || !is_port(colon + 1))
         return FALSE;
     if (address[0] == '[' && address[length - 1] == ']')
         *ret_host = g_strndup(address + 1, length - 2);
@@ -119,7 +127,7 @@ int eep_address_listen(const char *address, char **ret_actual, GError **error)
     if (eep_unix_name(address) != NULL)
         return listen_unix(address, ret_actual, error);
     if (!split(address, &host, &port))
-        return fail(address, "write HOST:PORT or unix:PATH", error);
+        return fail(address, "write HOST:PORT, with a port from 0 to 65535, or unix:PATH", error);
     status = getaddrinfo(host, port, &hints, &found);
     if (status != 0)
         return fail(address, gai_strerror(status), error);

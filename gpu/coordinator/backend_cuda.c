@@ -48,6 +48,17 @@ void eep_cuda_say(EepCudaBackend *self, const char *format, ...)
         self->options.say(self->options.self, line);
 }
 
+gboolean eep_cuda_is_interrupted(const EepCudaBackend *self)
+{
+    return self->options.is_interrupted != NULL && self->options.is_interrupted(self->options.self);
+}
+
+void eep_cuda_note_failure(EepCudaBackend *self, EepWorkerId worker, const char *why)
+{
+    if (self->failure == NULL)
+        self->failure = g_strdup_printf("worker %u: %s", worker, why);
+}
+
 /* -- steps -- */
 
 static gboolean is_group_of(const EepWorkerGroup *group, const EepStepPlan *plan)
@@ -174,6 +185,14 @@ static EepWorkerId suspect_of(const EepCudaWorker *worker, const EepWireDone *do
     return group != NULL && done->suspect < group->n_members ? group->members[done->suspect] : 0;
 }
 
+/* A launch ends with READY, and who is destroyed does not answer any more. */
+static gboolean is_asked(const EepTask *task, const EepWireDone *done)
+{
+    return done->kind == task->kind &&
+           (task->kind != EEP_OP_PHASE ||
+            (task->phase != EEP_PHASE_LAUNCH && task->phase != EEP_PHASE_DESTROY));
+}
+
 void eep_cuda_on_done(EepCudaWorker *worker, const EepWireDone *done)
 {
     EepCudaBackend *self = worker->backend;
@@ -183,11 +202,19 @@ void eep_cuda_on_done(EepCudaWorker *worker, const EepWireDone *done)
     /* Of an operation that was aborted. */
     if (part == NULL || part->has_ended)
         return;
+    if (!is_asked(task, done)) {
+        g_autofree char *why = g_strdup_printf(
+            "it said that a %s has ended, and was asked for none", eep_op_names[done->kind]);
+
+        eep_cuda_worker_lose(worker, why);
+        return;
+    }
     if (done->done != EEP_DONE_OK) {
         eep_cuda_say(self, "worker %u: %s of epoch %u ended %s: %s", worker->id,
                      task->kind == EEP_OP_PHASE ? eep_phase_names[task->phase]
                                                 : eep_op_names[task->kind],
                      done->epoch, eep_done_names[done->done], done->reason);
+        eep_cuda_note_failure(self, worker->id, done->reason);
         eep_cuda_note_broken(self, task);
     } else if (task->kind == EEP_OP_STEP || task->phase == EEP_PHASE_WARM_UP) {
         worker->has_stepped = TRUE;
@@ -322,6 +349,8 @@ static void pool_free(gpointer data)
 /* Everybody is told to end; who does not in time is killed. */
 static void end_workers(EepCudaBackend *self)
 {
+    const EepWireMessage bye = {.type = EEP_WIRE_BYE, .bye = {"the run is over"}};
+
     self->is_ending = TRUE;
     for (guint i = 1; i < self->workers->len; i++) {
         EepCudaWorker *worker = eep_cuda_worker(self, i);
@@ -331,8 +360,9 @@ static void end_workers(EepCudaBackend *self)
         if (worker->is_broken_on_purpose)
             eep_cuda_worker_kill(worker);
         else
-            eep_cuda_worker_dismiss(worker, "the run is over");
+            eep_cuda_worker_dismiss(worker, bye.bye.reason);
     }
+    eep_cuda_waiting_send(self, &bye);
     eep_crew_end(self->crew, self->gpu.grace);
 }
 
@@ -372,6 +402,7 @@ static void cuda_free(EepBackend *backend)
     g_hash_table_unref(self->sums);
     g_free(self->program);
     g_free(self->breach);
+    g_free(self->failure);
     g_free(self);
 }
 
@@ -457,28 +488,53 @@ static void on_ended(gpointer self, const EepTask *task)
     outcome->done = task->done;
 }
 
-/* FALSE with an error when the phase failed or was not over in time. */
+/* Whoever waits for a rank that has failed would wait in vain. */
+static void look_for_failure(const EepCudaBackend *self, Outcome *outcome)
+{
+    for (guint i = 0; i < eep_tasks_n(self->tasks); i++) {
+        const EepTask *task = eep_tasks_nth(self->tasks, i);
+
+        if (task->self == outcome && task->done != EEP_DONE_OK)
+            on_ended(outcome, task);
+    }
+}
+
+static void set_start_error(const EepCudaBackend *self, EepPhaseKind kind, const Outcome *outcome,
+                            GError **error)
+{
+    const char *phase = eep_phase_names[kind];
+
+    if (eep_cuda_is_interrupted(self))
+        g_set_error(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_INTERRUPTED,
+                    "interrupted while the workers started");
+    else if (outcome->has_ended)
+        g_set_error(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_START,
+                    "the workers did not come up: %s ended %s%s%s; what they said stands above",
+                    phase, eep_done_names[outcome->done], self->failure != NULL ? ", " : "",
+                    self->failure != NULL ? self->failure : "");
+    else
+        g_set_error(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_START,
+                    "not all workers were ready within gpu.start_timeout (%.3g s): %s had not "
+                    "ended; %s",
+                    eep_time_to_seconds(self->gpu.start_timeout), phase,
+                    self->options.spawns ? "what they said stands above"
+                                         : "start `eep worker --connect` on every GPU");
+}
+
+/* FALSE with an error when the phase failed, was not over in time or is not wanted any more. */
 static gboolean run_phase(EepCudaBackend *self, EepPoolId pool, EepPhaseKind kind, GArray *members,
                           gint64 until, GError **error)
 {
     Outcome outcome = {0};
 
     eep_cuda_own_phase(self, pool, kind, FIRST_EPOCH, members, on_ended, &outcome);
-    while (!outcome.has_ended && eep_monotonic_ns() < until)
+    while (!outcome.has_ended && eep_monotonic_ns() < until && !eep_cuda_is_interrupted(self)) {
         eep_clock_real_poll(self->options.clock, 20 * EEP_NS_PER_MS);
+        look_for_failure(self, &outcome);
+    }
     if (outcome.has_ended && outcome.done == EEP_DONE_OK)
         return TRUE;
-    if (outcome.has_ended)
-        g_set_error(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_START,
-                    "the workers did not come up: %s ended %s; what they said stands above",
-                    eep_phase_names[kind], eep_done_names[outcome.done]);
-    else
-        g_set_error(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_START,
-                    "not all workers were ready within gpu.start_timeout (%.1f s): %s had not "
-                    "ended; %s",
-                    eep_time_to_seconds(self->gpu.start_timeout), eep_phase_names[kind],
-                    self->options.spawns ? "what they said stands above"
-                                         : "start `eep worker --connect` on every GPU");
+    set_start_error(self, kind, &outcome, error);
     eep_tasks_forget(self->tasks, &outcome);
     return FALSE;
 }
@@ -497,6 +553,7 @@ gboolean eep_cuda_backend_start_pool(EepBackend *backend, EepPoolId id, const Ee
 
         g_array_append_val(members, worker);
     }
+    g_clear_pointer(&self->failure, g_free);
     eep_cuda_follow_popularity(self, pool);
     if (!run_phase(self, id, EEP_PHASE_LAUNCH, members, until, error) ||
         !run_phase(self, id, EEP_PHASE_STANDBY_GROUPS, members, until, error))

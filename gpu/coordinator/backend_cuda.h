@@ -25,8 +25,9 @@ G_BEGIN_DECLS
 #define EEP_CUDA_BACKEND_ERROR (eep_cuda_backend_error_quark())
 GQuark eep_cuda_backend_error_quark(void);
 typedef enum {
-    EEP_CUDA_BACKEND_ERROR_START,  /* the workers did not come up, or not in time */
-    EEP_CUDA_BACKEND_ERROR_BREACH, /* a result is wrong */
+    EEP_CUDA_BACKEND_ERROR_START,       /* the workers did not come up, or not in time */
+    EEP_CUDA_BACKEND_ERROR_BREACH,      /* a result is wrong */
+    EEP_CUDA_BACKEND_ERROR_INTERRUPTED, /* the user wanted no more of it */
 } EepCudaBackendError;
 
 typedef enum { EEP_GPU_DEVICE_GPU, EEP_GPU_DEVICE_EMULATED } EepGpuDevice;
@@ -56,6 +57,8 @@ typedef struct {
     EepMailbox *mailbox;
     /* A line for the user: a worker joined, was refused, said something. */
     void (*say)(gpointer self, const char *line);
+    /* Nullable: whether to give up, asked while the backend itself waits for workers. */
+    gboolean (*is_interrupted)(gpointer self);
     gpointer self;
 } EepCudaBackendOptions;
 
@@ -72,7 +75,7 @@ const char *eep_cuda_backend_token(const EepBackend *backend);
 /* Brings the pool's first workers up (spawned or awaited), has them open their devices, load their
  * weights and make the group of epoch 1; returns when all are ready. Before the loop runs. Errors
  * say which worker, why, and what to do; then nothing is left running. Blocks at most
- * gpu.start_timeout. */
+ * gpu.start_timeout, and not beyond the first part that fails. */
 gboolean eep_cuda_backend_start_pool(EepBackend *backend, EepPoolId id, const EepCudaPool *pool,
                                      GError **error);
 

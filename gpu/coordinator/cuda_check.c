@@ -187,17 +187,25 @@ void eep_cuda_on_checked(EepCudaWorker *worker, const EepWireChecked *checked)
     eep_tasks_end_part(self->tasks, task, worker->id, EEP_DONE_OK, 0);
 }
 
-static gboolean has_questions(const EepCudaBackend *self)
+/* Of somebody who can be expected to answer; NULL. */
+static const Question *open_question(const EepCudaBackend *self)
 {
-    for (guint i = 0; i < eep_tasks_n(self->tasks); i++)
-        if (eep_tasks_nth(self->tasks, i)->ended == on_answered)
-            return TRUE;
-    return FALSE;
+    for (guint i = 0; i < eep_tasks_n(self->tasks); i++) {
+        const EepTask *task = eep_tasks_nth(self->tasks, i);
+        const Question *question = task->ended == on_answered ? task->self : NULL;
+        const EepCudaWorker *worker =
+            question != NULL ? eep_cuda_worker(self, question->worker) : NULL;
+
+        if (worker != NULL && !worker->is_silent && !worker->is_broken_on_purpose)
+            return question;
+    }
+    return NULL;
 }
 
 void eep_cuda_check_at_end(EepCudaBackend *self)
 {
     gint64 until = eep_monotonic_ns() + self->gpu.wait_timeout;
+    const Question *question;
 
     for (guint i = 0; i < self->pools->len; i++) {
         EepCudaPoolState *pool = eep_cuda_pool(self, i);
@@ -207,10 +215,14 @@ void eep_cuda_check_at_end(EepCudaBackend *self)
         if (pool != NULL)
             eep_cuda_check_experts(self, pool);
     }
-    while (has_questions(self) && eep_monotonic_ns() < until)
+    while ((question = open_question(self)) != NULL && eep_monotonic_ns() < until &&
+           !eep_cuda_is_interrupted(self))
         eep_clock_real_poll(self->options.clock, 20 * EEP_NS_PER_MS);
-    if (has_questions(self))
-        eep_cuda_breach(self, "not every worker has told the checksums of its experts in time");
+    if (question != NULL && !eep_cuda_is_interrupted(self))
+        eep_cuda_breach(self,
+                        "worker %u has not told the checksums of its experts within "
+                        "gpu.wait_timeout (%.3g s)",
+                        question->worker, eep_time_to_seconds(self->gpu.wait_timeout));
 }
 
 void eep_cuda_drop_questions(EepCudaBackend *self)

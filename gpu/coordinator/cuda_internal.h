@@ -1,7 +1,7 @@
 /* The inside of the backend of real workers, for the files that make it up: backend_cuda.c (life
- * and steps), cuda_workers.c (who is there), cuda_phases.c, cuda_moves.c, cuda_load.c, cuda_maps.c
- * (placements on their way to workers), cuda_check.c (whether results are right), cuda_measure.c,
- * cuda_model.c, cuda_faults.c. */
+ * and steps), cuda_workers.c (who is there), cuda_waiting.c (who is not wanted yet), cuda_phases.c,
+ * cuda_moves.c, cuda_load.c, cuda_maps.c (placements on their way to workers), cuda_check.c
+ * (whether results are right), cuda_measure.c, cuda_model.c, cuda_faults.c. */
 #ifndef EEP_GPU_COORDINATOR_CUDA_INTERNAL_H
 #define EEP_GPU_COORDINATOR_CUDA_INTERNAL_H
 
@@ -17,6 +17,8 @@
 G_BEGIN_DECLS
 
 #define EEP_CUDA_STEPS_IN_FLIGHT 2
+/* The longest that a worker may say. */
+#define EEP_CUDA_MAX_MESSAGE (64u << 20)
 /* Steps of which the number of tokens is remembered, for load reads. */
 #define EEP_CUDA_STEPS_KEPT 65536
 
@@ -39,7 +41,9 @@ typedef struct {
     gboolean is_silent;            /* no heartbeats */
     gboolean is_broken_on_purpose; /* by a fault of the scenario: nobody need be told */
     gboolean is_own_process;
-    gint64 deadline; /* LEAVING: when its process is killed */
+    gint64 deadline; /* LEAVING: when its process is killed; JOINING, and EXPECTED of whom we start:
+                        when it is lost for not being READY */
+    gint64 came_at;  /* JOINING: since when it is to be heard */
     guint rank;      /* wanted by the group that it joins */
     guint gpu;       /* of its own process: the device's ordinal */
     /* what it has been sent: [n_layers] and [n_layers][slots_per_rank] */
@@ -95,7 +99,7 @@ struct EepCudaBackend {
     EepTasks *tasks;
     GPtrArray *pools;   /* EepCudaPoolState by id, NULL where none is */
     GPtrArray *workers; /* EepCudaWorker by id, NULL where none is */
-    GPtrArray *waiting; /* Waiting (cuda_workers.c): came before anybody wanted them */
+    GPtrArray *waiting; /* Waiting (cuda_waiting.c): came before anybody wanted them */
     int timer_fd;
     gint64 beat_at, ticked;
     guint64 n_beats;
@@ -103,12 +107,16 @@ struct EepCudaBackend {
     EepCudaInjector injector;
     GHashTable *sums; /* expected checksums by layer << 32 | expert */
     char *breach;
+    char *failure; /* what went wrong first, at which worker, since a pool began to start */
     EepCudaBackendCounts counts; /* of links that are gone, and everything that is no link's */
 };
 
 EepCudaPoolState *eep_cuda_pool(const EepCudaBackend *self, EepPoolId id);  /* nullable */
 EepCudaWorker *eep_cuda_worker(const EepCudaBackend *self, EepWorkerId id); /* nullable */
 G_GNUC_PRINTF(2, 3) void eep_cuda_say(EepCudaBackend *self, const char *format, ...);
+gboolean eep_cuda_is_interrupted(const EepCudaBackend *self);
+/* What a failed start is put down to, if nothing was before. */
+void eep_cuda_note_failure(EepCudaBackend *self, EepWorkerId worker, const char *why);
 
 /* -- cuda_workers.c -- */
 
@@ -121,8 +129,11 @@ gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, Ee
 /* Tells it to end; it is killed if it does not. */
 void eep_cuda_worker_dismiss(EepCudaWorker *worker, const char *reason);
 void eep_cuda_worker_kill(EepCudaWorker *worker);
+/* It is there no more, or cannot be relied on: its process is killed, its parts end. */
+void eep_cuda_worker_lose(EepCudaWorker *worker, const char *why);
 void eep_cuda_worker_free(gpointer worker);
-void eep_cuda_waiting_free(gpointer waiting);
+/* Who has the device already; 0: nobody. */
+EepWorkerId eep_cuda_owner_of(const EepCudaBackend *self, const EepWireDevice *device);
 void eep_cuda_on_exit(gpointer self, EepWorkerId worker, const char *how);
 void eep_cuda_tick(EepCudaBackend *self);
 
@@ -132,6 +143,16 @@ void eep_cuda_on_load(EepCudaWorker *worker, const EepWireLoad *load);
 void eep_cuda_on_checked(EepCudaWorker *worker, const EepWireChecked *checked);
 void eep_cuda_on_group_id(EepCudaWorker *worker, const EepWireMessage *message);
 void eep_cuda_on_measured(EepCudaWorker *worker, const EepWireMeasured *measured);
+
+/* -- cuda_waiting.c -- */
+
+/* Takes over the link. Who waits for the same rank is sent away. */
+void eep_cuda_waiting_add(EepCudaBackend *self, EepLink *link, const EepWireHello *hello);
+/* One that waits for this rank or any, on a device that nobody has: the caller's from now on; NULL:
+ * none. */
+EepLink *eep_cuda_waiting_take(EepCudaBackend *self, guint rank, EepWireHello *ret_hello);
+void eep_cuda_waiting_send(EepCudaBackend *self, const EepWireMessage *message); /* to all */
+void eep_cuda_waiting_free(gpointer waiting);
 
 /* -- cuda_phases.c -- */
 

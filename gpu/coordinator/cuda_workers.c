@@ -12,14 +12,8 @@
 #define MISSED_BY_WORKER      3
 #define MISSED_BY_COORDINATOR 20
 #define MAX_WAITING           1024
-#define MAX_MESSAGE           (64u << 20)
-
-/* Came before it was wanted. */
-typedef struct {
-    EepCudaBackend *backend;
-    EepLink *link;
-    EepWireHello hello;
-} Waiting;
+/* Refusals that are told one by one. */
+#define MANY_REFUSED 32
 
 static void on_message(gpointer self, EepLink *link, const EepWireMessage *message);
 static void on_closed(gpointer self, EepLink *link, const char *reason);
@@ -73,10 +67,12 @@ static gboolean start_process(EepCudaBackend *self, EepCudaWorker *worker)
     environment = g_environ_setenv(environment, "EEP_TOKEN", eep_door_token(self->door), TRUE);
     environment = g_environ_setenv(environment, "EEP_EMULATED_MEMORY", memory, TRUE);
     worker->is_own_process = eep_crew_start(self->crew, worker->id, argv, environment, &error);
-    if (worker->is_own_process)
+    if (worker->is_own_process) {
         self->counts.n_spawned++;
-    else
+    } else {
         eep_cuda_say(self, "worker %u: %s", worker->id, error->message);
+        eep_cuda_note_failure(self, worker->id, error->message);
+    }
     return worker->is_own_process;
 }
 
@@ -140,6 +136,8 @@ static void welcome(EepCudaWorker *worker, EepLink *link, const EepWireHello *he
 
     worker->link = link;
     worker->state = EEP_CUDA_JOINING;
+    worker->came_at = eep_monotonic_ns();
+    worker->deadline = worker->came_at + self->gpu.start_timeout;
     worker->facts = (EepCudaWorkerFacts){.worker = worker->id,
                                          .device = hello->device,
                                          .host = g_strdup(hello->host),
@@ -147,7 +145,7 @@ static void welcome(EepCudaWorker *worker, EepLink *link, const EepWireHello *he
     if (!self->options.spawns)
         eep_cuda_say(self, "rank %u is worker %u: %s, %s (%s)", worker->rank, worker->id,
                      hello->host, hello->device.name, hello->device.bus_id);
-    eep_link_hand_over(link, MAX_MESSAGE, &worker_events, worker);
+    eep_link_hand_over(link, EEP_CUDA_MAX_MESSAGE, &worker_events, worker);
     eep_link_send(link, &message);
     if (worker->link != NULL)
         ask_for_the_others(self, worker);
@@ -158,8 +156,8 @@ static gboolean is_same_device(const EepWireDevice *x, const EepWireDevice *y)
     return x->host_hash == y->host_hash && strcmp(x->bus_id, y->bus_id) == 0;
 }
 
-/* Who has the device already; 0: nobody. Ranks of the loopback transport share one by design. */
-static EepWorkerId owner_of(const EepCudaBackend *self, const EepWireDevice *device)
+/* Ranks of the loopback transport share one by design. */
+EepWorkerId eep_cuda_owner_of(const EepCudaBackend *self, const EepWireDevice *device)
 {
     for (guint i = 1; !is_loopback(self) && i < self->workers->len; i++) {
         const EepCudaWorker *worker = eep_cuda_worker(self, i);
@@ -176,7 +174,7 @@ static char *objection(const EepCudaBackend *self, const EepWireHello *hello)
 {
     const EepCudaWorker *worker = eep_cuda_worker(self, hello->worker);
     gboolean wants_emulated = self->options.device == EEP_GPU_DEVICE_EMULATED;
-    EepWorkerId owner = owner_of(self, &hello->device);
+    EepWorkerId owner = eep_cuda_owner_of(self, &hello->device);
 
     if (self->is_ending)
         return g_strdup("the run has ended");
@@ -212,107 +210,53 @@ static EepCudaWorker *place_for(const EepCudaBackend *self, const EepWireHello *
     return NULL;
 }
 
-static Waiting *waiting_at(const EepCudaBackend *self, guint index)
-{
-    return g_ptr_array_index(self->waiting, index);
-}
-
-static void on_waiting_message(gpointer self, EepLink *link, const EepWireMessage *message)
-{
-    Waiting *waiting = self;
-
-    if (message->type == EEP_WIRE_BEAT)
-        return;
-    eep_cuda_say(waiting->backend, "the waiting worker of host %s said %s before WELCOME",
-                 waiting->hello.host, eep_wire_type_name(message->type));
-    g_ptr_array_remove(waiting->backend->waiting, waiting);
-}
-
-static void on_waiting_closed(gpointer self, EepLink *link, const char *reason)
-{
-    Waiting *waiting = self;
-
-    eep_cuda_say(waiting->backend, "the waiting worker of host %s has gone: %s",
-                 waiting->hello.host, reason);
-    g_ptr_array_remove(waiting->backend->waiting, waiting);
-}
-
-static const EepLinkEvents waiting_events = {on_waiting_message, on_waiting_closed, NULL};
-
-void eep_cuda_waiting_free(gpointer data)
-{
-    Waiting *waiting = data;
-
-    eep_link_free(waiting->link);
-    g_free(waiting);
-}
-
 static void on_arrived(gpointer user_data, EepLink *link, const EepWireHello *hello)
 {
     EepCudaBackend *self = user_data;
     g_autofree char *reason = objection(self, hello);
     EepCudaWorker *worker;
-    Waiting *waiting;
 
     if (reason != NULL) {
         eep_door_refuse(self->door, link, reason);
         return;
     }
     worker = place_for(self, hello);
-    if (worker != NULL) {
+    if (worker != NULL)
         welcome(worker, link, hello);
-        return;
-    }
-    waiting = g_new0(Waiting, 1);
-    *waiting = (Waiting){self, link, *hello};
-    eep_link_hand_over(link, MAX_MESSAGE, &waiting_events, waiting);
-    g_ptr_array_add(self->waiting, waiting);
-    if (hello->rank != EEP_RANK_NONE)
-        eep_cuda_say(self, "a worker of host %s waits for rank %u to be needed", hello->host,
-                     hello->rank);
     else
-        eep_cuda_say(self, "a worker of host %s waits to be needed", hello->host);
+        eep_cuda_waiting_add(self, link, hello);
 }
 
 static void on_refused(gpointer user_data, const char *reason)
 {
     EepCudaBackend *self = user_data;
 
-    self->counts.n_refused++;
-    eep_cuda_say(self, "refused a connection: %s", reason);
+    guint64 n = ++self->counts.n_refused;
+
+    if (n <= MANY_REFUSED)
+        eep_cuda_say(self, "refused a connection: %s", reason);
+    else if ((n & (n - 1)) == 0)
+        eep_cuda_say(self,
+                     "refused %" G_GUINT64_FORMAT " connections, the last: %s; more are told as "
+                     "their number doubles",
+                     n, reason);
 }
 
 const EepDoorEvents eep_cuda_door_events = {on_arrived, on_refused};
-
-/* One that waits takes the place; FALSE: there is none. */
-static gboolean take_waiting(EepCudaBackend *self, EepCudaWorker *worker)
-{
-    for (guint i = 0; i < self->waiting->len; i++) {
-        Waiting *waiting = waiting_at(self, i);
-        EepWireHello hello = waiting->hello;
-        EepLink *link = waiting->link;
-
-        if ((hello.rank != EEP_RANK_NONE && hello.rank != worker->rank) ||
-            owner_of(self, &hello.device) != 0)
-            continue;
-        waiting->link = NULL;
-        g_ptr_array_remove_index(self->waiting, i);
-        welcome(worker, link, &hello);
-        return TRUE;
-    }
-    return FALSE;
-}
 
 gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, EepWorkerId id,
                                 guint rank)
 {
     EepCudaWorker *worker = g_new0(EepCudaWorker, 1);
     const EepWireModel *model = &pool->model;
+    EepWireHello hello;
+    EepLink *link;
 
     worker->backend = self;
     worker->id = id;
     worker->pool = pool->id;
     worker->rank = rank;
+    worker->deadline = eep_monotonic_ns() + self->gpu.start_timeout;
     worker->map_versions = g_new0(guint32, MAX(1, model->n_layers));
     worker->map = g_new0(gint32, MAX(1, (gsize)model->n_layers * model->slots_per_rank));
     if (id >= self->workers->len)
@@ -321,8 +265,11 @@ gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, Ee
     self->workers->pdata[id] = worker;
     if (self->options.spawns)
         return start(self, worker);
-    /* Of the first ones the coordinator has told already. */
-    if (!take_waiting(self, worker) && eep_worker_groups_newest_with(pool->groups, 0, NULL) != NULL)
+    link = eep_cuda_waiting_take(self, rank, &hello);
+    if (link != NULL)
+        welcome(worker, link, &hello);
+    else if (eep_worker_groups_newest_with(pool->groups, 0, NULL) != NULL)
+        /* Of the first ones the coordinator has told already. */
         eep_cuda_say(self, "rank %u waits for a worker: start one more, on a GPU of its own", rank);
     return TRUE;
 }
@@ -398,7 +345,7 @@ static void tell_core(const EepCudaWorker *worker, EepFaultKind kind)
     eep_mailbox_post(worker->backend->options.mailbox, &event);
 }
 
-static void lose(EepCudaWorker *worker, const char *why)
+void eep_cuda_worker_lose(EepCudaWorker *worker, const char *why)
 {
     EepCudaBackend *self = worker->backend;
     EepCudaWorkerState before = worker->state;
@@ -413,6 +360,7 @@ static void lose(EepCudaWorker *worker, const char *why)
     if (before != EEP_CUDA_LEAVING && !self->is_ending) {
         self->counts.n_lost++;
         eep_cuda_say(self, "worker %u is lost: %s", worker->id, why);
+        eep_cuda_note_failure(self, worker->id, why);
     }
     end_parts(worker);
     if (before == EEP_CUDA_READY && !is_known && !self->is_ending)
@@ -421,7 +369,7 @@ static void lose(EepCudaWorker *worker, const char *why)
 
 static void on_closed(gpointer self, EepLink *link, const char *reason)
 {
-    lose(self, reason);
+    eep_cuda_worker_lose(self, reason);
 }
 
 void eep_cuda_on_exit(gpointer user_data, EepWorkerId id, const char *how)
@@ -434,7 +382,7 @@ void eep_cuda_on_exit(gpointer user_data, EepWorkerId id, const char *how)
     worker->is_own_process = FALSE;
     /* What it said last may still be on its way: then the end of the connection counts. */
     if (worker->link == NULL)
-        lose(worker, how);
+        eep_cuda_worker_lose(worker, how);
     else if (worker->state != EEP_CUDA_LEAVING && !self->is_ending)
         eep_cuda_say(self, "worker %u: its process has ended: %s", id, how);
 }
@@ -446,7 +394,7 @@ void eep_cuda_worker_kill(EepCudaWorker *worker)
     if (worker->link == NULL)
         worker->state = EEP_CUDA_GONE;
     else
-        lose(worker, "it did not end by itself");
+        eep_cuda_worker_lose(worker, "it did not end by itself");
 }
 
 void eep_cuda_worker_dismiss(EepCudaWorker *worker, const char *reason)
@@ -516,11 +464,12 @@ static void on_message(gpointer self, EepLink *link, const EepWireMessage *messa
         break;
     case EEP_WIRE_BYE:
         eep_cuda_say(worker->backend, "worker %u ends: %s", worker->id, message->bye.reason);
+        eep_cuda_note_failure(worker->backend, worker->id, message->bye.reason);
         break;
     case EEP_WIRE_BEAT:
         break;
     default:
-        lose(worker, "it sent a message that only a coordinator sends");
+        eep_cuda_worker_lose(worker, "it sent a message that only a coordinator sends");
     }
 }
 
@@ -537,11 +486,33 @@ static void send_beats(EepCudaBackend *self, gint64 now)
         if (worker != NULL && worker->link != NULL)
             eep_link_send(worker->link, &message);
     }
-    for (guint i = 0; i < self->waiting->len; i++)
-        eep_link_post(waiting_at(self, i)->link, &message);
-    for (guint i = self->waiting->len; i > 0; i--)
-        if (i <= self->waiting->len)
-            eep_link_flush(waiting_at(self, i - 1)->link);
+    eep_cuda_waiting_send(self, &message);
+}
+
+/* One that joins has nothing that could be resumed, and is waited for: it is lost when it would
+ * take us for gone, or is not READY in time. */
+static void listen_to_joining(EepCudaWorker *worker, gint64 now)
+{
+    const EepGpuOptions *gpu = &worker->backend->gpu;
+    gint64 heard = worker->link != NULL ? MAX(eep_link_heard(worker->link), worker->came_at)
+                                        : worker->deadline;
+    g_autofree char *why = NULL;
+
+    if (now - heard > MISSED_BY_COORDINATOR * gpu->heartbeat_interval)
+        why = g_strdup_printf("it has not been heard for %.3g s while it joined",
+                              eep_time_to_seconds(now - heard));
+    else if (now >= worker->deadline)
+        why = g_strdup_printf("it was not ready within gpu.start_timeout (%.3g s)",
+                              eep_time_to_seconds(gpu->start_timeout));
+    if (why != NULL)
+        eep_cuda_worker_lose(worker, why);
+}
+
+/* Only whom we start is sure to come: others may be started by hand, and late. */
+static gboolean is_joining(const EepCudaWorker *worker)
+{
+    return worker->state == EEP_CUDA_JOINING ||
+           (worker->state == EEP_CUDA_EXPECTED && worker->backend->options.spawns);
 }
 
 /* Whoever was taken for lost and is heard again was only late. */
@@ -550,14 +521,14 @@ static void listen_to(EepCudaWorker *worker, gint64 now)
     EepTime silence = now - eep_link_heard(worker->link);
     gboolean is_silent = silence > MISSED_BY_WORKER * worker->backend->gpu.heartbeat_interval;
 
-    if (is_silent == worker->is_silent || worker->state == EEP_CUDA_JOINING)
+    if (is_silent == worker->is_silent)
         return;
     worker->is_silent = is_silent;
     if (!is_silent) {
         eep_cuda_say(worker->backend, "worker %u is heard again", worker->id);
         return;
     }
-    eep_cuda_say(worker->backend, "worker %u has not been heard for %.1f s", worker->id,
+    eep_cuda_say(worker->backend, "worker %u has not been heard for %.3g s", worker->id,
                  eep_time_to_seconds(silence));
     worker->backend->counts.n_lost++;
     if (worker->state == EEP_CUDA_READY && !worker->is_broken_on_purpose)
@@ -580,8 +551,12 @@ void eep_cuda_tick(EepCudaBackend *self)
         if (!is_there(worker))
             continue;
         /* If we were away ourselves, what they said meanwhile has not been read yet. */
-        if (worker->link != NULL && since < self->gpu.heartbeat_interval)
-            listen_to(worker, now);
+        if (since < self->gpu.heartbeat_interval) {
+            if (is_joining(worker))
+                listen_to_joining(worker, now);
+            else if (worker->link != NULL)
+                listen_to(worker, now);
+        }
         if (worker->state == EEP_CUDA_LEAVING && now >= worker->deadline) {
             eep_cuda_worker_kill(worker);
             end_parts(worker);

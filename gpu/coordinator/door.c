@@ -16,7 +16,7 @@
 typedef struct {
     EepDoor *door;
     EepLink *link;
-    gint64 deadline;
+    gint64 since, deadline; /* since it came, or was refused */
     gboolean is_refused;
 } Guest;
 
@@ -26,6 +26,7 @@ struct EepDoor {
     gpointer self;
     int fd;
     gboolean is_watched;
+    gboolean is_exhausted; /* no descriptor is free: until the next tick */
     char *address;
     char token[EEP_WIRE_TOKEN_BYTES];         /* random bytes, as they are sent */
     char shown[2 * EEP_WIRE_TOKEN_BYTES + 1]; /* the same in hexadecimal */
@@ -45,7 +46,7 @@ static void on_connection(gpointer self, int fd, gboolean is_readable, gboolean 
 /* While too many wait at the door, the kernel keeps those behind them. */
 static void follow_guests(EepDoor *door)
 {
-    gboolean wants = door->guests->len < EEP_DOOR_MAX_GUESTS;
+    gboolean wants = door->guests->len < EEP_DOOR_MAX_GUESTS && !door->is_exhausted;
 
     if (wants == door->is_watched)
         return;
@@ -62,7 +63,8 @@ static void send_away(Guest *guest, const char *reason)
 
     g_strlcpy(message.refuse.reason, reason, sizeof message.refuse.reason);
     guest->is_refused = TRUE;
-    guest->deadline = eep_monotonic_ns() + FAREWELL;
+    guest->since = eep_monotonic_ns();
+    guest->deadline = guest->since + FAREWELL;
     eep_link_stop_hearing(guest->link);
     guest->door->events->refused(guest->door->self, reason);
     eep_link_send(guest->link, &message); /* last: a broken link takes the guest with it */
@@ -143,12 +145,17 @@ static void on_connection(gpointer self, int fd, gboolean is_readable, gboolean 
         int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         Guest *guest;
 
-        /* Whatever is wrong with a connection is that connection's business. */
-        if (accepted < 0)
+        /* Whatever is wrong with a connection is that connection's business; what the process
+         * lacks would have the kernel call at once again. */
+        if (accepted < 0) {
+            door->is_exhausted =
+                errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
             break;
+        }
         guest = g_new0(Guest, 1);
         guest->door = door;
-        guest->deadline = eep_monotonic_ns() + EEP_DOOR_PATIENCE;
+        guest->since = eep_monotonic_ns();
+        guest->deadline = guest->since + EEP_DOOR_PATIENCE;
         guest->link = eep_link_new(door->clock, accepted, MAX_HELLO, &guest_events, guest);
         g_ptr_array_add(door->guests, guest);
     }
@@ -227,21 +234,30 @@ void eep_door_refuse(EepDoor *door, EepLink *link, const char *reason)
     send_away(guest, reason);
 }
 
+/* A worker says HELLO as it comes: whoever idles gives way to those behind. */
+static gint64 deadline_of(const Guest *guest, gboolean hurries)
+{
+    return hurries ? MIN(guest->deadline, guest->since + EEP_DOOR_HURRY) : guest->deadline;
+}
+
 /* From the end, since whoever is sent away may go at once. */
 void eep_door_tick(EepDoor *door)
 {
     gint64 now = eep_monotonic_ns();
+    gboolean hurries = !door->is_watched;
 
     for (guint i = door->guests->len; i > 0; i--) {
         Guest *guest = i <= door->guests->len ? g_ptr_array_index(door->guests, i - 1) : NULL;
 
-        if (guest == NULL || now < guest->deadline)
+        if (guest == NULL || now < deadline_of(guest, hurries))
             continue;
         if (guest->is_refused)
             g_ptr_array_remove_index_fast(door->guests, i - 1);
         else
-            send_away(guest, "no HELLO within 5 s");
+            send_away(guest,
+                      hurries ? "no HELLO within 0.2 s, and others wait" : "no HELLO within 5 s");
     }
+    door->is_exhausted = FALSE;
     follow_guests(door);
 }
 

@@ -13,8 +13,10 @@ G_BEGIN_DECLS
 
 typedef struct EepDoor EepDoor;
 
-#define EEP_DOOR_PATIENCE   (5 * EEP_NS_PER_S) /* from connecting to HELLO */
-#define EEP_DOOR_MAX_GUESTS 64                 /* that have not said HELLO; more have to wait */
+#define EEP_DOOR_PATIENCE (5 * EEP_NS_PER_S) /* from connecting to HELLO */
+/* The same, and for a refusal to be read, while others have to wait. */
+#define EEP_DOOR_HURRY      (200 * EEP_NS_PER_MS)
+#define EEP_DOOR_MAX_GUESTS 64 /* that have not said HELLO; more have to wait */
 
 typedef struct {
     /* Takes over the link: hands it to itself (eep_link_hand_over()) or gives it back refused. */

@@ -50,9 +50,9 @@ ncclResult_t eep_nccl_fail(ncclComm_t comm, ncclResult_t result, const char *for
     return result;
 }
 
-void eep_nccl_break(ncclComm_t comm, ncclResult_t result, char *text)
+/* Takes over the text. */
+static void set_async(ncclComm_t comm, ncclResult_t result, char *text)
 {
-    eep_emulated_report("NCCL, rank %u of %u: %s", comm->rank, comm->n_ranks, text);
     pthread_mutex_lock(&comm->lock);
     if (comm->async == ncclSuccess) {
         comm->async = result;
@@ -63,6 +63,12 @@ void eep_nccl_break(ncclComm_t comm, ncclResult_t result, char *text)
     }
     pthread_cond_broadcast(&comm->changed);
     pthread_mutex_unlock(&comm->lock);
+}
+
+void eep_nccl_break(ncclComm_t comm, ncclResult_t result, char *text)
+{
+    eep_emulated_report("NCCL, rank %u of %u: %s", comm->rank, comm->n_ranks, text);
+    set_async(comm, result, text);
 }
 
 void eep_nccl_break_by(ncclComm_t comm, EepMeshResult result, char *text)
@@ -389,7 +395,12 @@ static void finalize(ncclComm_t comm, gpointer data)
             items[n++] = (EepMeshItem){i, is_send != 0, {.kind = EEP_MESH_FINALIZE}, NULL};
     char *text = NULL;
     const EepMeshResult result = eep_mesh_run(comm->mesh, n, items, &text);
-    eep_nccl_break_by(comm, result, text);
+    /* Ranks that have gone before the others end the communicator: an error to the caller, and
+     * nothing that is worth a line. */
+    if (result == EEP_MESH_GONE)
+        set_async(comm, ncclRemoteError, text);
+    else
+        eep_nccl_break_by(comm, result, text);
 }
 
 ncclResult_t eep_nccl_refuse_ended(ncclComm_t comm, const char *call)

@@ -63,6 +63,14 @@ static int try_tcp(const char *host, const char *port, const char **ret_why)
     return fd;
 }
 
+/* The resolver takes larger ones and drops their upper bits. */
+static gboolean is_port(const char *text)
+{
+    guint64 port;
+
+    return g_ascii_string_to_unsigned(text, 10, 1, G_MAXUINT16, &port, NULL);
+}
+
 gboolean eep_connection_open(const char *address, gint64 wait_ns, int *ret_fd, GError **error)
 {
     const char *name = eep_unix_name(address);
@@ -74,9 +82,10 @@ gboolean eep_connection_open(const char *address, gint64 wait_ns, int *ret_fd, G
     int fd;
 
     if (name != NULL ? strcmp(name, "@") == 0 || !eep_unix_name_address(name, &at, &size)
-                     : colon == NULL || colon == address || colon[1] == '\0') {
+                     : colon == NULL || colon == address || !is_port(colon + 1)) {
         g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
-                    "'%s' is no address: HOST:PORT or unix:PATH", address);
+                    "'%s' is no address: HOST:PORT, with a port from 1 to 65535, or unix:PATH",
+                    address);
         return FALSE;
     }
     if (name == NULL)

@@ -293,14 +293,21 @@ static void count(EepDevice *device, gpointer memory, gsize bytes)
     pthread_mutex_unlock(&device->lock);
 }
 
+/* What to do about too little memory. */
+#ifdef EEP_EMULATED
+#define MORE_MEMORY "raise gpu.emulated_memory (eep worker: EEP_EMULATED_MEMORY)"
+#else
+#define MORE_MEMORY "see in nvidia-smi who else uses the GPU"
+#endif
+
 gpointer eep_device_alloc(EepDevice *device, gsize bytes, GError **error)
 {
     void *memory = NULL;
     g_return_val_if_fail(bytes > 0, NULL);
     if (!EEP_CUDA(cudaMallocAsync(&memory, bytes, device->stream), error)) {
         g_prefix_error(error,
-                       "%" G_GSIZE_FORMAT " bytes, with %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                       " in use here: ",
+                       "no %" G_GSIZE_FORMAT " bytes, with %" G_GUINT64_FORMAT
+                       " of %" G_GUINT64_FORMAT " in use: " MORE_MEMORY ", or lower gpu.layers: ",
                        bytes, eep_device_used(device), device->facts.memory_bytes);
         return NULL;
     }

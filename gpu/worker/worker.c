@@ -237,7 +237,7 @@ static int look_at_time(EepWorker *worker)
     gint64 until = worker->last_heard + silence;
 
     if (now >= until)
-        eep_worker_end(worker, EEP_WORKER_FAILED, "no word from the coordinator for %.1f s",
+        eep_worker_end(worker, EEP_WORKER_FAILED, "no word from the coordinator for %.3g s",
                        (double)silence / 1e9);
     if (worker->members != NULL)
         until = MIN(until, worker->next_beat);

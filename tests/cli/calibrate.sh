@@ -78,6 +78,7 @@ refused 'calibrate: unknown option --rank: ' calibrate --rank 2
 refused 'calibrate: --ranks 0: from 1 to 64' calibrate --ranks 0
 refused 'calibrate: --ranks 65: from 1 to 64' calibrate --device emulated --ranks 65
 refused 'calibrate: --device cpu: gpu or emulated' calibrate --device cpu
+refused 'calibrate: --out /proc/nowhere cannot be made' calibrate --device emulated --out /proc/nowhere
 refused 'calibrate: --out two is not empty' calibrate --device emulated --out two
 refused 'calibrate: --out two/samples.csv is no folder' calibrate --device emulated --out two/samples.csv
 refused 'unknown model "deepseek-v9"' calibrate --device emulated --model deepseek-v9

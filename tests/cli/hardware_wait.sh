@@ -46,11 +46,24 @@ EEP_TOKEN=${token//[0-9]/f} timeout 10 "$program" worker --emulated --connect "$
 grep -q 'no valid token: give it the one that this run printed' "$scratch/refused" || fail "$(cat "$scratch/refused")"
 worker third EEP_TOKEN="$token" OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_LOCAL_RANK=3
 until_err_has 'waits for rank 3 to be needed'
+# Two for one rank: the older is sent away and told why, the newer waits.
+EEP_TOKEN=$token timeout 20 "$program" worker --emulated --connect "$door" --rank 7 --device 6 2>"$scratch/older" &
+older=$!
+until_err_has 'waits for rank 7 to be needed'
+worker newer EEP_TOKEN="$token" RANK=7 LOCAL_RANK=7
+wait $older
+[ $? -eq 2 ] || fail "of two workers for one rank the older is not refused with 2"
+grep -q 'came for rank 7, too: give each a rank of its own (eep worker --rank, or the launcher.s variable)' "$scratch/older" ||
+    fail "$(cat "$scratch/older")"
+err_has 'refused a connection: a worker of host'
 worker first EEP_TOKEN="$token" SLURM_PROCID=1 SLURM_LOCALID=1
 until_err_has 'rank 1 is worker 2'
 PATH=$scratch/bin:$PATH bash -c "$command" >"$scratch/zeroth" 2>&1 </dev/null &
 pids+=($!)
 until_err_has 'rank 0 is worker 1'
+# One for a rank that somebody has is told that it will wait for long.
+worker spare EEP_TOKEN="$token" PMI_RANK=1 LOCAL_RANK=5
+until_err_has 'waits for rank 1, which worker 2 has: it is needed if that one is lost'
 # The run serves; its resize at 4 s wants rank 2, too, which comes late, and to a GPU that is taken first.
 until_err_has 'rank 2 waits for a worker: start one more'
 out=$(EEP_TOKEN=$token timeout 10 "$program" worker --emulated --device 1 --connect "$door" 2>&1 </dev/null)

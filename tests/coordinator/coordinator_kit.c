@@ -13,6 +13,13 @@ static void say(gpointer self, const char *line)
     g_string_append_printf(kit->said, "%s\n", line);
 }
 
+static gboolean is_interrupted(gpointer self)
+{
+    const Kit *kit = self;
+
+    return kit->is_interrupted != NULL && kit->is_interrupted(self);
+}
+
 static void popularity(gpointer self, guint layer, EepTime now, double *ret_popularity)
 {
     for (guint i = 0; i < KIT_EXPERTS; i++)
@@ -86,6 +93,7 @@ Kit *kit_new(guint n_engines, const char *modes)
                                            .clock = kit->clock,
                                            .mailbox = kit->mailbox,
                                            .say = say,
+                                           .is_interrupted = is_interrupted,
                                            .self = kit};
     return kit;
 }
@@ -95,6 +103,11 @@ void kit_use_tcp(Kit *kit)
     static char any_port[] = "127.0.0.1:0";
 
     kit->gpu.listen = any_port;
+}
+
+void kit_interrupt(Kit *kit, gboolean (*asked)(gpointer self))
+{
+    kit->is_interrupted = asked;
 }
 
 gboolean kit_start(Kit *kit, GError **error)

@@ -31,14 +31,17 @@ struct Kit {
     GPtrArray *blobs;    /* GBytes or NULL, with them */
     GArray *found;       /* guint64, `c` of each fault that was found */
     EepOpId last_op;
-    void (*ended)(Kit *kit); /* nullable: after each completion */
-    gpointer self;           /* for it */
+    void (*ended)(Kit *kit);                   /* nullable: after each completion */
+    gpointer self;                             /* for it */
+    gboolean (*is_interrupted)(gpointer self); /* nullable */
 };
 
 /* EEP_FAKE becomes `modes`. Short deadlines; no backend yet. */
 Kit *kit_new(guint n_engines, const char *modes);
 /* Before kit_start(): workers come over TCP, not by the name that spawned ones are given. */
 void kit_use_tcp(Kit *kit);
+/* What the backend is told from now on when it asks whether the user has had enough. */
+void kit_interrupt(Kit *kit, gboolean (*is_interrupted)(gpointer self));
 /* Opens the backend and starts the pool. */
 gboolean kit_start(Kit *kit, GError **error);
 /* With the backend; fails the test when a process is left. */

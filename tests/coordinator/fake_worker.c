@@ -116,6 +116,9 @@ static void done(Fake *fake, EepOpId op, EepOpKind kind, EepDone how, EepEpoch e
         .type = EEP_WIRE_DONE,
         .done = {.op = op, .kind = kind, .done = how, .epoch = epoch, .suspect = G_MAXUINT32}};
 
+    if (mode(fake, "wrong_kind") != NULL && fake->n_steps > 0)
+        message.done.kind = EEP_OP_MOVE_KV;
+
     if (how != EEP_DONE_OK)
         g_strlcpy(message.done.reason, "as told", sizeof message.done.reason);
     if (kind == EEP_OP_STEP && how == EEP_DONE_OK && fake->welcome.model.n_layers > 0) {
@@ -263,6 +266,8 @@ static void on_check(Fake *fake, const EepWireCheck *check)
             sum.checksum ^= mode(fake, "wrong_sum") != NULL && slot == 0;
             g_array_append_val(sums, sum);
         }
+    if (mode(fake, "never_checked") != NULL)
+        return;
     message.checked =
         (EepWireChecked){check->op, sums->len, (const EepWireSlotSum *)(gconstpointer)sums->data};
     tell(fake, &message);
@@ -312,7 +317,9 @@ static void on_welcome(Fake *fake, const EepWireWelcome *welcome)
         fake->slots[i] = g_new0(gint32, welcome->model.slots_per_rank);
     if (mode(fake, "die_before_ready") != NULL)
         raise(SIGKILL);
-    if (mode(fake, "never_ready") == NULL)
+    if (mode(fake, "stall_ready") != NULL)
+        stall(fake, &message);
+    else if (mode(fake, "never_ready") == NULL)
         tell(fake, &message);
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -207,6 +208,76 @@ START_TEST(a_crowd_does_not_get_in_the_way)
 }
 END_TEST
 
+/* Those who say nothing give way to those behind them, and do not fill the user's screen. */
+START_TEST(a_silent_crowd_is_let_through)
+{
+    int fds[2 * EEP_DOOR_MAX_GUESTS], last;
+    g_autoptr(GByteArray) said = g_byte_array_new(), heard = g_byte_array_new();
+    g_auto(GStrv) lines = NULL;
+    Kit *kit = kit_new(N, "");
+    gint64 begin;
+
+    ck_assert(kit_start(kit, NULL));
+    for (guint i = 0; i < G_N_ELEMENTS(fds); i++) {
+        ck_assert(eep_connection_open(eep_cuda_backend_address(kit->backend), EEP_NS_PER_S, &fds[i],
+                                      NULL));
+        kit_serve(kit, EEP_NS_PER_MS);
+    }
+    says_http(kit, said);
+    ck_assert(
+        eep_connection_open(eep_cuda_backend_address(kit->backend), EEP_NS_PER_S, &last, NULL));
+    ck_assert_int_eq(send(last, said->data, said->len, MSG_NOSIGNAL), (ssize_t)said->len);
+    begin = eep_monotonic_ns();
+    while (hear(last, heard) && heard->len == 0 && kit_since(begin) < 10)
+        kit_serve(kit, 10 * EEP_NS_PER_MS);
+    ck_assert_double_lt(kit_since(begin), 4.0);
+    expect_refusal(&guests[0], heard);
+    step(kit);
+    lines = g_strsplit(kit->said->str, "\n", -1);
+    ck_assert_uint_gt(eep_cuda_backend_counts(kit->backend).n_refused, EEP_DOOR_MAX_GUESTS);
+    ck_assert_uint_lt(g_strv_length(lines), EEP_DOOR_MAX_GUESTS);
+    close(last);
+    for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
+        close(fds[i]);
+    kit_free(kit);
+}
+END_TEST
+
+/* No descriptor is left for whoever comes: nobody is let in, and nobody spins. */
+START_TEST(a_process_without_descriptors_waits)
+{
+    Kit *kit = kit_new(N, "");
+    struct rusage before, after;
+    struct rlimit limit;
+    int guest, held[512], n = 0;
+    double busy;
+
+    ck_assert(kit_start(kit, NULL));
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = MIN(limit.rlim_cur, G_N_ELEMENTS(held));
+    setrlimit(RLIMIT_NOFILE, &limit);
+    ck_assert(
+        eep_connection_open(eep_cuda_backend_address(kit->backend), EEP_NS_PER_S, &guest, NULL));
+    while (n < (int)G_N_ELEMENTS(held) && (held[n] = dup(guest)) >= 0)
+        n++;
+    getrusage(RUSAGE_SELF, &before);
+    kit_serve(kit, EEP_NS_PER_S);
+    getrusage(RUSAGE_SELF, &after);
+    busy = (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec) +
+           (double)(after.ru_stime.tv_sec - before.ru_stime.tv_sec) +
+           1e-6 * (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec) +
+           1e-6 * (double)(after.ru_stime.tv_usec - before.ru_stime.tv_usec);
+    ck_assert_double_lt(busy, 0.15);
+    step(kit);
+    for (int i = 0; i < n; i++)
+        close(held[i]);
+    close(guest);
+    kit_serve(kit, 200 * EEP_NS_PER_MS);
+    ck_assert_uint_eq(eep_cuda_backend_counts(kit->backend).n_refused, 1);
+    kit_free(kit);
+}
+END_TEST
+
 /* What is no socket is not ours to remove. */
 START_TEST(listens_on_no_file_of_others)
 {
@@ -234,6 +305,8 @@ int main(void)
 
     tcase_add_loop_test(tcase, strangers_are_sent_away_and_steps_go_on, 0, G_N_ELEMENTS(guests));
     tcase_add_test(tcase, a_crowd_does_not_get_in_the_way);
+    tcase_add_test(tcase, a_silent_crowd_is_let_through);
+    tcase_add_test(tcase, a_process_without_descriptors_waits);
     tcase_add_test(tcase, listens_on_no_file_of_others);
     tcase_set_timeout(tcase, 30);
     suite_add_tcase(suite, tcase);

@@ -95,6 +95,50 @@ START_TEST(a_launch_that_dies_ends)
 }
 END_TEST
 
+/* So does one of whoever comes and is never READY: without a word, or with nothing but heartbeats.
+ */
+START_TEST(a_launch_that_nobody_ends_is_bounded)
+{
+    static const struct {
+        const char *modes, *said;
+    } cases[] = {{"3.stall_ready", "worker 3 is lost: it has not been heard for"},
+                 {"3.never_ready", "worker 3 is lost: it was not ready within gpu.start_timeout"},
+                 {"3.silent", "worker 3 is lost: it was not ready within gpu.start_timeout"}};
+    static const EepWorkerId joining[] = {3};
+    Kit *kit = kit_new(2, cases[_i].modes);
+    EepOpId launch, step;
+
+    kit->gpu.heartbeat_interval = 40 * EEP_NS_PER_MS;
+    kit->gpu.start_timeout = 1500 * EEP_NS_PER_MS;
+    ck_assert(kit_start(kit, NULL));
+    launch = kit_phase(kit, EEP_PHASE_LAUNCH, 1, joining, 2);
+    ck_assert(kit_wait(kit, 2));
+    ck_assert_int_eq(kit_whole(kit, launch)->done, EEP_DONE_WORKER_LOST);
+    ck_assert_msg(strstr(kit->said->str, cases[_i].said) != NULL, "%s", kit->said->str);
+    ck_assert_uint_eq(kit->found->len, 0);
+    step = kit_step(kit);
+    ck_assert(kit_wait(kit, 3));
+    ck_assert_int_eq(kit_whole(kit, step)->done, EEP_DONE_OK);
+    kit_free(kit);
+}
+END_TEST
+
+/* An answer to what was not asked ends nothing but the trust in who gave it. */
+START_TEST(an_answer_to_another_question_is_a_loss)
+{
+    Kit *kit = started(2, "2.wrong_kind");
+    EepOpId step = kit_step(kit);
+
+    kit_serve(kit, 300 * EEP_NS_PER_MS);
+    ck_assert_ptr_null(kit_whole(kit, step));
+    ck_assert_uint_eq(kit->found->len, 1);
+    ck_assert_msg(
+        strstr(kit->said->str, "it said that a move_kv has ended, and was asked for none"), "%s",
+        kit->said->str);
+    kit_free(kit);
+}
+END_TEST
+
 START_TEST(scales_up_and_down)
 {
     static const EepWorkerId joining[] = {3, 4}, all[] = {1, 2, 3, 4}, left[] = {1, 2};
@@ -168,6 +212,44 @@ START_TEST(looks_at_probes_and_checksums)
 }
 END_TEST
 
+static gboolean yes(gpointer self)
+{
+    return TRUE;
+}
+
+/* Whoever can answer and does not is named; whoever is not heard of any more, and a user who does
+ * not want to know, are no wrong result. */
+START_TEST(waits_for_checksums_while_it_makes_sense)
+{
+    static const struct {
+        const char *modes, *breach;
+        gboolean is_interrupted;
+    } cases[] = {
+        {"2.never_checked",
+         "worker 2 has not told the checksums of its experts within gpu.wait_timeout (1 s)", FALSE},
+        {"2.stop_at_step=2", NULL, FALSE},
+        {"2.never_checked", NULL, TRUE}};
+    Kit *kit = kit_new(2, cases[_i].modes);
+    const char *breach;
+    gint64 begin;
+
+    if (cases[_i].is_interrupted)
+        kit->gpu.wait_timeout = 20 * EEP_NS_PER_S;
+    ck_assert(kit_start(kit, NULL));
+    kit_step(kit);
+    ck_assert(kit_wait(kit, 1));
+    kit_step(kit);
+    kit_serve(kit, 100 * EEP_NS_PER_MS);
+    begin = eep_monotonic_ns();
+    kit_interrupt(kit, cases[_i].is_interrupted ? yes : NULL);
+    eep_cuda_backend_check_experts(kit->backend);
+    ck_assert_double_lt(kit_since(begin), 2.0);
+    breach = eep_cuda_backend_breach(kit->backend);
+    ck_assert_msg(g_strcmp0(breach, cases[_i].breach) == 0, "%s", breach);
+    kit_free(kit);
+}
+END_TEST
+
 START_TEST(gathers_loads)
 {
     Kit *kit = started(2, "");
@@ -203,9 +285,12 @@ int main(void)
     tcase_add_loop_test(tcase, the_injector_kills_and_stops, 0, 2);
     tcase_add_test(tcase, a_group_without_the_lost_goes_on);
     tcase_add_test(tcase, a_launch_that_dies_ends);
+    tcase_add_loop_test(tcase, a_launch_that_nobody_ends_is_bounded, 0, 3);
+    tcase_add_test(tcase, an_answer_to_another_question_is_a_loss);
     tcase_add_test(tcase, scales_up_and_down);
     tcase_add_test(tcase, a_phase_breaks_as_the_scenario_says);
     tcase_add_loop_test(tcase, looks_at_probes_and_checksums, 0, 3);
+    tcase_add_loop_test(tcase, waits_for_checksums_while_it_makes_sense, 0, 3);
     tcase_add_test(tcase, gathers_loads);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -19,6 +19,8 @@ static const Bad bad[] = {
     {"2.real", "has a real GPU", 2.0},
     {"*.same_gpu", "has worker", 2.0},
     {"2.die_before_ready", "worker 2 is lost", 2.0},
+    /* Nobody is waited for once one has failed. */
+    {"2.die_before_ready,3.never_ready", "launch ended worker_lost, worker 2: ", 1.0},
     {"2.anonymous", "starts its workers itself", 2.0},
     {"2.die_at_phase=standby_groups", "worker 2 is lost", 2.0},
     {"2.fail_at_phase=standby_groups", "standby_groups of epoch 1 ended group_broken: as told",
@@ -46,6 +48,30 @@ static void expect_bad(const Bad *expected)
 START_TEST(refuses_and_ends_in_time)
 {
     expect_bad(&bad[_i]);
+}
+END_TEST
+
+static gboolean is_enough(gpointer self)
+{
+    static gint64 begin;
+
+    begin = begin == 0 ? eep_monotonic_ns() : begin;
+    return kit_since(begin) > 0.2;
+}
+
+START_TEST(a_start_can_be_interrupted)
+{
+    Kit *kit = kit_new(2, _i == 0 ? "2.never_ready" : "2.hang_at_phase=standby_groups");
+    g_autoptr(GError) error = NULL;
+    gint64 begin = eep_monotonic_ns();
+
+    kit_interrupt(kit, is_enough);
+    ck_assert(!kit_start(kit, &error));
+    ck_assert_msg(
+        g_error_matches(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_INTERRUPTED), "%s",
+        error->message);
+    kit_free(kit);
+    ck_assert_double_lt(kit_since(begin), 1.0);
 }
 END_TEST
 
@@ -129,7 +155,7 @@ END_TEST
 
 START_TEST(says_why_an_address_cannot_be_listened_on)
 {
-    static char nowhere[] = "192.0.2.1:0", nonsense[] = "here";
+    static char nowhere[] = "192.0.2.1:0", nonsense[] = "here", beyond[] = "127.0.0.1:65536";
     g_autoptr(GError) error = NULL;
     Kit *kit = kit_new(1, "");
 
@@ -139,7 +165,11 @@ START_TEST(says_why_an_address_cannot_be_listened_on)
     g_clear_error(&error);
     kit->gpu.listen = nonsense;
     ck_assert(!kit_start(kit, &error));
-    ck_assert_ptr_nonnull(strstr(error->message, "HOST:PORT or unix:PATH"));
+    ck_assert_ptr_nonnull(strstr(error->message, "write HOST:PORT"));
+    g_clear_error(&error);
+    kit->gpu.listen = beyond;
+    ck_assert(!kit_start(kit, &error));
+    ck_assert_ptr_nonnull(strstr(error->message, "a port from 0 to 65535"));
     kit_free(kit);
 }
 END_TEST
@@ -150,6 +180,7 @@ int main(void)
     TCase *tcase = tcase_create("cuda_start");
 
     tcase_add_loop_test(tcase, refuses_and_ends_in_time, 0, G_N_ELEMENTS(bad));
+    tcase_add_loop_test(tcase, a_start_can_be_interrupted, 0, 2);
     tcase_add_test(tcase, comes_up_and_goes);
     tcase_add_test(tcase, kills_who_does_not_leave);
     tcase_add_test(tcase, listens_on_a_unix_socket);

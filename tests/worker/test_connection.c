@@ -66,7 +66,8 @@ END_TEST
 
 START_TEST(test_no_address)
 {
-    static const char *const addresses[] = {"", "host", ":80", "host:", "unix:", "unix:@"};
+    static const char *const addresses[] = {
+        "", "host", ":80", "host:", "unix:", "unix:@", "host:65536", "127.0.0.1:0", "host:http"};
     GError *error = NULL;
     int fd;
 
@@ -97,7 +98,7 @@ int main(void)
 
     tcase_add_test(ways, test_tcp);
     tcase_add_test(ways, test_nobody_there);
-    tcase_add_loop_test(ways, test_no_address, 0, 6);
+    tcase_add_loop_test(ways, test_no_address, 0, 9);
     tcase_add_loop_test(ways, test_unix, 0, 2);
     suite_add_tcase(suite, ways);
     srunner_run_all(runner, CK_ENV);
