@@ -71,6 +71,14 @@ static int try_tcp(const char *host, const char *port, const char **ret_why)
     return fd;
 }
 
+/* getaddrinfo() takes names of services, and numbers modulo 65536. */
+static gboolean is_port(const char *text)
+{
+    guint64 port;
+
+    return g_ascii_string_to_unsigned(text, 10, 1, 65535, &port, NULL);
+}
+
 gboolean eep_connection_open(const char *address, gint64 wait_ns, int *ret_fd, GError **error)
 {
     const char *path = g_str_has_prefix(address, "unix:") ? address + strlen("unix:") : NULL;
@@ -81,9 +89,10 @@ gboolean eep_connection_open(const char *address, gint64 wait_ns, int *ret_fd, G
     int fd;
 
     if (path != NULL ? path[0] == '\0' || strlen(path) >= sizeof unused.sun_path
-                     : colon == NULL || colon == address || colon[1] == '\0') {
+                     : colon == NULL || colon == address || !is_port(colon + 1)) {
         g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
-                    "'%s' is no address: HOST:PORT or unix:PATH", address);
+                    "'%s' is no address: HOST:PORT, the port a number up to 65535, or unix:PATH",
+                    address);
         return FALSE;
     }
     if (path == NULL)

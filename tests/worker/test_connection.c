@@ -66,7 +66,8 @@ END_TEST
 
 START_TEST(test_no_address)
 {
-    static const char *const addresses[] = {"", "host", ":80", "host:", "unix:"};
+    static const char *const addresses[] = {
+        "", "host", ":80", "host:", "unix:", "host:http", "host:65536", "host:0"};
     GError *error = NULL;
     int fd;
 
@@ -96,7 +97,7 @@ int main(void)
 
     tcase_add_test(ways, test_tcp);
     tcase_add_test(ways, test_nobody_there);
-    tcase_add_loop_test(ways, test_no_address, 0, 5);
+    tcase_add_loop_test(ways, test_no_address, 0, 8);
     tcase_add_test(ways, test_unix);
     suite_add_tcase(suite, ways);
     srunner_run_all(runner, CK_ENV);
