@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "core/loop/backend_replay.h"
+#include "core/resize/generation.h"
 #include "gpu/wire.h"
 #include "live/clock_real.h"
 #include "scenarios/scenario_check.h"
@@ -79,6 +80,11 @@ static gboolean check_pool(const EepScenario *scenario, const EepScenarioPool *p
                       "pool %s: resize.restart.refit changes the slots of a rank, which workers "
                       "cannot: set it to false",
                       pool->name);
+    if (eep_generation_find(options->resize.generation)->has_reserve)
+        return refuse(error,
+                      "pool %s: generation %s has its reserve run from the start, masked, and "
+                      "workers start when a resize needs them: choose another generation",
+                      pool->name, options->resize.generation);
     if (engines > EEP_WIRE_MAX_RANKS ||
         engines * slots_per_rank(scenario, options) > EEP_WIRE_MAX_SLOTS)
         return refuse(error,

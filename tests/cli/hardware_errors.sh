@@ -108,6 +108,9 @@ err_has 'tensor_parallel_size is 2, and an engine is one worker on one GPU: set 
 emulated 5 A= -- --set 'hardware={profile: constant-step, step_time: 20ms}'
 exits 2
 err_has 'choose another profile'
+emulated 5 A= -- --set deployment.resize.generation=masked --set deployment.all2all_backend=nixl_ep
+exits 2
+err_has 'generation masked has its reserve run from the start'
 emulated 5 A= -- --twin
 exits 2
 err_has 'twin'
