@@ -43,6 +43,18 @@ look_at_file() {
     grep -q 'NEEDED.*libcuda\.so' "$scratch/dynamic" && { echo "is linked with the driver"; failed=1; }
     grep -q '(RPATH)' "$scratch/dynamic" && { echo "has RPATH: LD_LIBRARY_PATH would not win"; failed=1; }
     grep -aq '^\.target sm_90' "$1" || { echo "has no PTX for sm_90 as plain text"; failed=1; }
+    local library arch
+    for library in libcublas libnccl; do
+        grep -q "NEEDED.*$library\\.so" "$scratch/dynamic" || { echo "$library is not shared"; failed=1; }
+    done
+    # What every message of the emulation begins with.
+    grep -aq 'emulated GPU: ' "$1" && { echo "has the emulation in it"; failed=1; }
+    if command -v cuobjdump >/dev/null; then
+        cuobjdump --list-elf "$1" >"$scratch/elf" 2>&1
+        for arch in 80 90 100; do
+            grep -q "\.sm_$arch\.cubin" "$scratch/elf" || { echo "has no code for sm_$arch"; failed=1; }
+        done
+    fi
     return $failed
 }
 
