@@ -4,7 +4,8 @@
 # what it says where there is no GPU.
 # (cudaLaunchKernel apart: launch.h has the emulated way to launch.)
 # Usage: worker_binary.sh ROOT WORKER EMULATION_LIBRARY... | --renew ROOT WORKER
-#        worker_binary.sh --self-test ROOT
+#        worker_binary.sh --self-test ROOT | --coordinator EEP
+# The last: eep itself is bound to none of that.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
@@ -85,6 +86,16 @@ case ${1-} in
     cp "$scratch/list" "$scratch/used"
     echo cudaFree >"$scratch/exported"
     look_at_symbols "$scratch/list" "$scratch/used" "$scratch/exported" >/dev/null && exit 1
+    exit 0
+    ;;
+--coordinator)
+    used "$2" >"$scratch/used"
+    readelf -d "$2" >"$scratch/dynamic" || exit 1
+    grep -q NEEDED "$scratch/dynamic" || { echo "$2 needs no library at all" && exit 1; }
+    if [ -s "$scratch/used" ] || grep -E 'NEEDED.*lib(cuda|cublas|nccl)' "$scratch/dynamic"; then
+        echo "eep is linked with CUDA: $(tr '\n' ' ' <"$scratch/used")"
+        exit 1
+    fi
     exit 0
     ;;
 --renew)
