@@ -21,7 +21,7 @@ hang() { # hang N: the N-th operation of every worker never ends
     grep -q 'EEP_EMULATED_HANG: operation' "$scratch/err" || fail "nothing hung"
     exits 1
     # Far below every default: 30 s a wait, 20 s until the start is given up, 5 s of grace.
-    [ $milliseconds -lt 4000 ] || fail "took $milliseconds ms"
+    [ $milliseconds -lt 8000 ] || fail "took $milliseconds ms"
 }
 
 # All of the start, one after the other: memory, the self-test, READY, and then the first maps, whose

@@ -23,16 +23,15 @@ static EepWirePhase phase;
 static gboolean is_tree;
 static guint n_old; /* ranks that have the weights */
 
-static const EepWireModel shape = {.n_layers = 2,
-                                   .n_experts = 4,
-                                   .top_k = 2,
-                                   .hidden = 32,
-                                   .intermediate = 16,
-                                   .slots_per_rank = 2,
-                                   .max_tokens = 8,
-                                   .kv_cache_bytes = 4096,
-                                   .non_expert_bytes = 9 << 20, /* three pieces of a tree */
-                                   .seed = 5};
+static EepWireModel shape = {.n_layers = 2,
+                             .n_experts = 4,
+                             .top_k = 2,
+                             .hidden = 32,
+                             .intermediate = 16,
+                             .slots_per_rank = 2,
+                             .max_tokens = 8,
+                             .kv_cache_bytes = 4096,
+                             .seed = 5};
 
 /* -- a communicator that damages -- */
 
@@ -176,10 +175,11 @@ static void expect_all(gboolean (*work)(Rank *rank))
 }
 
 /* Four ranks in a group, the first n_old of which have the weights. */
-static void begin(guint n, const EepWirePeers *routes)
+static void begin(guint n, const EepWirePeers *routes, guint64 bytes)
 {
     memset(ranks, 0, sizeof ranks);
     n_old = n;
+    shape.non_expert_bytes = bytes;
     phase = (EepWirePhase){.op = 1,
                            .target_epoch = EPOCH,
                            .n_ranks = N_RANKS,
@@ -205,24 +205,27 @@ static void begin(guint n, const EepWirePeers *routes)
 static const struct {
     gboolean is_tree;
     guint n_old;
+    guint64 bytes;
     EepWirePeers routes[3]; /* the last receives last */
 } ways[] = {
-    {FALSE, 2, {{0, 2}, {1, 3}}},        {FALSE, 1, {{0, 1}, {0, 2}, {0, 3}}},
-    {TRUE, 2, {{0, 2}, {1, 3}}},         {TRUE, 1, {{0, 1}, {1, 2}, {2, 3}}},
-    {TRUE, 1, {{0, 1}, {0, 2}, {1, 3}}},
+    {FALSE, 2, 256 << 10, {{0, 2}, {1, 3}}},
+    {FALSE, 1, 256 << 10, {{0, 1}, {0, 2}, {0, 3}}},
+    /* In two pieces, the second of which is short. */
+    {TRUE, 1, (4 << 20) + (16 << 10), {{0, 1}, {1, 2}, {2, 3}}},
+    {TRUE, 1, (4 << 20) + (16 << 10), {{0, 1}, {0, 2}, {1, 3}}},
 };
 
 START_TEST(every_byte_arrives)
 {
     damage = SOUND;
     is_tree = ways[_i].is_tree;
-    begin(ways[_i].n_old, ways[_i].routes);
+    begin(ways[_i].n_old, ways[_i].routes, ways[_i].bytes);
     expect_all(send_weights);
     for (guint i = 0; i < N_RANKS; i++) {
         gsize bytes, a_layer;
         const guint8 *weights = eep_moe_non_expert(ranks[i].worker.moe, &bytes);
 
-        ck_assert_uint_ge(bytes, 8 << 20);
+        ck_assert_uint_eq(bytes, ways[_i].bytes);
         a_layer = bytes / shape.n_layers;
         for (guint layer = 0; layer < shape.n_layers; layer++) {
             EepWeightRule rule = eep_weights_shared(shape.seed, layer, shape.hidden, a_layer);
@@ -244,7 +247,7 @@ START_TEST(what_is_changed_on_the_way_is_found)
 {
     damage = FLIPS;
     is_tree = ways[_i].is_tree;
-    begin(ways[_i].n_old, ways[_i].routes);
+    begin(ways[_i].n_old, ways[_i].routes, ways[_i].bytes);
     ck_assert(!in_all(send_weights));
     for (guint i = 0; i < N_RANKS - 1; i++)
         ck_assert_msg(ranks[i].error == NULL, "rank %u: %s", i, ranks[i].error->message);
@@ -260,7 +263,7 @@ START_TEST(what_does_not_come_is_found)
 {
     damage = LOSES;
     is_tree = ways[_i].is_tree;
-    begin(ways[_i].n_old, ways[_i].routes);
+    begin(ways[_i].n_old, ways[_i].routes, ways[_i].bytes);
     for (guint i = ways[_i].n_old; i < N_RANKS; i++)
         ck_assert(eep_moe_fill_non_expert(ranks[i].worker.moe,
                                           ranks[i].worker.streams[EEP_LANE_ASIDE], NULL));
