@@ -22,7 +22,7 @@ for transport in nccl loopback; do
     grep '"event":"resize_ended"' $transport/events.jsonl | sed 's/.*"from":\([0-9]*\),"to":\([0-9]*\),.*"outcome":"\([a-z]*\)".*/\1 \2 \3/' |
         diff - <(printf '%s complete\n' '1 2' '2 4' '4 8' '8 4' '4 1') >"$scratch/diff" ||
         fail "$transport: resizes: $(cat "$scratch/diff")"
-    right=$(sed -n 's/^Workers .* right: \([0-9]*\) probes in \([0-9]*\) steps, \([0-9]*\) expert checksums$/\1 \2 \3/p' "$scratch/out")
+    right=$(sed -n 's/^Workers .* right: \([0-9,]*\) probes in \([0-9,]*\) steps, \([0-9,]*\) expert checksums$/\1 \2 \3/p' "$scratch/out" | tr -d ,)
     read -r probes steps checksums <<<"$right"
     # A rank's share of a step is a part, and brings a result: there are more of them than steps.
     [ "${probes:-0}" -gt "${steps:-0}" ] && [ "${steps:-0}" -gt 100 ] ||
