@@ -63,7 +63,7 @@ static int try_tcp(const char *host, const char *port, const char **ret_why)
     return fd;
 }
 
-/* The resolver takes larger ones and drops their upper bits. */
+/* getaddrinfo() takes names of services, and numbers modulo 65536. */
 static gboolean is_port(const char *text)
 {
     guint64 port;

@@ -3,8 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
-/* How long clearing fresh memory may take. */
-#define CLEAR_NS (30 * G_GINT64_CONSTANT(1000000000))
+#define PATIENCE_NS (30 * G_GINT64_CONSTANT(1000000000)) /* until eep_device_set_patience() */
 
 /* Polls of a stream: at first without sleep, since most operations are short, then ever more
  * rarely. */
@@ -16,6 +15,7 @@ struct EepDevice {
     EepDeviceFacts facts;
     char *name, *bus_id;
     EepStream stream; /* of memory's own: allocation, clearing, freeing */
+    gint64 patience_ns;
     pthread_mutex_t lock;
     GHashTable *sizes; /* what is allocated -> gsize * */
     guint64 n_used;
@@ -236,6 +236,7 @@ EepDevice *eep_device_open(guint index, GError **error)
     pthread_mutex_init(&device->lock, NULL);
     device->sizes = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     device->facts.index = index;
+    device->patience_ns = PATIENCE_NS;
     if (!eep_device_use(device, error) || !read_facts(device, index, error) ||
         !eep_device_make_stream(device, FALSE, &device->stream, error))
         return NULL;
@@ -313,7 +314,7 @@ gpointer eep_device_alloc(EepDevice *device, gsize bytes, GError **error)
     }
     count(device, memory, bytes);
     if (EEP_CUDA(cudaMemsetAsync(memory, 0, bytes, device->stream), error) &&
-        eep_device_wait(device, device->stream, CLEAR_NS, NULL, error))
+        eep_device_wait(device, device->stream, device->patience_ns, NULL, error))
         return memory;
     eep_device_free(device, memory);
     return NULL;
@@ -361,6 +362,16 @@ void eep_device_drop_stream(EepDevice *device, EepStream stream)
     GError *error = NULL;
     EEP_CUDA(cudaStreamDestroy(stream), &error);
     tell(error);
+}
+
+void eep_device_set_patience(EepDevice *device, gint64 wait_ns)
+{
+    device->patience_ns = wait_ns;
+}
+
+gint64 eep_device_patience(const EepDevice *device)
+{
+    return device->patience_ns;
 }
 
 static gint64 now_ns(void)

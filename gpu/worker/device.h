@@ -72,6 +72,11 @@ gboolean eep_device_make_stream(EepDevice *device, gboolean is_urgent, EepStream
                                 GError **error);
 void eep_device_drop_stream(EepDevice *device, EepStream stream);
 
+/* How long any wait may take that has no limit of its own: for fresh memory, and what is built on
+ * this device while it starts. 30 s if never said. */
+void eep_device_set_patience(EepDevice *device, gint64 wait_ns);
+gint64 eep_device_patience(const EepDevice *device);
+
 /* Waits for the stream by polling, at most wait_ns or until *stop (atomic, nullable) is not 0. */
 gboolean eep_device_wait(EepDevice *device, EepStream stream, gint64 wait_ns, const gint *stop,
                          GError **error);

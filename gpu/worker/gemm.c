@@ -8,7 +8,6 @@ const char *const eep_gemm_names[EEP_GEMM_COUNT] = {
 };
 
 #define WORKSPACE_BYTES (4u << 20)
-#define TEST_WAIT_NS    (20 * G_GINT64_CONSTANT(1000000000))
 #define TEST_GROUPS     2
 
 struct EepGemm {
@@ -202,7 +201,8 @@ static gboolean test_runs(EepGemm *gemm, const Test *test, GError **error)
            EEP_CUDA(
                cudaMemcpyAsync(test->c, c, 8 * test->c_words, cudaMemcpyDeviceToHost, gemm->stream),
                error) &&
-           eep_device_wait(gemm->device, gemm->stream, TEST_WAIT_NS, NULL, error);
+           eep_device_wait(gemm->device, gemm->stream, eep_device_patience(gemm->device), NULL,
+                           error);
 }
 
 /* Picks the first way from `first` on that is right. */
@@ -248,10 +248,12 @@ static gboolean self_test(EepGemm *gemm, EepGemmKind first, const EepGemmShape *
     gboolean is_right = test.memory &&
                         EEP_CUDA(cudaMallocHost((void **)&test.c, 8 * test.c_words), error) &&
                         pick(gemm, first, &test, error);
-    /* After a failed wait the device may still write there: both are left to the process's end. */
+    /* After a failed wait the device may still write there: both are left to the process's end.
+     * Pinned memory first: its end waits for all that the device has to do, which is nothing yet.
+     */
     if (is_right) {
-        eep_device_free(gemm->device, test.memory);
         is_right = EEP_CUDA(cudaFreeHost(test.c), error);
+        eep_device_free(gemm->device, test.memory);
     }
     return is_right;
 }
@@ -307,9 +309,14 @@ EepGemm *eep_gemm_new(EepDevice *device, EepStream stream, EepGemmKind first, gu
         gemm->sizes[i] = 1;
         gemm->alpha[i] = 1;
     }
-    if (!open_cublas(gemm, error) || !self_test(gemm, first, like, error))
-        return NULL;
-    return g_steal_pointer(&gemm);
+    g_autoptr(GError) failed = NULL;
+    if (open_cublas(gemm, &failed) && self_test(gemm, first, like, &failed))
+        return g_steal_pointer(&gemm);
+    /* Freeing pinned memory waits for the device, however long: left to the process's end. */
+    if (g_error_matches(failed, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT))
+        gemm = NULL;
+    g_propagate_error(error, g_steal_pointer(&failed));
+    return NULL;
 }
 
 void eep_gemm_free(EepGemm *gemm)

@@ -179,13 +179,20 @@ EepMoe *eep_moe_new_with(EepDevice *device, const EepWireModel *shape, EepGemmKi
     g_autoptr(EepMoe) moe = g_new0(EepMoe, 1);
     moe->device = device;
     moe->shape = *shape;
-    moe->wait_ns = EEP_MOE_WAIT_NS;
+    moe->wait_ns = eep_device_patience(device);
     moe->device_memory = g_ptr_array_new();
     moe->pinned_memory = g_ptr_array_new();
     pthread_mutex_init(&moe->lock, NULL);
     pthread_mutex_init(&moe->sums_lock, NULL);
     g_queue_init(&moe->spares);
-    return build(moe, first, error) ? g_steal_pointer(&moe) : NULL;
+    g_autoptr(GError) failed = NULL;
+    if (build(moe, first, &failed))
+        return g_steal_pointer(&moe);
+    /* Freeing pinned memory waits for the device, however long: left to the process's end. */
+    if (g_error_matches(failed, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT))
+        moe = NULL;
+    g_propagate_error(error, g_steal_pointer(&failed));
+    return NULL;
 }
 
 EepMoe *eep_moe_new(EepDevice *device, const EepWireModel *shape, GError **error)
@@ -233,11 +240,6 @@ void eep_moe_free(EepMoe *moe)
 const char *eep_moe_gemm(const EepMoe *moe)
 {
     return moe->gemm ? eep_gemm_names[eep_gemm_kind(moe->gemm)] : "none";
-}
-
-void eep_moe_set_wait(EepMoe *moe, gint64 wait_ns)
-{
-    moe->wait_ns = wait_ns;
 }
 
 EepStream eep_moe_stream(const EepMoe *moe)

@@ -35,15 +35,13 @@ typedef struct {
  * slots_per_rank; runs the start-up self-test of the GEMMs. A rank's memory for rows that arrive is
  * 1.5 times what its own tokens send at most (and a row a rank): what a skewed router sends beyond
  * goes in further rounds, which all ranks know of. Non-expert weights are zeros until they are
- * filled or received. */
+ * filled or received. No wait that is not part of a forward is
+ * longer than the device's patience. */
 EepMoe *eep_moe_new(EepDevice *device, const EepWireModel *shape, GError **error);
 void eep_moe_free(EepMoe *moe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepMoe, eep_moe_free)
 
 const char *eep_moe_gemm(const EepMoe *moe); /* which one the self-test picked */
-
-/* How long any wait may take that is not part of a forward; 30 s if never said. */
-void eep_moe_set_wait(EepMoe *moe, gint64 wait_ns);
 
 /* Of the object's own: steps run on it. */
 EepStream eep_moe_stream(const EepMoe *moe);

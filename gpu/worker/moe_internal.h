@@ -12,7 +12,6 @@ G_BEGIN_DECLS
 
 #define EEP_MOE_NO_EXPERT G_MAXUINT
 #define EEP_MOE_N_SINKS   65536 /* threads that read the KV cache */
-#define EEP_MOE_WAIT_NS   (30 * G_GINT64_CONSTANT(1000000000))
 
 /* Held until the end of the block: g_autoptr(EepMoeLock) held = eep_moe_lock(&moe->lock). Not
  * GLib's, which sanitizers do not see. */

@@ -108,11 +108,23 @@ static guint64 columns_left(const EepMoe *moe, const EepWireStep *step, guint n_
     return columns < 0 ? 0 : columns > (double)G_MAXUINT32 ? G_MAXUINT32 : (guint64)columns;
 }
 
+/* Tokens whose keys and values the step reads: every decode's context, and of every prefill chunk
+ * what was computed before it and itself. A step tells sums over chunks, so that they are taken for
+ * alike: n chunks of q tokens behind c have n q (c + (q + 1) / 2) pairs. */
+static guint64 context_tokens(const EepWireStep *step)
+{
+    double n = step->n_prefill_chunks, tokens = step->n_prefill_tokens;
+    if (n == 0 || tokens == 0)
+        return step->decode_context_tokens;
+    double q = tokens / n, c = (double)step->prefill_pairs / tokens - (q + 1) / 2;
+    return step->decode_context_tokens + (guint64)(n * (MAX(c, 0) + q) + 0.5);
+}
+
 gboolean eep_moe_layer_context(EepMoe *moe, guint layer, const EepWireStep *step, GError **error)
 {
     guint n_tokens = step->n_decodes + step->n_prefill_tokens;
     guint64 cache_words = moe->kv_bytes / 8;
-    guint64 words = step->decode_context_tokens * moe->shape.kv_bytes_per_token / 8;
+    guint64 words = context_tokens(step) * moe->shape.kv_bytes_per_token / 8;
     guint64 first = cache_words == 0 ? 0 : (step->step + layer) * words % cache_words;
     if (!EEP_CUDA(eep_kernel_read_kv(moe->at.kv, cache_words, first, words, moe->at.sink,
                                      (guint)MIN(EEP_MOE_N_SINKS, words / 8 + 1), moe->stream),

@@ -25,7 +25,8 @@
 #include <time.h>
 
 #define MIN_VERSION 22700 /* the first with ncclCommShrink() */
-#define END_S       2     /* how long NCCL may take to free a communicator */
+#define NS_PER_S    1000000000
+#define END_NS      2000000000 /* how long NCCL may take at most to free a communicator */
 
 typedef enum { NEW, JOINING, READY, BROKEN, SHRINKING, ABORTED } State;
 
@@ -108,8 +109,9 @@ static void *destroy_handle(void *handle)
     return NULL;
 }
 
-static void end_in_time(void *(*end)(void *), ncclComm_t handle)
+static void end_in_time(void *(*end)(void *), ncclComm_t handle, gint64 wait_ns)
 {
+    const gint64 limit = MIN(wait_ns, END_NS);
     pthread_t thread;
     struct timespec until;
     if (pthread_create(&thread, NULL, end, handle) != 0) {
@@ -117,7 +119,9 @@ static void end_in_time(void *(*end)(void *), ncclComm_t handle)
         return;
     }
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += END_S;
+    until.tv_nsec += limit % NS_PER_S;
+    until.tv_sec += limit / NS_PER_S + until.tv_nsec / NS_PER_S;
+    until.tv_nsec %= NS_PER_S;
     if (pthread_timedjoin_np(thread, NULL, &until) != 0) {
         g_warning("NCCL does not end a communicator; it is left alone");
         pthread_detach(thread);
@@ -132,7 +136,7 @@ static void nccl_abort(EepComm *base)
     self->state = ABORTED;
     pthread_mutex_unlock(&self->lock);
     if (handle != NULL)
-        end_in_time(abort_handle, handle);
+        end_in_time(abort_handle, handle, self->wait_ns);
 }
 
 /* After something went wrong. */
@@ -442,7 +446,7 @@ static gboolean finalize(NcclComm *self, GError **error)
     self->state = ABORTED;
     pthread_mutex_unlock(&self->lock);
     if (handle != NULL)
-        end_in_time(destroy_handle, handle);
+        end_in_time(destroy_handle, handle, self->wait_ns);
     return TRUE;
 }
 

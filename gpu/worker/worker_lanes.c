@@ -71,14 +71,29 @@ static void dawdle(EepWorker *worker, const gint *stop, gint64 began)
         nanosleep(&(struct timespec){0, LOOK_NS}, NULL);
 }
 
+static gboolean is_at_rest(const EepWorker *worker, EepStream stream)
+{
+    return stream == NULL ||
+           eep_device_wait(worker->device, stream, (gint64)worker->welcome.wait_ns, NULL, NULL);
+}
+
 /* After a wait that was too long: the group's operations were aborted, and what still runs is the
- * device's own. It is as good as dead. */
-static gboolean hangs(EepWorker *worker, EepLaneKind lane, const GError *error)
+ * device's own. It is as good as dead. Forwards and maps have the model's stream. */
+static gboolean hangs(const EepWorker *worker, EepLaneKind lane, const GError *error)
 {
     return g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT) &&
-           worker->streams[lane] != NULL &&
-           !eep_device_wait(worker->device, worker->streams[lane], (gint64)worker->welcome.wait_ns,
-                            NULL, NULL);
+           !(is_at_rest(worker, worker->streams[lane]) &&
+             (lane != EEP_LANE_STEP || is_at_rest(worker, eep_moe_stream(worker->moe))));
+}
+
+/* What is wrong with the device is the end of its worker, whatever it was about. */
+static void end_if_broken(EepWorker *worker, EepLaneKind lane, const GError *error)
+{
+    if (g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE))
+        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device is broken: %s",
+                       error->message);
+    else if (hangs(worker, lane, error))
+        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device hangs: %s", error->message);
 }
 
 static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message, Work act)
@@ -92,13 +107,9 @@ static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message
     if (error != NULL)
         complain(worker, error);
     finish(worker, message, began, &yield, error);
-    if (error != NULL && g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE))
-        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device is broken: %s",
-                       error->message);
-    else if (error != NULL &&
-             hangs(worker, lane == worker->lanes[EEP_LANE_STEP] ? EEP_LANE_STEP : EEP_LANE_ASIDE,
-                   error))
-        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device hangs: %s", error->message);
+    if (error != NULL)
+        end_if_broken(worker, lane == worker->lanes[EEP_LANE_STEP] ? EEP_LANE_STEP : EEP_LANE_ASIDE,
+                      error);
 }
 
 static void drop(gpointer self, const EepWireMessage *message)
@@ -143,10 +154,10 @@ static gboolean set_up(EepWorker *worker, GError **error)
 
     if (worker->welcome.transport == EEP_TRANSPORT_NCCL && !eep_transport_nccl_is_usable(error))
         return FALSE;
+    eep_device_set_patience(worker->device, (gint64)worker->welcome.wait_ns);
     worker->moe = eep_moe_new(worker->device, model, error);
     if (worker->moe == NULL)
         return FALSE;
-    eep_moe_set_wait(worker->moe, (gint64)worker->welcome.wait_ns);
     for (guint i = 0; i < EEP_LANE_COUNT; i++)
         if (!eep_device_make_stream(worker->device, i == EEP_LANE_STEP, &worker->streams[i], error))
             return FALSE;
@@ -166,8 +177,10 @@ static void begin_steps(gpointer self)
     g_autoptr(GError) error = NULL;
 
     if (!eep_device_use(worker->device, &error) || !set_up(worker, &error)) {
+        /* One that is not ready in time hangs, and nothing can be given back to it. */
         eep_worker_end(worker,
-                       g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE)
+                       g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE) ||
+                               g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT)
                            ? EEP_WORKER_DEVICE_BROKEN
                            : EEP_WORKER_FAILED,
                        "%s", error->message);
@@ -268,6 +281,7 @@ static void take_map(EepWorker *worker, const EepWireMessage *message)
     if (error != NULL) {
         g_free(worker->map_error);
         worker->map_error = g_strdup(error->message);
+        end_if_broken(worker, EEP_LANE_STEP, error);
     }
 }
 

@@ -13,22 +13,30 @@ static void __attribute__((constructor)) touch_quark(void)
     eep_worker_error_quark();
 }
 
-/* Slurm; Open MPI; MPICH and Intel MPI; torchrun; Kubernetes indexed jobs. */
-static const char *const rank_names[] = {"SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK",
+/* torchrun; Open MPI; MPICH and Intel MPI; Slurm; Kubernetes indexed jobs. Whoever is started by
+ * another of them comes first: a batch script of Slurm has SLURM_PROCID=0, and what it starts with
+ * mpirun inherits that. */
+static const char *const rank_names[] = {"RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID",
                                          "JOB_COMPLETION_INDEX"};
-static const char *const device_names[] = {"SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK",
-                                           "MPI_LOCALRANKID", "LOCAL_RANK"};
+static const char *const device_names[] = {"LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK",
+                                           "MPI_LOCALRANKID", "SLURM_LOCALID"};
+/* The second is the node on which srun was called. */
+static const char *const host_names[] = {"MASTER_ADDR", "SLURM_LAUNCH_NODE_IPADDR"};
+
+#define NO_DEVICE G_MAXUINT64 /* no flag says which */
 
 const char *eep_worker_options_help(void)
 {
     return "eep worker: one GPU at the service of `eep run --backend cuda --workers wait`\n"
            "\n"
-           "  --connect HOST:PORT   of the coordinator, or unix:PATH [MASTER_ADDR:MASTER_PORT]\n"
+           "  --connect HOST:PORT   of the coordinator, or unix:PATH [MASTER_ADDR:MASTER_PORT;\n"
+           "                        without MASTER_ADDR, SLURM_LAUNCH_NODE_IPADDR]\n"
            "  --token HEX           that the coordinator shows [EEP_TOKEN]\n"
-           "  --rank N              wanted rank [SLURM_PROCID, OMPI_COMM_WORLD_RANK, PMI_RANK,\n"
-           "                        RANK, JOB_COMPLETION_INDEX; else any]\n"
-           "  --device N            CUDA device [SLURM_LOCALID, OMPI_COMM_WORLD_LOCAL_RANK,\n"
-           "                        MPI_LOCALRANKID, LOCAL_RANK, modulo the devices seen; else 0]\n"
+           "  --rank N              wanted rank [RANK, OMPI_COMM_WORLD_RANK, PMI_RANK,\n"
+           "                        SLURM_PROCID, JOB_COMPLETION_INDEX; else any]\n"
+           "  --device N            CUDA device [LOCAL_RANK, OMPI_COMM_WORLD_LOCAL_RANK,\n"
+           "                        MPI_LOCALRANKID, SLURM_LOCALID, modulo the devices seen; else "
+           "0]\n"
            "  --emulated            no GPU: an emulated device (eep worker only)\n"
            "  --wait SECONDS        how long to try to connect [60]\n"
            "  --check               looks at the GPU and tests itself on it; needs no coordinator\n"
@@ -130,13 +138,30 @@ static gboolean take_flags(EepWorkerOptions *options, int argc, char **argv, gui
     return TRUE;
 }
 
+/* The address that a launcher tells; NULL without an error: none. */
+static char *launcher_address(const char *(*environment)(const char *name), GError **error)
+{
+    const char *host = NULL, *port = environment("MASTER_PORT");
+    guint64 number;
+
+    for (guint i = 0; host == NULL && i < G_N_ELEMENTS(host_names); i++)
+        host = environment(host_names[i]);
+    if (host == NULL || port == NULL || !parse_number("MASTER_PORT", port, 65535, &number, error))
+        return NULL;
+    return g_strdup_printf("%s:%s", host, port);
+}
+
 static gboolean complete(EepWorkerOptions *options, const char *(*environment)(const char *name),
                          GError **error)
 {
-    const char *host = environment("MASTER_ADDR"), *port = environment("MASTER_PORT");
+    g_autoptr(GError) why = NULL;
 
-    if (options->connect == NULL && host != NULL && port != NULL)
-        options->connect = g_strdup_printf("%s:%s", host, port);
+    if (options->connect == NULL)
+        options->connect = launcher_address(environment, &why);
+    if (why != NULL) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
     if (options->connect == NULL) {
         g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
                     "no address: give --connect HOST:PORT, or set MASTER_ADDR and MASTER_PORT");
@@ -154,26 +179,39 @@ static gboolean complete(EepWorkerOptions *options, const char *(*environment)(c
     return TRUE;
 }
 
+/* What no flag has said. Who was started by a coordinator has its place, and whatever stands in
+ * that coordinator's environment was not meant for it. */
+static gboolean place(EepWorkerOptions *options, const char *(*environment)(const char *name),
+                      guint64 rank, guint64 device, GError **error)
+{
+    guint64 local = 0;
+
+    if ((rank == EEP_RANK_NONE && options->worker == 0 &&
+         !from_environment(rank_names, G_N_ELEMENTS(rank_names), EEP_WIRE_MAX_RANKS - 1,
+                           environment, &rank, error)) ||
+        (device == NO_DEVICE && !from_environment(device_names, G_N_ELEMENTS(device_names), 1023,
+                                                  environment, &local, error)))
+        return FALSE;
+    options->rank = (guint32)rank;
+    options->is_local_rank = device == NO_DEVICE;
+    options->device = (guint)(options->is_local_rank ? local : device);
+    return TRUE;
+}
+
 gboolean eep_worker_options_parse(int argc, char **argv,
                                   const char *(*environment)(const char *name),
                                   EepWorkerOptions *ret_options, GError **error)
 {
     EepWorkerOptions options = {.connect_ns = G_GINT64_CONSTANT(60000000000)};
-    guint64 rank = EEP_RANK_NONE, local = 0, device = G_MAXUINT64;
+    guint64 rank = EEP_RANK_NONE, device = NO_DEVICE;
 
-    if (!from_environment(rank_names, G_N_ELEMENTS(rank_names), EEP_WIRE_MAX_RANKS - 1, environment,
-                          &rank, error) ||
-        !from_environment(device_names, G_N_ELEMENTS(device_names), 1023, environment, &local,
-                          error) ||
-        !take_flags(&options, argc, argv, &rank, &device, error) ||
-        (!options.shows_help && !options.shows_version && !options.checks_itself &&
-         !complete(&options, environment, error))) {
+    if (!take_flags(&options, argc, argv, &rank, &device, error) ||
+        (!options.shows_help && !options.shows_version &&
+         !(place(&options, environment, rank, device, error) &&
+           (options.checks_itself || complete(&options, environment, error))))) {
         eep_worker_options_clear(&options);
         return FALSE;
     }
-    options.rank = (guint32)rank;
-    options.is_local_rank = device == G_MAXUINT64;
-    options.device = (guint)(options.is_local_rank ? local : device);
     *ret_options = options;
     return TRUE;
 }

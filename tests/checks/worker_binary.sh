@@ -4,7 +4,8 @@
 # what it says where there is no GPU.
 # (cudaLaunchKernel apart: launch.h has the emulated way to launch.)
 # Usage: worker_binary.sh ROOT WORKER EMULATION_LIBRARY... | --renew ROOT WORKER
-#        worker_binary.sh --self-test ROOT
+#        worker_binary.sh --self-test ROOT | --coordinator EEP
+# The last: eep itself is bound to none of that.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
@@ -43,6 +44,18 @@ look_at_file() {
     grep -q 'NEEDED.*libcuda\.so' "$scratch/dynamic" && { echo "is linked with the driver"; failed=1; }
     grep -q '(RPATH)' "$scratch/dynamic" && { echo "has RPATH: LD_LIBRARY_PATH would not win"; failed=1; }
     grep -aq '^\.target sm_90' "$1" || { echo "has no PTX for sm_90 as plain text"; failed=1; }
+    local library arch
+    for library in libcublas libnccl; do
+        grep -q "NEEDED.*$library\\.so" "$scratch/dynamic" || { echo "$library is not shared"; failed=1; }
+    done
+    # What every message of the emulation begins with.
+    grep -aq 'emulated GPU: ' "$1" && { echo "has the emulation in it"; failed=1; }
+    if command -v cuobjdump >/dev/null; then
+        cuobjdump --list-elf "$1" >"$scratch/elf" 2>&1
+        for arch in 80 90 100; do
+            grep -q "\.sm_$arch\.cubin" "$scratch/elf" || { echo "has no code for sm_$arch"; failed=1; }
+        done
+    fi
     return $failed
 }
 
@@ -73,6 +86,16 @@ case ${1-} in
     cp "$scratch/list" "$scratch/used"
     echo cudaFree >"$scratch/exported"
     look_at_symbols "$scratch/list" "$scratch/used" "$scratch/exported" >/dev/null && exit 1
+    exit 0
+    ;;
+--coordinator)
+    used "$2" >"$scratch/used"
+    readelf -d "$2" >"$scratch/dynamic" || exit 1
+    grep -q NEEDED "$scratch/dynamic" || { echo "$2 needs no library at all" && exit 1; }
+    if [ -s "$scratch/used" ] || grep -E 'NEEDED.*lib(cuda|cublas|nccl)' "$scratch/dynamic"; then
+        echo "eep is linked with CUDA: $(tr '\n' ' ' <"$scratch/used")"
+        exit 1
+    fi
     exit 0
     ;;
 --renew)

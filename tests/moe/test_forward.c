@@ -3,11 +3,26 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "gpu/worker/kernels.h"
 #include "tests/moe/layer_reference.h"
 #include "tests/moe/moe_group.h"
 
 static const guint sizes[] = {1, 2, 3, 4, 8};
 static const guint mixed[MAX_RANKS] = {3, 0, 16, 1, 7, 2, 5, 4};
+
+/* What forwards read of the KV cache, in words; the linker puts this before the kernel (--wrap). */
+static gint n_words_read;
+
+#define READ_PARAMETERS                                                                            \
+    const uint64_t *cache, uint64_t cache_words, uint64_t first, uint64_t n_words, uint64_t *sink, \
+        uint32_t n_sinks, cudaStream_t stream
+cudaError_t __real_eep_kernel_read_kv(READ_PARAMETERS);
+cudaError_t __wrap_eep_kernel_read_kv(READ_PARAMETERS);
+cudaError_t __wrap_eep_kernel_read_kv(READ_PARAMETERS)
+{
+    g_atomic_int_add(&n_words_read, (gint)n_words);
+    return __real_eep_kernel_read_kv(cache, cache_words, first, n_words, sink, n_sinks, stream);
+}
 
 static void expect_forward(MoeGroup *group, guint64 step, const guint *n_tokens)
 {
@@ -230,6 +245,47 @@ START_TEST(bad_steps_are_refused)
 }
 END_TEST
 
+/* One rank's step reads in each layer what a real one would: the context of every decode, and that
+ * of every chunk of a prefill with the chunk itself. */
+START_TEST(reads_the_keys_and_values_of_a_step)
+{
+    static const struct {
+        guint n_decodes, n_chunks, n_prefill;
+        guint64 decode_context, pairs, want;
+    } cases[] = {
+        {0, 0, 0, 0, 0, 0},
+        {3, 0, 0, 60, 0, 60},
+        {0, 1, 8, 0, 8 * 9 / 2, 8},                              /* a prompt of 8 */
+        {0, 1, 8, 0, 8 * 24 + 8 * 9 / 2, 32},                    /* the same behind 24 */
+        {2, 1, 1, 25, 100 + 1, 126},                             /* one token behind 100 */
+        {0, 2, 8, 0, 2 * (4 * 24 + 4 * 5 / 2), 56},              /* two of 4 behind 24 */
+        {1, 3, 15, 7, 3 * (5 * 1000 + 5 * 6 / 2), 7 + 3 * 1005}, /* three of 5 behind 1000 */
+    };
+    EepWireModel shape = moe_group_shape();
+    g_autoptr(MoeGroup) group = moe_group_new(1, &shape, EEP_GEMM_GROUPED);
+    g_autofree guint32 *experts = moe_group_placement(group, 0);
+    MoeRank *rank = &group->ranks[0];
+    moe_group_place(group, experts);
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        EepWireStep step = {.epoch = 1,
+                            .step = i,
+                            .n_decodes = cases[i].n_decodes,
+                            .n_prefill_chunks = cases[i].n_chunks,
+                            .n_prefill_tokens = cases[i].n_prefill,
+                            .decode_context_tokens = cases[i].decode_context,
+                            .prefill_pairs = cases[i].pairs};
+        g_atomic_int_set(&n_words_read, 0);
+        ck_assert(eep_device_use(rank->device, &error));
+        ck_assert_msg(eep_moe_forward(rank->moe, rank->comm, &step, group->wait_ns, NULL,
+                                      &rank->result, &rank->suspect, &error),
+                      "%s", error ? error->message : "");
+        ck_assert_uint_eq((guint64)g_atomic_int_get(&n_words_read) * 8,
+                          cases[i].want * shape.kv_bytes_per_token * shape.n_layers);
+    }
+}
+END_TEST
+
 START_TEST(no_layers_no_work)
 {
     EepWireModel shape = moe_group_shape();
@@ -265,6 +321,7 @@ int main(void)
     tcase_add_test(tcase, graphs_give_the_same_bits);
     tcase_add_test(tcase, load_windows_add_up);
     tcase_add_test(tcase, bad_steps_are_refused);
+    tcase_add_test(tcase, reads_the_keys_and_values_of_a_step);
     tcase_add_test(tcase, no_layers_no_work);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

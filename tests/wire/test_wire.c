@@ -192,6 +192,90 @@ START_TEST(test_bounds)
 }
 END_TEST
 
+static gsize bytes_of(const EepWireField *field, const guint8 *at)
+{
+    switch (field->kind) {
+    case EEP_WIRE_FIELD_U32:
+    case EEP_WIRE_FIELD_F32:
+        return 4;
+    case EEP_WIRE_FIELD_U64:
+    case EEP_WIRE_FIELD_F64:
+        return 8;
+    case EEP_WIRE_FIELD_TEXT:
+        return 2 + at[0] + 256 * (gsize)at[1];
+    case EEP_WIRE_FIELD_BYTES:
+        return field->size;
+    default:
+        return 4; /* the count; elements are looked at by themselves */
+    }
+}
+
+/* The message with so many bytes of it set to a number is refused, and the field is named. */
+static void expect_refused(EepWireType type, const EepWireField *field, gsize at, guint64 number)
+{
+    g_autoptr(GByteArray) bytes = encoded(type);
+    g_autofree char *says = g_strdup_printf("%s is out of bounds", field->name);
+    gsize n = field->kind == EEP_WIRE_FIELD_U64 ? 8 : 4;
+    EepWireMessage message;
+    GError *error = NULL;
+
+    for (gsize i = 0; i < n; i++)
+        bytes->data[at + i] = (guint8)(number >> 8 * i);
+    ck_assert_msg(!eep_wire_decode(bytes->data, bytes->len, &message, &error),
+                  "%s: %s may be %" G_GUINT64_FORMAT, eep_wire_layouts[type].name, field->name,
+                  number);
+    ck_assert_msg(strstr(error->message, says) != NULL, "%s: %s", field->name, error->message);
+    g_clear_error(&error);
+}
+
+/* Number fields that have a bound, of the message or of the first element of its array. */
+static guint expect_bounds(EepWireType type, const EepWireField *fields, const guint8 *data,
+                           gsize at)
+{
+    guint n = 0;
+
+    for (const EepWireField *field = fields; field->name != NULL; field++) {
+        gboolean is_wide = field->kind == EEP_WIRE_FIELD_U64;
+
+        if (is_wide || field->kind == EEP_WIRE_FIELD_U32) {
+            if (field->max < (is_wide ? G_MAXUINT64 : G_MAXUINT32)) {
+                expect_refused(type, field, at, field->max + 1);
+                expect_refused(type, field, at, is_wide ? G_MAXUINT64 : G_MAXUINT32 - 2);
+                n++;
+            }
+            if (field->min > 0)
+                expect_refused(type, field, at, field->min - 1);
+        }
+        at += bytes_of(field, data + at);
+        if (field->kind == EEP_WIRE_FIELD_ARRAY) {
+            n += expect_bounds(type, field->elements, data, at);
+            break; /* what comes last */
+        }
+    }
+    return n;
+}
+
+/* Every number of every message; and of the sizes that memory is taken by, that there is a bound.
+ */
+START_TEST(test_every_bound)
+{
+    guint n = 0;
+
+    for (guint type = EEP_WIRE_HELLO; type < EEP_WIRE_TYPE_END; type++) {
+        g_autoptr(GByteArray) bytes = encoded((EepWireType)type);
+
+        n += expect_bounds((EepWireType)type, eep_wire_layouts[type].fields, bytes->data,
+                           EEP_WIRE_HEADER_BYTES);
+    }
+    ck_assert_uint_ge(n, 60);
+    for (const EepWireField *field = eep_wire_layouts[EEP_WIRE_WELCOME].fields; field->name;
+         field++)
+        if (g_str_has_prefix(field->name, "model.") && strcmp(field->name, "model.seed") != 0)
+            ck_assert_msg(field->max <= G_GUINT64_CONSTANT(1) << 48, "%s is not bounded",
+                          field->name);
+}
+END_TEST
+
 START_TEST(test_measures_have_a_size)
 {
     static const struct {
@@ -331,6 +415,7 @@ int main(void)
     tcase_add_loop_test(damage, test_cut_anywhere, 1, EEP_WIRE_TYPE_END);
     tcase_add_loop_test(damage, test_one_byte_too_many, 1, EEP_WIRE_TYPE_END);
     tcase_add_test(damage, test_bounds);
+    tcase_add_test(damage, test_every_bound);
     tcase_add_test(damage, test_measures_have_a_size);
     tcase_add_test(damage, test_foreign_bytes);
     tcase_add_test(damage, test_length_is_bounded_by_the_type);

@@ -54,6 +54,13 @@ static const struct {
     {{"PMI_RANK", "1", "MPI_LOCALRANKID", "3"}, 1, 3},
     {{"RANK", "7", "LOCAL_RANK", "0"}, 7, 0},
     {{"JOB_COMPLETION_INDEX", "4"}, 4, 0},
+    /* One inside the other: the one that started the worker counts. */
+    {{"SLURM_PROCID", "0", "SLURM_LOCALID", "0", "OMPI_COMM_WORLD_RANK", "3",
+      "OMPI_COMM_WORLD_LOCAL_RANK", "1"},
+     3,
+     1},
+    {{"SLURM_PROCID", "1", "SLURM_LOCALID", "0", "RANK", "6", "LOCAL_RANK", "2"}, 6, 2},
+    {{"JOB_COMPLETION_INDEX", "1", "RANK", "5", "LOCAL_RANK", "1"}, 5, 1},
     {{NULL}, EEP_RANK_NONE, 0},
 };
 
@@ -89,8 +96,47 @@ START_TEST(test_address_and_token_of_the_environment)
 }
 END_TEST
 
+/* srun tells from where it was called; MASTER_ADDR is nearer. */
+START_TEST(test_address_of_slurm)
+{
+    static const char *const env[] = {
+        "SLURM_LAUNCH_NODE_IPADDR", "10.0.0.7", "MASTER_PORT", "29500", "EEP_TOKEN", TOKEN, NULL};
+    static const char *const both[] = {"SLURM_LAUNCH_NODE_IPADDR",
+                                       "10.0.0.7",
+                                       "MASTER_ADDR",
+                                       "node0",
+                                       "MASTER_PORT",
+                                       "29500",
+                                       "EEP_TOKEN",
+                                       TOKEN,
+                                       NULL};
+    EepWorkerOptions options;
+
+    ck_assert(parse(env, "w", &options, NULL));
+    ck_assert_str_eq(options.connect, "10.0.0.7:29500");
+    eep_worker_options_clear(&options);
+    ck_assert(parse(both, "w", &options, NULL));
+    ck_assert_str_eq(options.connect, "node0:29500");
+    eep_worker_options_clear(&options);
+}
+END_TEST
+
+/* Who was spawned has a place, whatever the coordinator's environment says. */
+START_TEST(test_spawned_heeds_no_launcher)
+{
+    static const char *const env[] = {"RANK",         "foo",  "LOCAL_RANK", "bar",
+                                      "SLURM_PROCID", "2000", NULL};
+    EepWorkerOptions options;
+
+    ck_assert(parse(env, "w --connect a:1 --worker 2 --device 1 --token " TOKEN, &options, NULL));
+    ck_assert_uint_eq(options.rank, EEP_RANK_NONE);
+    ck_assert_uint_eq(options.device, 1);
+    eep_worker_options_clear(&options);
+}
+END_TEST
+
 static const struct {
-    const char *env[3], *line, *says;
+    const char *env[5], *line, *says;
 } wrongs[] = {
     {{NULL}, "w", "no address"},
     {{NULL}, "w --connect a:1", "no token"},
@@ -101,6 +147,12 @@ static const struct {
     {{NULL}, "w --connect a:1 --rank -1 --token " TOKEN, "--rank: '-1' is no whole number"},
     {{NULL}, "w --connect a:1 --rank 1024 --token " TOKEN, "from 0 to 1023"},
     {{"SLURM_PROCID", "x", NULL}, "w --connect a:1 --token " TOKEN, "SLURM_PROCID: 'x'"},
+    {{"OMPI_COMM_WORLD_LOCAL_RANK", "-2", NULL}, "w --connect a:1 --token " TOKEN, "'-2'"},
+    {{"MASTER_ADDR", "a", "MASTER_PORT", "http", NULL}, "w --token " TOKEN, "MASTER_PORT: 'http'"},
+    {{"MASTER_ADDR", "a", "MASTER_PORT", "65536", NULL},
+     "w --token " TOKEN,
+     "MASTER_PORT: '65536'"},
+    {{"MASTER_ADDR", "a", NULL}, "w --token " TOKEN, "no address"},
 };
 
 START_TEST(test_wrong)
@@ -138,6 +190,8 @@ int main(void)
     tcase_add_test(flags, test_flags);
     tcase_add_loop_test(flags, test_launchers, 0, G_N_ELEMENTS(launchers));
     tcase_add_test(flags, test_address_and_token_of_the_environment);
+    tcase_add_test(flags, test_address_of_slurm);
+    tcase_add_test(flags, test_spawned_heeds_no_launcher);
     tcase_add_loop_test(flags, test_wrong, 0, G_N_ELEMENTS(wrongs));
     tcase_add_test(flags, test_help_needs_nothing);
     suite_add_tcase(suite, flags);
