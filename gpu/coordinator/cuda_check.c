@@ -8,17 +8,31 @@
 #define TOLERANCE 1e-2
 /* A placement that has not changed for so long is looked at. */
 #define SETTLED EEP_NS_PER_S
+/* At the end: how often who could not tell is asked, and how long everybody together has: a forward
+ * and a joining anew that are given up may be before it in the queue. */
+#define TRIES_AT_END 3
+#define WAITS_AT_END 4
+
+/* The first is kept; takes the text. */
+static void keep(EepCudaBackend *self, char *text)
+{
+    if (self->breach != NULL) {
+        g_free(text);
+        return;
+    }
+    self->breach = text;
+    eep_cuda_say(self, "%s", text);
+}
 
 void eep_cuda_breach(EepCudaBackend *self, const char *format, ...)
 {
+    g_autofree char *what = NULL;
     va_list arguments;
 
-    if (self->breach != NULL)
-        return;
     va_start(arguments, format);
-    self->breach = g_strdup_vprintf(format, arguments);
+    what = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    eep_cuda_say(self, "breach: %s", self->breach);
+    keep(self, g_strconcat("a result is wrong: ", what, NULL));
 }
 
 /* -- probe tokens -- */
@@ -87,8 +101,19 @@ static void question_free(gpointer data)
     g_free(question);
 }
 
+/* Who could not tell is asked again with the next check. Once the run is over, nobody else notices
+ * that a worker is lost. */
 static void on_answered(gpointer self, const EepTask *task)
 {
+    const Question *question = self;
+    EepCudaBackend *backend = question->backend;
+
+    if (task->done != EEP_DONE_OK)
+        eep_cuda_pool(backend, task->op.pool)->is_check_due = TRUE;
+    if (task->done == EEP_DONE_WORKER_LOST && backend->is_over)
+        keep(backend, g_strdup_printf("not every result is checked: worker %u was lost before it "
+                                      "told the checksums of its experts",
+                                      question->worker));
     question_free(self);
 }
 
@@ -194,22 +219,34 @@ static gboolean has_questions(const EepCudaBackend *self)
     return FALSE;
 }
 
+static gboolean is_check_due(const EepCudaBackend *self)
+{
+    gboolean is_due = FALSE;
+
+    for (guint i = 0; i < self->pools->len; i++)
+        is_due |= eep_cuda_pool(self, i) != NULL && eep_cuda_pool(self, i)->is_check_due;
+    return is_due;
+}
+
 void eep_cuda_check_at_end(EepCudaBackend *self)
 {
-    gint64 until = eep_monotonic_ns() + self->gpu.wait_timeout;
+    gint64 until = eep_monotonic_ns() + WAITS_AT_END * self->gpu.wait_timeout;
+    guint n_pools = self->gpu.check_experts ? self->pools->len : 0;
 
-    for (guint i = 0; i < self->pools->len; i++) {
-        EepCudaPoolState *pool = eep_cuda_pool(self, i);
-
-        if (pool != NULL)
-            pool->is_check_due = TRUE;
-        if (pool != NULL)
-            eep_cuda_check_experts(self, pool);
+    self->is_over = TRUE;
+    for (guint i = 0; i < n_pools; i++)
+        if (eep_cuda_pool(self, i) != NULL)
+            eep_cuda_pool(self, i)->is_check_due = eep_cuda_pool(self, i)->model.n_layers > 0;
+    for (guint tries = 0; tries < TRIES_AT_END && n_pools > 0 && is_check_due(self); tries++) {
+        for (guint i = 0; i < n_pools; i++)
+            if (eep_cuda_pool(self, i) != NULL)
+                eep_cuda_check_experts(self, eep_cuda_pool(self, i));
+        while (has_questions(self) && eep_monotonic_ns() < until)
+            eep_clock_real_poll(self->options.clock, 20 * EEP_NS_PER_MS);
     }
-    while (has_questions(self) && eep_monotonic_ns() < until)
-        eep_clock_real_poll(self->options.clock, 20 * EEP_NS_PER_MS);
-    if (has_questions(self))
-        eep_cuda_breach(self, "not every worker has told the checksums of its experts in time");
+    if (has_questions(self) || (n_pools > 0 && is_check_due(self)))
+        keep(self, g_strdup("not every result is checked: not every worker has told the checksums "
+                            "of its experts"));
 }
 
 void eep_cuda_drop_questions(EepCudaBackend *self)

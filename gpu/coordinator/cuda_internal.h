@@ -100,6 +100,7 @@ struct EepCudaBackend {
     int timer_fd;
     gint64 beat_at, ticked;
     guint64 n_beats;
+    gboolean is_over; /* the loop has ended: what breaks now, nobody recovers from */
     gboolean is_ending;
     EepCudaInjector injector;
     GHashTable *sums; /* expected checksums by layer << 32 | expert */

@@ -141,7 +141,9 @@ START_TEST(looks_at_probes_and_checksums)
         const char *modes, *breach;
     } cases[] = {{"", NULL},
                  {"2.wrong_probe", "worker 2 computes the probe tokens"},
-                 {"1.wrong_sum", "worker 1, layer 0, slot 0: expert 0 has checksum"}};
+                 {"1.wrong_sum", "worker 1, layer 0, slot 0: expert 0 has checksum"},
+                 {"2.cannot_tell=99", "not every worker has told"},
+                 {"2.die_at_check", "worker 2 was lost before it told"}};
     Kit *kit = started(2, cases[_i].modes);
     const char *breach;
 
@@ -162,7 +164,30 @@ START_TEST(looks_at_probes_and_checksums)
     } else {
         ck_assert_ptr_nonnull(breach);
         ck_assert_msg(strstr(breach, cases[_i].breach) != NULL, "%s", breach);
+        /* Nobody who only did not answer is said to be wrong. */
+        ck_assert_int_eq(strstr(breach, "a result is wrong") != NULL, _i < 3);
     }
+    kit_free(kit);
+}
+END_TEST
+
+/* During the run with the next step, and at the end at once. */
+START_TEST(asks_again_who_could_not_tell)
+{
+    Kit *kit = started(2, _i == 0 ? "2.cannot_tell=1" : "2.cannot_tell=2");
+    guint n_steps = _i == 0 ? 8 : 1;
+
+    for (guint i = 1; i <= n_steps; i++) {
+        kit_step(kit);
+        ck_assert(kit_wait(kit, i));
+    }
+    kit_serve(kit, 50 * EEP_NS_PER_MS);
+    eep_cuda_backend_check_experts(kit->backend);
+    ck_assert_ptr_null(eep_cuda_backend_breach(kit->backend));
+    /* Each slot twice at least, of the one that told always once more. */
+    ck_assert_uint_eq(eep_cuda_backend_counts(kit->backend).n_checksums,
+                      _i == 0 ? 5 * KIT_LAYERS * KIT_EXPERTS / 2
+                              : 4 * KIT_LAYERS * KIT_EXPERTS / 2);
     kit_free(kit);
 }
 END_TEST
@@ -204,7 +229,8 @@ int main(void)
     tcase_add_test(tcase, a_launch_that_dies_ends);
     tcase_add_test(tcase, scales_up_and_down);
     tcase_add_test(tcase, a_phase_breaks_as_the_scenario_says);
-    tcase_add_loop_test(tcase, looks_at_probes_and_checksums, 0, 3);
+    tcase_add_loop_test(tcase, looks_at_probes_and_checksums, 0, 5);
+    tcase_add_loop_test(tcase, asks_again_who_could_not_tell, 0, 2);
     tcase_add_test(tcase, gathers_loads);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

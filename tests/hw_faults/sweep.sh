@@ -33,6 +33,10 @@ swept() {
 worker=$(dirname "$program")/gpu/eep-worker-emulated
 [ -x "$worker" ] || { echo "no $worker" && exit 77; }
 
+# What went wrong once: a check of the experts that hangs, and what breaks every worker alike as soon as it serves.
+for n in 104 106 108; do run_case check-HANG-$n swept HANG $n 2 shrink 1; done
+for n in 250 300; do run_case alike-DIE-$n swept DIE $n 0 restart 1; done
+
 # Up to where it is worth to go: rises until a run does not come that far.
 declare -A most=([FAIL]=12000 [DIE]=9000 [HANG]=9000 [NCCL_FAIL]=2500)
 declare -A dense=([FAIL]=130 [DIE]=12 [HANG]=4 [NCCL_FAIL]=24)
