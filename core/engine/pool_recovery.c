@@ -271,6 +271,7 @@ static void begin_recovering(EepPool *pool, EepTrouble *trouble)
 static void begin_recovery(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
 {
     begin_recovering(pool, trouble);
+    pool->n_failures = 0; /* of steps of the group that was */
     eep_resize_recover(pool->resize, mode, trouble->incident.id);
     if (!loses_all(mode))
         leave_limbo(pool);

@@ -21,7 +21,8 @@ static void keep(EepCudaBackend *self, char *text)
         return;
     }
     self->breach = text;
-    eep_cuda_say(self, "%s", text);
+    if (!self->is_over) /* then it is the run's error, which is told anyway */
+        eep_cuda_say(self, "%s", text);
 }
 
 void eep_cuda_breach(EepCudaBackend *self, const char *format, ...)

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
-/* How long clearing fresh memory may take. */
+/* How long clearing fresh memory may take, until somebody says it. */
 #define CLEAR_NS (30 * G_GINT64_CONSTANT(1000000000))
 
 /* Polls of a stream: at first without sleep, since most operations are short, then ever more
@@ -16,6 +16,7 @@ struct EepDevice {
     EepDeviceFacts facts;
     char *name, *bus_id;
     EepStream stream; /* of memory's own: allocation, clearing, freeing */
+    gint64 clear_ns;  /* how long clearing may take */
     pthread_mutex_t lock;
     GHashTable *sizes; /* what is allocated -> gsize * */
     guint64 n_used;
@@ -236,6 +237,7 @@ EepDevice *eep_device_open(guint index, GError **error)
     pthread_mutex_init(&device->lock, NULL);
     device->sizes = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     device->facts.index = index;
+    device->clear_ns = CLEAR_NS;
     if (!eep_device_use(device, error) || !read_facts(device, index, error) ||
         !eep_device_make_stream(device, FALSE, &device->stream, error))
         return NULL;
@@ -293,6 +295,11 @@ static void count(EepDevice *device, gpointer memory, gsize bytes)
     pthread_mutex_unlock(&device->lock);
 }
 
+void eep_device_set_wait(EepDevice *device, gint64 wait_ns)
+{
+    device->clear_ns = wait_ns;
+}
+
 gpointer eep_device_alloc(EepDevice *device, gsize bytes, GError **error)
 {
     void *memory = NULL;
@@ -306,7 +313,7 @@ gpointer eep_device_alloc(EepDevice *device, gsize bytes, GError **error)
     }
     count(device, memory, bytes);
     if (EEP_CUDA(cudaMemsetAsync(memory, 0, bytes, device->stream), error) &&
-        eep_device_wait(device, device->stream, CLEAR_NS, NULL, error))
+        eep_device_wait(device, device->stream, device->clear_ns, NULL, error))
         return memory;
     eep_device_free(device, memory);
     return NULL;

@@ -75,10 +75,24 @@ static void dawdle(EepWorker *worker, const gint *stop, gint64 began)
  * device's own. It is as good as dead. */
 static gboolean hangs(EepWorker *worker, EepLaneKind lane, const GError *error)
 {
-    return g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT) &&
-           worker->streams[lane] != NULL &&
-           !eep_device_wait(worker->device, worker->streams[lane], (gint64)worker->welcome.wait_ns,
-                            NULL, NULL);
+    gint64 wait_ns = (gint64)worker->welcome.wait_ns;
+
+    if (!g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT) ||
+        worker->streams[lane] == NULL)
+        return FALSE;
+    return !eep_device_wait(worker->device, worker->streams[lane], wait_ns, NULL, NULL) ||
+           (lane == EEP_LANE_STEP && eep_moe_stream(worker->moe) != NULL &&
+            !eep_device_wait(worker->device, eep_moe_stream(worker->moe), wait_ns, NULL, NULL));
+}
+
+/* A device that is broken or hangs ends the worker, whatever found it out. */
+static void look_at_device(EepWorker *worker, EepLaneKind lane, const GError *error)
+{
+    if (g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE))
+        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device is broken: %s",
+                       error->message);
+    else if (hangs(worker, lane, error))
+        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device hangs: %s", error->message);
 }
 
 static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message, Work act)
@@ -92,13 +106,8 @@ static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message
     if (error != NULL)
         complain(worker, error);
     finish(worker, message, began, &yield, error);
-    if (error != NULL && g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE))
-        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device is broken: %s",
-                       error->message);
-    else if (error != NULL &&
-             hangs(worker, lane == worker->lanes[EEP_LANE_STEP] ? EEP_LANE_STEP : EEP_LANE_ASIDE,
-                   error))
-        eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device hangs: %s", error->message);
+    look_at_device(worker, lane == worker->lanes[EEP_LANE_STEP] ? EEP_LANE_STEP : EEP_LANE_ASIDE,
+                   error);
 }
 
 static void drop(gpointer self, const EepWireMessage *message)
@@ -143,6 +152,7 @@ static gboolean set_up(EepWorker *worker, GError **error)
 
     if (worker->welcome.transport == EEP_TRANSPORT_NCCL && !eep_transport_nccl_is_usable(error))
         return FALSE;
+    eep_device_set_wait(worker->device, (gint64)worker->welcome.wait_ns);
     worker->moe = eep_moe_new(worker->device, model, error);
     if (worker->moe == NULL)
         return FALSE;
@@ -268,6 +278,7 @@ static void take_map(EepWorker *worker, const EepWireMessage *message)
     if (error != NULL) {
         g_free(worker->map_error);
         worker->map_error = g_strdup(error->message);
+        look_at_device(worker, EEP_LANE_STEP, error);
     }
 }
 
@@ -279,8 +290,10 @@ static void take_popularity(EepWorker *worker, const EepWireMessage *message)
         message->popularity.layer >= worker->welcome.model.n_layers)
         eep_worker_end(worker, EEP_WORKER_FAILED, "popularity of what the model has not");
     else if (!eep_moe_set_popularity(worker->moe, message->popularity.layer,
-                                     message->popularity.popularity, &error))
+                                     message->popularity.popularity, &error)) {
+        look_at_device(worker, EEP_LANE_STEP, error);
         eep_worker_end(worker, EEP_WORKER_FAILED, "%s", error->message);
+    }
 }
 
 static void run_steps(gpointer self, EepLane *lane, const EepWireMessage *message)
