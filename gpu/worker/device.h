@@ -64,7 +64,7 @@ const EepDeviceFacts *eep_device_facts(const EepDevice *device);
 /* Memory of the device, zeroed; NULL with RETRY when there is not enough. Freed by
  * eep_device_free(), at the latest by close. Counted: eep_device_used(). */
 gpointer eep_device_alloc(EepDevice *device, gsize bytes, GError **error);
-/* How long zeroing it may take, from now on; 30 s at first. Before other threads use the device. */
+/* How long zeroing it may take, from now on; 30 s at first. While nobody else allocates. */
 void eep_device_set_wait(EepDevice *device, gint64 wait_ns);
 void eep_device_free(EepDevice *device, gpointer memory);
 guint64 eep_device_used(const EepDevice *device);

@@ -152,7 +152,6 @@ static gboolean set_up(EepWorker *worker, GError **error)
 
     if (worker->welcome.transport == EEP_TRANSPORT_NCCL && !eep_transport_nccl_is_usable(error))
         return FALSE;
-    eep_device_set_wait(worker->device, (gint64)worker->welcome.wait_ns);
     worker->moe = eep_moe_new(worker->device, model, error);
     if (worker->moe == NULL)
         return FALSE;
@@ -183,6 +182,8 @@ static void begin_steps(gpointer self)
                        "%s", error->message);
         return;
     }
+    /* How long coming up takes, the coordinator bounds. */
+    eep_device_set_wait(worker->device, (gint64)worker->welcome.wait_ns);
     ready.ready.used_bytes = eep_device_used(worker->device);
     g_strlcpy(ready.ready.gemm, eep_moe_gemm(worker->moe), sizeof ready.ready.gemm);
     eep_outbox_send(worker->outbox, &ready);
