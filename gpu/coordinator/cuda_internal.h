@@ -39,7 +39,8 @@ typedef struct {
     gboolean is_silent;            /* no heartbeats */
     gboolean is_broken_on_purpose; /* by a fault of the scenario: nobody need be told */
     gboolean is_own_process;
-    gint64 deadline; /* LEAVING: when its process is killed */
+    gint64 deadline; /* LEAVING: when its process is killed; before READY: when it is given up, 0:
+                        never */
     guint rank;      /* wanted by the group that it joins */
     guint gpu;       /* of its own process: the device's ordinal */
     EepWireDevice device;

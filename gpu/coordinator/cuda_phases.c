@@ -135,6 +135,18 @@ static void launch(EepCudaBackend *self, EepCudaPoolState *pool, const EepPhase 
     }
 }
 
+/* Who does not come up would have a resize wait for ever: nobody else looks after them. */
+static void bound_launch(EepCudaBackend *self, const EepPhase *phase)
+{
+    for (guint i = 0; i < phase->n_workers; i++) {
+        EepCudaWorker *worker = eep_cuda_worker(self, phase->workers[i]);
+
+        if (worker != NULL &&
+            (worker->state == EEP_CUDA_EXPECTED || worker->state == EEP_CUDA_JOINING))
+            worker->deadline = eep_monotonic_ns() + self->gpu.start_timeout;
+    }
+}
+
 /* Whoever is told to go and is not there has gone. */
 static void destroy(EepCudaBackend *self, const EepPhase *phase, EepTask *task)
 {
@@ -197,12 +209,14 @@ void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase)
         if (target != NULL)
             eep_cuda_post_derived_maps(self, pool, target);
     }
-    if (phase->kind == EEP_PHASE_LAUNCH)
+    if (phase->kind == EEP_PHASE_LAUNCH) {
         launch(self, pool, phase, task, breaks);
-    else if (phase->kind == EEP_PHASE_DESTROY)
+        bound_launch(self, phase);
+    } else if (phase->kind == EEP_PHASE_DESTROY) {
         destroy(self, phase, task);
-    else
+    } else {
         send_phase(self, pool, phase, breaks);
+    }
 }
 
 void eep_cuda_own_phase(EepCudaBackend *self, EepPoolId id, EepPhaseKind kind, EepEpoch epoch,

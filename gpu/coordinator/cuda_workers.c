@@ -581,9 +581,13 @@ void eep_cuda_tick(EepCudaBackend *self)
         /* If we were away ourselves, what they said meanwhile has not been read yet. */
         if (worker->link != NULL && since < self->gpu.heartbeat_interval)
             listen_to(worker, now);
-        if (worker->state == EEP_CUDA_LEAVING && now >= worker->deadline) {
-            eep_cuda_worker_kill(worker);
-            end_parts(worker);
+        if (worker->state == EEP_CUDA_READY || worker->deadline == 0 || now < worker->deadline)
+            continue;
+        if (worker->state != EEP_CUDA_LEAVING) {
+            lose(worker, "it was not ready within gpu.start_timeout");
+            continue;
         }
+        eep_cuda_worker_kill(worker);
+        end_parts(worker);
     }
 }

@@ -94,6 +94,28 @@ START_TEST(a_launch_that_dies_ends)
 }
 END_TEST
 
+/* Who is started and comes, but never is ready, or does not even come. */
+START_TEST(a_launch_that_hangs_ends)
+{
+    static const EepWorkerId all[] = {3};
+    Kit *kit = kit_new(2, _i == 0 ? "3.never_ready" : "3.silent");
+    g_autoptr(GError) error = NULL;
+    EepOpId launch;
+    gint64 begin;
+
+    kit->gpu.start_timeout = EEP_NS_PER_S;
+    ck_assert_msg(kit_start(kit, &error), "%s", error != NULL ? error->message : "");
+    begin = eep_monotonic_ns();
+    launch = kit_phase(kit, EEP_PHASE_LAUNCH, 1, all, 2);
+    ck_assert(kit_wait(kit, 2));
+    ck_assert_int_eq(kit_whole(kit, launch)->done, EEP_DONE_WORKER_LOST);
+    ck_assert_double_ge(kit_since(begin), 1.0);
+    ck_assert_ptr_nonnull(strstr(kit->said->str, "it was not ready within gpu.start_timeout"));
+    ck_assert_uint_eq(kit->found->len, 0);
+    kit_free(kit);
+}
+END_TEST
+
 START_TEST(scales_up_and_down)
 {
     static const EepWorkerId joining[] = {3, 4}, all[] = {1, 2, 3, 4}, left[] = {1, 2};
@@ -227,6 +249,7 @@ int main(void)
     tcase_add_loop_test(tcase, the_injector_kills_and_stops, 0, 2);
     tcase_add_test(tcase, a_group_without_the_lost_goes_on);
     tcase_add_test(tcase, a_launch_that_dies_ends);
+    tcase_add_loop_test(tcase, a_launch_that_hangs_ends, 0, 2);
     tcase_add_test(tcase, scales_up_and_down);
     tcase_add_test(tcase, a_phase_breaks_as_the_scenario_says);
     tcase_add_loop_test(tcase, looks_at_probes_and_checksums, 0, 5);

@@ -39,8 +39,16 @@ found() {
     ! grep -q 'times in a row' err || fail "$(grep 'times in a row' err)"
 }
 
-# What went wrong once: while maps are taken, in a check of the experts, in a forward; and what breaks every worker alike
-# as soon as it serves.
+# found_in GENERATION ...: the same under another generation.
+found_in() {
+    short+=(--set deployment.resize.generation=$1)
+    shift
+    found "$@"
+}
+
+# What went wrong once: in a worker that a resize waits for; while maps are taken, in a check of the experts, in a forward;
+# and what breaks every worker alike as soon as it serves.
+for generation in g2.1 eep; do run_case launch-HANG-$generation found_in $generation HANG 5 3 shrink 1; done
 for n in 56 64; do
     run_case map-DIE-$n found DIE $n 2 restart 1
     run_case map-HANG-$n found HANG $n 2 restart 1
