@@ -353,8 +353,7 @@ static gboolean look_for_breach(gpointer self, GError **error)
 
     if (breach == NULL)
         return TRUE;
-    g_set_error(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_BREACH,
-                "a result is wrong: %s", breach);
+    g_set_error(error, EEP_CUDA_BACKEND_ERROR, EEP_CUDA_BACKEND_ERROR_BREACH, "%s", breach);
     return FALSE;
 }
 

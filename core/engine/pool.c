@@ -303,6 +303,7 @@ static void on_finished(gpointer self, EepEngine *engine, EepRequest *request)
 
     if (request->flags & EEP_REQUEST_FLAG_SEATED)
         eep_pool_migrate_forget(pool, request);
+    pool->faults->n_restarts = 0;
     request->fate = EEP_FATE_COMPLETED;
     request->finish = pool->history.last_end;
     pool->services->request_ended(pool->services->self, request);

@@ -391,6 +391,7 @@ void eep_pool_fault_init(EepPool *pool)
     faults->phases = g_array_new(FALSE, FALSE, sizeof(EepRunningPhase));
     faults->ended = g_array_new(FALSE, FALSE, sizeof(EepResizeRecord));
     faults->launched = g_array_new(FALSE, FALSE, sizeof(EepLaunchedSpare));
+    faults->restarted = EEP_TIME_NEVER;
     faults->n_spares = MIN(n_others, (guint)pool->options.fault_tolerance.spare_engines);
     if (pool->options.fault_tolerance.spare_state == EEP_SPARE_WARM)
         faults->n_warm = faults->n_spares;

@@ -86,6 +86,9 @@ struct EepPoolFaults {
     guint n_warm;     /* of them, that run */
     guint n_claimed;  /* of them, for the replacement that was asked for */
     GArray *launched; /* EepLaunchedSpare that do not serve yet */
+    /* restarts */
+    guint n_restarts;  /* that launched since a request was completed */
+    EepTime restarted; /* when the last of them was accepted */
     /* drawn failures */
     EepRng rng;
     EepHandle draw;
@@ -202,6 +205,8 @@ guint eep_pool_fault_stop(EepPool *pool, EepEngine *engine, EepReason reason);
 gboolean eep_pool_fault_launched(EepPool *pool, const EepEngine *engine);
 void eep_pool_fault_adopted(EepPool *pool);
 gboolean eep_pool_fault_released(EepPool *pool, const EepEngine *engine);
+/* The machine launches an engine: counts restarts. */
+void eep_pool_fault_launches(EepPool *pool);
 /* A warm spare's launch is over before it begins. */
 gboolean eep_pool_fault_phase_is_free(const EepPool *pool, const EepResizeWork *work);
 /* Tells the GPU time of `n` warm spares that have waited until now. */

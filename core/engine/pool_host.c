@@ -208,6 +208,7 @@ static EepWorkerId host_launch_engine(gpointer self, guint rank)
 
     engine->index = (guint16)rank;
     g_ptr_array_add(pool->joining, engine);
+    eep_pool_fault_launches(pool);
     eep_pool_reserve_take(pool, eep_pool_fault_launched(pool, engine));
     return engine->worker;
 }

@@ -11,9 +11,12 @@
 #define EXITED   "the deployment has exited"
 #define NO_SPARE "shrunk: no spare was left"
 #define NO_JOIN  "shrunk: no spare joined in three tries"
+#define IN_VAIN  "exited: three restarts in a row, and no request completed"
 
-/* Calls for the spares that are to take a lost engine's place. */
-#define MAX_CALLS 3
+/* Calls for the spares that are to take a lost engine's place; restarts in a row that were of no
+ * use. */
+#define MAX_CALLS    3
+#define MAX_RESTARTS 3
 
 static EepTime now_of(const EepPool *pool)
 {
@@ -149,7 +152,7 @@ void eep_pool_exit(EepPool *pool, EepTrouble *cause)
     eep_pool_resize_stop(pool);
     eep_resize_give_up(pool->resize, EXITED);
     eep_pool_stop_drawing_faults(pool);
-    eep_trouble_tell(pool, cause, "deployment_exited", "");
+    eep_trouble_tell(pool, cause, "deployment_exited", cause->incident.note);
     for (guint i = 0; i < pool->n_engines; i++)
         g_ptr_array_add(pool->leaving, pool->engines[i]);
     pool->n_engines = pool->n_silent = 0;
@@ -268,6 +271,7 @@ static void begin_recovering(EepPool *pool, EepTrouble *trouble)
 static void begin_recovery(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
 {
     begin_recovering(pool, trouble);
+    pool->n_failures = 0; /* of steps of the group that was */
     eep_resize_recover(pool->resize, mode, trouble->incident.id);
     if (!loses_all(mode))
         leave_limbo(pool);
@@ -285,6 +289,45 @@ static gboolean can_help(const EepPool *pool, const EepTrouble *trouble, EepReco
     return n_alive(pool) > 0;
 }
 
+/* It was asked for by call_spares(). */
+static gboolean is_replacement(const EepResizeRecord *record)
+{
+    return strcmp(record->by, BY_RECOVERY) == 0 && g_str_has_suffix(record->id, REPLACE_SUFFIX);
+}
+
+static gboolean is_recovery(const EepResizeRecord *record)
+{
+    return strcmp(record->by, BY_RECOVERY) == 0 && !is_replacement(record);
+}
+
+/* What breaks every new engine alike would be met again by each that a restart launches. */
+static gboolean may_begin(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
+{
+    if (mode != EEP_RECOVERY_RESTART || pool->faults->n_restarts < MAX_RESTARTS)
+        return TRUE;
+    trouble->incident.note = IN_VAIN;
+    return FALSE;
+}
+
+/* A group that served and was not asked for anything has not failed at it. */
+static void forgive_idle(EepPool *pool)
+{
+    if (eep_resize_record(pool->resize) == NULL && pool->faults->limbo.head == NULL &&
+        !eep_pool_has_requests(pool, 0))
+        pool->faults->n_restarts = 0;
+}
+
+void eep_pool_fault_launches(EepPool *pool)
+{
+    const EepResizeRecord *record = eep_resize_record(pool->resize);
+
+    /* Of the recoveries only a restart launches: all engines, in one go. */
+    if (record == NULL || !is_recovery(record) || record->accepted == pool->faults->restarted)
+        return;
+    pool->faults->restarted = record->accepted;
+    pool->faults->n_restarts++;
+}
+
 void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
 {
     EepRecovery mode = mode_of(pool);
@@ -293,13 +336,14 @@ void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
         eep_pool_exit(pool, trouble);
         return;
     }
+    forgive_idle(pool);
     cut_off(pool, trouble);
     if (!trouble->hits_members) {
         give_up_joiner(pool, trouble);
         eep_pool_follow_wants(pool);
         return;
     }
-    if (!can_help(pool, trouble, mode)) {
+    if (!can_help(pool, trouble, mode) || !may_begin(pool, trouble, mode)) {
         eep_pool_exit(pool, trouble);
         return;
     }
@@ -318,6 +362,10 @@ static void recover_from_stuck(EepPool *pool, EepTrouble *trouble)
                            ? EEP_RECOVERY_RESTART
                            : mode_of(pool);
 
+    if (!may_begin(pool, trouble, mode)) {
+        eep_pool_exit(pool, trouble);
+        return;
+    }
     eep_pool_abort_steps(pool);
     for (guint i = 0; i < pool->n_engines && loses_all(mode); i++)
         lose_requests(pool, trouble, pool->engines[i]);
@@ -354,17 +402,6 @@ static void leave_stuck(EepPool *pool, EepTrouble *trouble)
 }
 
 /* -- what resizes come to --------------------------------------------------------------------- */
-
-/* It was asked for by call_spares(). */
-static gboolean is_replacement(const EepResizeRecord *record)
-{
-    return strcmp(record->by, BY_RECOVERY) == 0 && g_str_has_suffix(record->id, REPLACE_SUFFIX);
-}
-
-static gboolean is_recovery(const EepResizeRecord *record)
-{
-    return strcmp(record->by, BY_RECOVERY) == 0 && !is_replacement(record);
-}
 
 /* The oldest that the resize that runs is to recover from; NULL: it is none. */
 static EepTrouble *recovered_now(const EepPool *pool)

@@ -82,10 +82,11 @@ gboolean eep_cuda_backend_start_pool(EepBackend *backend, EepPoolId id, const Ee
 EepFaultInjector *eep_cuda_backend_injector(EepBackend *backend);
 
 /* Has every worker tell what its experts' checksums are, if gpu.check_experts says so, and waits
- * for the answers, at most gpu.wait_timeout: after the run. */
+ * for the answers, at most four times gpu.wait_timeout: after the run. */
 void eep_cuda_backend_check_experts(EepBackend *backend);
 
-/* What a check of results found to be wrong, the first of it; NULL: nothing. */
+/* What a check of results found to be wrong, or that a worker could not be checked at the end, the
+ * first of it; NULL: nothing. */
 const char *eep_cuda_backend_breach(const EepBackend *backend);
 
 /* Has the first n_ranks workers of the pool time something, before or instead of a loop's run:

@@ -8,17 +8,32 @@
 #define TOLERANCE 1e-2
 /* A placement that has not changed for so long is looked at. */
 #define SETTLED EEP_NS_PER_S
+/* At the end: how often who could not tell is asked, and how long everybody together has: a forward
+ * and a joining anew that are given up may be before it in the queue. */
+#define TRIES_AT_END 3
+#define WAITS_AT_END 4
+
+/* The first is kept; takes the text. */
+static void keep(EepCudaBackend *self, char *text)
+{
+    if (self->breach != NULL) {
+        g_free(text);
+        return;
+    }
+    self->breach = text;
+    if (!self->is_over) /* then it is the run's error, which is told anyway */
+        eep_cuda_say(self, "%s", text);
+}
 
 void eep_cuda_breach(EepCudaBackend *self, const char *format, ...)
 {
+    g_autofree char *what = NULL;
     va_list arguments;
 
-    if (self->breach != NULL)
-        return;
     va_start(arguments, format);
-    self->breach = g_strdup_vprintf(format, arguments);
+    what = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    eep_cuda_say(self, "breach: %s", self->breach);
+    keep(self, g_strconcat("a result is wrong: ", what, NULL));
 }
 
 /* -- probe tokens -- */
@@ -88,8 +103,19 @@ static void question_free(gpointer data)
     g_free(question);
 }
 
+/* Who could not tell is asked again with the next check. Once the run is over, nobody else notices
+ * that a worker is lost. */
 static void on_answered(gpointer self, const EepTask *task)
 {
+    const Question *question = self;
+    EepCudaBackend *backend = question->backend;
+
+    if (task->done != EEP_DONE_OK)
+        eep_cuda_pool(backend, task->op.pool)->is_check_due = TRUE;
+    if (task->done == EEP_DONE_WORKER_LOST && backend->is_over)
+        keep(backend, g_strdup_printf("not every result is checked: worker %u was lost before it "
+                                      "told the checksums of its experts",
+                                      question->worker));
     question_free(self);
 }
 
@@ -202,27 +228,45 @@ static const Question *open_question(const EepCudaBackend *self)
     return NULL;
 }
 
+static gboolean is_check_due(const EepCudaBackend *self)
+{
+    gboolean is_due = FALSE;
+
+    for (guint i = 0; i < self->pools->len; i++)
+        is_due |= eep_cuda_pool(self, i) != NULL && eep_cuda_pool(self, i)->is_check_due;
+    return is_due;
+}
+
 void eep_cuda_check_at_end(EepCudaBackend *self)
 {
-    gint64 until = eep_monotonic_ns() + self->gpu.wait_timeout;
-    const Question *question;
+    gint64 until = eep_monotonic_ns() + WAITS_AT_END * self->gpu.wait_timeout;
+    guint n_pools = self->gpu.check_experts ? self->pools->len : 0;
+    const Question *question = NULL;
 
-    for (guint i = 0; i < self->pools->len; i++) {
-        EepCudaPoolState *pool = eep_cuda_pool(self, i);
-
-        if (pool != NULL)
-            pool->is_check_due = TRUE;
-        if (pool != NULL)
-            eep_cuda_check_experts(self, pool);
+    self->is_over = TRUE;
+    for (guint i = 0; i < n_pools; i++)
+        if (eep_cuda_pool(self, i) != NULL)
+            eep_cuda_pool(self, i)->is_check_due = eep_cuda_pool(self, i)->model.n_layers > 0;
+    for (guint tries = 0; tries < TRIES_AT_END && n_pools > 0 && question == NULL &&
+                          is_check_due(self) && !eep_cuda_is_interrupted(self);
+         tries++) {
+        for (guint i = 0; i < n_pools; i++)
+            if (eep_cuda_pool(self, i) != NULL)
+                eep_cuda_check_experts(self, eep_cuda_pool(self, i));
+        while ((question = open_question(self)) != NULL && eep_monotonic_ns() < until &&
+               !eep_cuda_is_interrupted(self))
+            eep_clock_real_poll(self->options.clock, 20 * EEP_NS_PER_MS);
     }
-    while ((question = open_question(self)) != NULL && eep_monotonic_ns() < until &&
-           !eep_cuda_is_interrupted(self))
-        eep_clock_real_poll(self->options.clock, 20 * EEP_NS_PER_MS);
-    if (question != NULL && !eep_cuda_is_interrupted(self))
-        eep_cuda_breach(self,
-                        "worker %u has not told the checksums of its experts within "
-                        "gpu.wait_timeout (%.3g s)",
-                        question->worker, eep_time_to_seconds(self->gpu.wait_timeout));
+    if (eep_cuda_is_interrupted(self))
+        return;
+    if (question != NULL)
+        keep(self, g_strdup_printf("not every result is checked: worker %u has not told the "
+                                   "checksums of its experts within %d gpu.wait_timeout (%.3g s)",
+                                   question->worker, WAITS_AT_END,
+                                   eep_time_to_seconds(self->gpu.wait_timeout)));
+    else if (n_pools > 0 && is_check_due(self))
+        keep(self, g_strdup("not every result is checked: not every worker has told the "
+                            "checksums of its experts"));
 }
 
 void eep_cuda_drop_questions(EepCudaBackend *self)

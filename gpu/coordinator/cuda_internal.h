@@ -41,8 +41,7 @@ typedef struct {
     gboolean is_silent;            /* no heartbeats */
     gboolean is_broken_on_purpose; /* by a fault of the scenario: nobody need be told */
     gboolean is_own_process;
-    gint64 deadline; /* LEAVING: when its process is killed; JOINING, and EXPECTED of whom we start:
-                        when it is lost for not being READY */
+    gint64 deadline; /* LEAVING: when its process is killed; before READY: when it is given up */
     gint64 came_at;  /* JOINING: since when it is to be heard */
     guint rank;      /* wanted by the group that it joins */
     guint gpu;       /* of its own process: the device's ordinal */
@@ -103,6 +102,7 @@ struct EepCudaBackend {
     int timer_fd;
     gint64 beat_at, ticked;
     guint64 n_beats;
+    gboolean is_over; /* the loop has ended: what breaks now, nobody recovers from */
     gboolean is_ending;
     EepCudaInjector injector;
     GHashTable *sums; /* expected checksums by layer << 32 | expert */

@@ -197,12 +197,13 @@ void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase)
         if (target != NULL)
             eep_cuda_post_derived_maps(self, pool, target);
     }
-    if (phase->kind == EEP_PHASE_LAUNCH)
+    if (phase->kind == EEP_PHASE_LAUNCH) {
         launch(self, pool, phase, task, breaks);
-    else if (phase->kind == EEP_PHASE_DESTROY)
+    } else if (phase->kind == EEP_PHASE_DESTROY) {
         destroy(self, phase, task);
-    else
+    } else {
         send_phase(self, pool, phase, breaks);
+    }
 }
 
 void eep_cuda_own_phase(EepCudaBackend *self, EepPoolId id, EepPhaseKind kind, EepEpoch epoch,

@@ -508,11 +508,9 @@ static void listen_to_joining(EepCudaWorker *worker, gint64 now)
         eep_cuda_worker_lose(worker, why);
 }
 
-/* Only whom we start is sure to come: others may be started by hand, and late. */
 static gboolean is_joining(const EepCudaWorker *worker)
 {
-    return worker->state == EEP_CUDA_JOINING ||
-           (worker->state == EEP_CUDA_EXPECTED && worker->backend->options.spawns);
+    return worker->state == EEP_CUDA_JOINING || worker->state == EEP_CUDA_EXPECTED;
 }
 
 /* Whoever was taken for lost and is heard again was only late. */

@@ -70,19 +70,22 @@ void eep_members_hand_id(EepMembers *members, const EepWireGroupId *id)
     pthread_mutex_unlock(&members->lock);
 }
 
-/* Ids of operations that were given up stay behind; a later operation has a higher number. */
-static gboolean take_id(EepMembers *members, guint64 op, EepWireGroupId *ret_id)
+/* Ids of operations that were given up stay behind, until the same epoch is joined again. Those of
+ * others are for the other lane, which may join another group meanwhile. */
+static gboolean take_id(EepMembers *members, const EepWirePhase *phase, EepWireGroupId *ret_id)
 {
     gboolean is_found = FALSE;
 
     for (guint i = members->ids->len; i-- > 0;) {
         const EepWireGroupId *id = &g_array_index(members->ids, EepWireGroupId, i);
 
-        if (id->op == op) {
+        if (id->epoch != phase->target_epoch)
+            continue;
+        if (id->op == phase->op) {
             *ret_id = *id;
             is_found = TRUE;
         }
-        if (id->op <= op)
+        if (id->op <= phase->op)
             g_array_remove_index_fast(members->ids, i);
     }
     return is_found;
@@ -95,7 +98,7 @@ static gboolean wait_for_id(EepMembers *members, const EepWirePhase *phase, gint
     gboolean is_there;
 
     pthread_mutex_lock(&members->lock);
-    while (!(is_there = take_id(members, phase->op, ret_id)) && eep_monotonic_ns() < end &&
+    while (!(is_there = take_id(members, phase, ret_id)) && eep_monotonic_ns() < end &&
            g_atomic_int_get(stop) == 0) {
         gint64 until = MIN(end, eep_monotonic_ns() + LOOK_NS);
         struct timespec time = {until / 1000000000, until % 1000000000};

@@ -107,7 +107,8 @@ gboolean eep_moe_checksum(EepMoe *moe, gconstpointer memory, gsize bytes, EepStr
 /* What an expert's checksum must be, computed on the host from the hash alone. */
 guint64 eep_moe_expected_checksum(const EepWireModel *shape, guint layer, guint expert);
 
-/* Of all slots in which the map wants an expert; free with g_free(). */
+/* Of all slots in which the map wants an expert; free with g_free(). NULL with an error: who holds
+ * nothing gives an empty array. */
 EepWireSlotSum *eep_moe_check(EepMoe *moe, EepStream stream, guint *ret_n, GError **error);
 
 G_END_DECLS

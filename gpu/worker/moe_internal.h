@@ -133,6 +133,7 @@ struct EepMoe {
     EepMoeLock lock;
     GQueue spares; /* experts' memory that no slot uses; under `lock`, oldest first out */
     EepMoeLock sums_lock;
+    EepStream sums_stream; /* that may still be at work on checksums; NULL: none */
 };
 
 /* -- moe.c -- */

@@ -45,9 +45,18 @@ typedef struct {
     gsize bytes;
 } Piece;
 
-/* Locked by sums_lock: there is one place on the device and one on the host for all. */
-static gboolean sum_pieces(EepMoe *moe, guint n, const Piece *pieces, EepStream stream,
-                           GError **error)
+/* What was left half done on a stream still writes where all sums go. */
+static gboolean settle_sums(EepMoe *moe, GError **error)
+{
+    if (moe->sums_stream &&
+        !eep_device_wait(moe->device, moe->sums_stream, moe->wait_ns, NULL, error))
+        return FALSE;
+    moe->sums_stream = NULL;
+    return TRUE;
+}
+
+static gboolean enqueue_sums(EepMoe *moe, guint n, const Piece *pieces, EepStream stream,
+                             GError **error)
 {
     if (!EEP_CUDA(cudaMemsetAsync(moe->at.checksums, 0, sizeof(guint64) * n, stream), error))
         return FALSE;
@@ -58,8 +67,17 @@ static gboolean sum_pieces(EepMoe *moe, guint n, const Piece *pieces, EepStream 
             return FALSE;
     return EEP_CUDA(cudaMemcpyAsync(moe->pinned.checksums, moe->at.checksums, sizeof(guint64) * n,
                                     cudaMemcpyDeviceToHost, stream),
-                    error) &&
-           eep_device_wait(moe->device, stream, moe->wait_ns, NULL, error);
+                    error);
+}
+
+/* Locked by sums_lock: there is one place on the device and one on the host for all. */
+static gboolean sum_pieces(EepMoe *moe, guint n, const Piece *pieces, EepStream stream,
+                           GError **error)
+{
+    if (!settle_sums(moe, error))
+        return FALSE;
+    moe->sums_stream = stream;
+    return enqueue_sums(moe, n, pieces, stream, error) && settle_sums(moe, error);
 }
 
 gboolean eep_moe_checksum(EepMoe *moe, gconstpointer memory, gsize bytes, EepStream stream,

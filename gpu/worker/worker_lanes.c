@@ -86,8 +86,8 @@ static gboolean hangs(const EepWorker *worker, EepLaneKind lane, const GError *e
              (lane != EEP_LANE_STEP || is_at_rest(worker, eep_moe_stream(worker->moe))));
 }
 
-/* What is wrong with the device is the end of its worker, whatever it was about. */
-static void end_if_broken(EepWorker *worker, EepLaneKind lane, const GError *error)
+/* A device that is broken or hangs ends the worker, whatever found it out. */
+static void look_at_device(EepWorker *worker, EepLaneKind lane, const GError *error)
 {
     if (g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_DEVICE))
         eep_worker_end(worker, EEP_WORKER_DEVICE_BROKEN, "the device is broken: %s",
@@ -107,9 +107,8 @@ static void work(EepWorker *worker, EepLane *lane, const EepWireMessage *message
     if (error != NULL)
         complain(worker, error);
     finish(worker, message, began, &yield, error);
-    if (error != NULL)
-        end_if_broken(worker, lane == worker->lanes[EEP_LANE_STEP] ? EEP_LANE_STEP : EEP_LANE_ASIDE,
-                      error);
+    look_at_device(worker, lane == worker->lanes[EEP_LANE_STEP] ? EEP_LANE_STEP : EEP_LANE_ASIDE,
+                   error);
 }
 
 static void drop(gpointer self, const EepWireMessage *message)
@@ -258,7 +257,7 @@ static gboolean check(EepWorker *worker, const EepWireMessage *message, EepWorke
 
     if (worker->welcome.model.n_layers > 0) {
         sums = eep_moe_check(worker->moe, worker->streams[EEP_LANE_STEP], &n, error);
-        if (sums == NULL && n > 0)
+        if (sums == NULL)
             return FALSE;
     }
     answer.checked.n_sums = n;
@@ -281,7 +280,7 @@ static void take_map(EepWorker *worker, const EepWireMessage *message)
     if (error != NULL) {
         g_free(worker->map_error);
         worker->map_error = g_strdup(error->message);
-        end_if_broken(worker, EEP_LANE_STEP, error);
+        look_at_device(worker, EEP_LANE_STEP, error);
     }
 }
 
@@ -293,8 +292,10 @@ static void take_popularity(EepWorker *worker, const EepWireMessage *message)
         message->popularity.layer >= worker->welcome.model.n_layers)
         eep_worker_end(worker, EEP_WORKER_FAILED, "popularity of what the model has not");
     else if (!eep_moe_set_popularity(worker->moe, message->popularity.layer,
-                                     message->popularity.popularity, &error))
+                                     message->popularity.popularity, &error)) {
+        look_at_device(worker, EEP_LANE_STEP, error);
         eep_worker_end(worker, EEP_WORKER_FAILED, "%s", error->message);
+    }
 }
 
 static void run_steps(gpointer self, EepLane *lane, const EepWireMessage *message)

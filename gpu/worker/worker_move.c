@@ -155,6 +155,14 @@ static gboolean move_kv(Moving *moving, const EepWireTransfer *transfer, GError 
     return TRUE;
 }
 
+/* Whether nothing that was begun still writes to what was staged, which others may be given then.
+ */
+static gboolean has_settled(const Moving *moving)
+{
+    return eep_device_wait(moving->worker->device, stream_of(moving),
+                           (gint64)moving->worker->welcome.wait_ns, NULL, NULL);
+}
+
 gboolean eep_worker_move(EepWorker *worker, const EepWireMove *move, EepWorkerYield *yield,
                          GError **error)
 {
@@ -176,7 +184,7 @@ gboolean eep_worker_move(EepWorker *worker, const EepWireMove *move, EepWorkerYi
             n++;
         if (move->is_kv ? !move_kv(&moving, transfers, error)
                         : !move_experts(&moving, transfers, n, error)) {
-            if (!move->is_kv)
+            if (!move->is_kv && has_settled(&moving))
                 eep_moe_unstage(worker->moe, move->layer);
             return FALSE;
         }

@@ -19,7 +19,7 @@ hang() { # hang N: the N-th operation of every worker never ends
     status=$?
     milliseconds=$((($(date +%s%N) - start) / 1000000))
     grep -q 'EEP_EMULATED_HANG: operation' "$scratch/err" || fail "nothing hung"
-    exits 1
+    exits 2
     # Far below every default: 30 s a wait, 20 s until the start is given up, 5 s of grace.
     [ $milliseconds -lt 8000 ] || fail "took $milliseconds ms"
 }

@@ -38,7 +38,7 @@ typedef struct {
     gint64 beat_at;
     gint32 *slots[MAX_LAYERS]; /* [slots_per_rank], what each holds */
     Group groups[MAX_GROUPS];
-    guint n_groups, n_steps;
+    guint n_groups, n_steps, n_checks;
     gboolean is_mute;
     guint64 tokens; /* of all steps */
 } Fake;
@@ -251,7 +251,15 @@ static void on_check(Fake *fake, const EepWireCheck *check)
     const EepWireModel *model = &fake->welcome.model;
     g_autoptr(GArray) sums = g_array_new(FALSE, FALSE, sizeof(EepWireSlotSum));
     EepWireMessage message = {.type = EEP_WIRE_CHECKED};
+    const char *n_failing = mode(fake, "cannot_tell");
 
+    fake->n_checks++;
+    if (n_failing != NULL && fake->n_checks <= strtoul(n_failing, NULL, 10)) {
+        done(fake, check->op, EEP_OP_READ_LOAD, EEP_DONE_REFUSED, 0);
+        return;
+    }
+    if (mode(fake, "die_at_check") != NULL && fake->n_checks == 2)
+        raise(SIGKILL);
     for (guint layer = 0; layer < model->n_layers; layer++)
         for (guint slot = 0; slot < model->slots_per_rank; slot++) {
             gint32 expert = fake->slots[layer][slot];

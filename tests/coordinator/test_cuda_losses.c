@@ -186,7 +186,9 @@ START_TEST(looks_at_probes_and_checksums)
         const char *modes, *breach;
     } cases[] = {{"", NULL},
                  {"2.wrong_probe", "worker 2 computes the probe tokens"},
-                 {"1.wrong_sum", "worker 1, layer 0, slot 0: expert 0 has checksum"}};
+                 {"1.wrong_sum", "worker 1, layer 0, slot 0: expert 0 has checksum"},
+                 {"2.cannot_tell=99", "not every worker has told"},
+                 {"2.die_at_check", "worker 2 was lost before it told"}};
     Kit *kit = started(2, cases[_i].modes);
     const char *breach;
 
@@ -207,6 +209,8 @@ START_TEST(looks_at_probes_and_checksums)
     } else {
         ck_assert_ptr_nonnull(breach);
         ck_assert_msg(strstr(breach, cases[_i].breach) != NULL, "%s", breach);
+        /* Nobody who only did not answer is said to be wrong. */
+        ck_assert_int_eq(strstr(breach, "a result is wrong") != NULL, _i < 3);
     }
     kit_free(kit);
 }
@@ -226,15 +230,16 @@ START_TEST(waits_for_checksums_while_it_makes_sense)
         gboolean is_interrupted;
     } cases[] = {
         {"2.never_checked",
-         "worker 2 has not told the checksums of its experts within gpu.wait_timeout (1 s)", FALSE},
+         "not every result is checked: worker 2 has not told the checksums of its experts within 4 "
+         "gpu.wait_timeout (0.3 s)",
+         FALSE},
         {"2.stop_at_step=2", NULL, FALSE},
         {"2.never_checked", NULL, TRUE}};
     Kit *kit = kit_new(2, cases[_i].modes);
     const char *breach;
     gint64 begin;
 
-    if (cases[_i].is_interrupted)
-        kit->gpu.wait_timeout = 20 * EEP_NS_PER_S;
+    kit->gpu.wait_timeout = (cases[_i].is_interrupted ? 20000 : 300) * EEP_NS_PER_MS;
     ck_assert(kit_start(kit, NULL));
     kit_step(kit);
     ck_assert(kit_wait(kit, 1));
@@ -246,6 +251,27 @@ START_TEST(waits_for_checksums_while_it_makes_sense)
     ck_assert_double_lt(kit_since(begin), 2.0);
     breach = eep_cuda_backend_breach(kit->backend);
     ck_assert_msg(g_strcmp0(breach, cases[_i].breach) == 0, "%s", breach);
+    kit_free(kit);
+}
+END_TEST
+
+/* During the run with the next step, and at the end at once. */
+START_TEST(asks_again_who_could_not_tell)
+{
+    Kit *kit = started(2, _i == 0 ? "2.cannot_tell=1" : "2.cannot_tell=2");
+    guint n_steps = _i == 0 ? 8 : 1;
+
+    for (guint i = 1; i <= n_steps; i++) {
+        kit_step(kit);
+        ck_assert(kit_wait(kit, i));
+    }
+    kit_serve(kit, 50 * EEP_NS_PER_MS);
+    eep_cuda_backend_check_experts(kit->backend);
+    ck_assert_ptr_null(eep_cuda_backend_breach(kit->backend));
+    /* Each slot twice at least, of the one that told always once more. */
+    ck_assert_uint_eq(eep_cuda_backend_counts(kit->backend).n_checksums,
+                      _i == 0 ? 5 * KIT_LAYERS * KIT_EXPERTS / 2
+                              : 4 * KIT_LAYERS * KIT_EXPERTS / 2);
     kit_free(kit);
 }
 END_TEST
@@ -289,8 +315,9 @@ int main(void)
     tcase_add_test(tcase, an_answer_to_another_question_is_a_loss);
     tcase_add_test(tcase, scales_up_and_down);
     tcase_add_test(tcase, a_phase_breaks_as_the_scenario_says);
-    tcase_add_loop_test(tcase, looks_at_probes_and_checksums, 0, 3);
     tcase_add_loop_test(tcase, waits_for_checksums_while_it_makes_sense, 0, 3);
+    tcase_add_loop_test(tcase, looks_at_probes_and_checksums, 0, 5);
+    tcase_add_loop_test(tcase, asks_again_who_could_not_tell, 0, 2);
     tcase_add_test(tcase, gathers_loads);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -70,7 +70,7 @@ sound() {
         fail 'exit 0 without a summary'
     fi
     left=$(processes "$PWD")
-    [ -z "$left" ] || fail "processes are left: $(ps -o pid,args -p "$left")"
+    [ -z "$left" ] || fail "processes are left: $(ps -o pid,args -p "${left//$'\n'/,}")"
     [ ! -e door ] || fail 'the socket is left'
     [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
 }

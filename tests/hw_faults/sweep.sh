@@ -33,6 +33,30 @@ swept() {
 worker=$(dirname "$program")/gpu/eep-worker-emulated
 [ -x "$worker" ] || { echo "no $worker" && exit 77; }
 
+# found SWITCH N VICTIM MODE DETECT: the device is found out, rather than that steps fail again and again.
+found() {
+    swept "$@"
+    ! grep -q 'times in a row' err || fail "$(grep 'times in a row' err)"
+}
+
+# found_in GENERATION ...: the same under another generation.
+found_in() {
+    short+=(--set deployment.resize.generation=$1)
+    shift
+    found "$@"
+}
+
+# What went wrong once: in a worker that a resize waits for; while maps are taken, in a check of the experts, in a forward;
+# and what breaks every worker alike as soon as it serves.
+for generation in g2.1 eep; do run_case launch-HANG-$generation found_in $generation HANG 5 3 shrink 1; done
+for n in 56 64; do
+    run_case map-DIE-$n found DIE $n 2 restart 1
+    run_case map-HANG-$n found HANG $n 2 restart 1
+done
+for n in 104 106 108; do run_case check-HANG-$n found HANG $n 2 shrink 1; done
+for n in 281 1313; do run_case forward-HANG-$n found HANG $n 2 restart 1; done
+for n in 250 300; do run_case alike-DIE-$n found DIE $n 0 restart 1; done
+
 # Up to where it is worth to go: rises until a run does not come that far.
 declare -A most=([FAIL]=12000 [DIE]=9000 [HANG]=9000 [NCCL_FAIL]=2500)
 declare -A dense=([FAIL]=130 [DIE]=12 [HANG]=4 [NCCL_FAIL]=24)

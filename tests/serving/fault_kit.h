@@ -11,7 +11,7 @@
 #include "tests/serving/serving_kit.h"
 
 #define MAX_ARRIVE 200
-#define MAX_EVENTS 4
+#define MAX_EVENTS 5
 #define AT         1003 /* inside the step [1000, 1010) */
 #define N_LAYERS   2
 #define N_EXPERTS  12

@@ -387,6 +387,78 @@ START_TEST(a_restart_that_fails_is_the_end)
 }
 END_TEST
 
+static const char *const all_generations[] = {"restart", "m1", "g1",     "g2",
+                                              "g2.1",    "g3", "masked", "eep"};
+
+/* Five losses, `apart` ns each, of an engine that the restart before has launched. */
+static KitRun *lose_again_and_again(const char *generation, EepTime apart, EepInFlight in_flight)
+{
+    set_generation(generation);
+    set_recovery(EEP_RECOVERY_RESTART, in_flight);
+    config.deployment.retry_attempts = 1000;
+    config.deployment.retry_backoff = 50;
+    config.deployment.n_events = MAX_EVENTS;
+    for (guint i = 1; i < MAX_EVENTS; i++) {
+        events[i] = events[0];
+        events[i].id = (const char *[]){"first", "second", "third", "fourth", "fifth"}[i];
+        events[i].at = AT + (EepTime)i * apart;
+    }
+    return kit_must_run(&config, requests, MAX_ARRIVE);
+}
+
+/* What breaks every new engine before it has completed a request: three restarts, and the end, with
+ * the fate of every request told. */
+START_TEST(restarts_in_vain_have_an_end)
+{
+    EepTime length = 50 + phases(G_N_ELEMENTS(anew), anew);
+    EepInFlight in_flight = _i & 1 ? EEP_IN_FLIGHT_RETRY : EEP_IN_FLIGHT_ABORT;
+    g_autoptr(KitRun) run = lose_again_and_again(all_generations[_i / 2], length + 10, in_flight);
+    const EepIncident *last = kit_nth(run->incidents, EepIncident, run->incidents->len - 1);
+
+    ck_assert_uint_eq(run->resizes->len, 3);
+    ck_assert_uint_eq(run->incidents->len, 4);
+    ck_assert_str_eq(last->outcome, "exited");
+    ck_assert_str_eq(last->note, "exited: three restarts in a row, and no request completed");
+    ck_assert_str_eq(kit_nth(run->incidents, EepIncident, 2)->outcome, "recovered");
+    ck_assert_uint_eq(last_size(run), 0);
+    ck_assert_uint_gt(count_fates(run, EEP_FATE_ABORTED), 0);
+    kit_assert_conserved(run, requests, "in vain");
+}
+END_TEST
+
+/* The same where each is lost while it starts, and the restart would begin anew. */
+START_TEST(restarts_that_never_end_have_an_end)
+{
+    g_autoptr(KitRun) run = lose_again_and_again("eep", 400, EEP_IN_FLIGHT_RETRY);
+    const EepIncident *last = kit_nth(run->incidents, EepIncident, run->incidents->len - 1);
+
+    ck_assert_uint_eq(run->resizes->len, 3);
+    ck_assert_str_eq(last->outcome, "exited");
+    ck_assert_str_eq(last->note, "exited: three restarts in a row, and no request completed");
+    kit_assert_conserved(run, requests, "never end");
+}
+END_TEST
+
+/* Losses that are far enough apart for a request to be completed, or of which nobody takes notice,
+ * are recovered from however many there are. */
+START_TEST(restarts_that_serve_go_on)
+{
+    EepTime length = 50 + phases(G_N_ELEMENTS(anew), anew);
+    gboolean is_idle = _i & 1;
+
+    for (guint i = 0; i < MAX_ARRIVE && is_idle; i++)
+        requests[i].arrival = i < MAX_ARRIVE / 2 ? i : 10000 + i;
+    g_autoptr(KitRun) run = lose_again_and_again(
+        all_generations[_i / 2], length + (is_idle ? 100 : 400), EEP_IN_FLIGHT_RETRY);
+
+    ck_assert_uint_eq(run->resizes->len, MAX_EVENTS);
+    for (guint i = 0; i < run->incidents->len; i++)
+        ck_assert_str_eq(kit_nth(run->incidents, EepIncident, i)->outcome, "recovered");
+    ck_assert_uint_eq(count_fates(run, EEP_FATE_COMPLETED), MAX_ARRIVE);
+    kit_assert_conserved(run, requests, "go on");
+}
+END_TEST
+
 /* -- experts ---------------------------------------------------------------------------------- */
 
 /* With no replica of them the experts of rank 1 are nowhere from its death on: in each of the two
@@ -549,6 +621,9 @@ int main(void)
     tcase_add_loop_test(tcase, a_spare_never_joins, 0, 2);
     tcase_add_loop_test(tcase, a_restart_loses_another, 0, 50);
     tcase_add_test(tcase, a_restart_that_fails_is_the_end);
+    tcase_add_loop_test(tcase, restarts_in_vain_have_an_end, 0, 2 * G_N_ELEMENTS(all_generations));
+    tcase_add_test(tcase, restarts_that_never_end_have_an_end);
+    tcase_add_loop_test(tcase, restarts_that_serve_go_on, 0, 2 * G_N_ELEMENTS(all_generations));
     tcase_add_test(tcase, missing_experts_are_counted);
     tcase_add_test(tcase, degraded_tokens_are_counted);
     tcase_add_loop_test(tcase, any_rank_at_any_moment, 0, 10);
