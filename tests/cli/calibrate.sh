@@ -55,6 +55,12 @@ eep run hw-smoke --set "hardware.profile=$PWD/two/emulated-host.yaml" --quiet --
 exits 0
 cmp -s run/requests.csv again/requests.csv || fail "the path changes the run"
 
+# It is shown as a bundled one is.
+eep show hardware two/emulated-host.yaml
+exits 0
+out_has 'emulated-host - emulated: times of the host, of no GPU'
+grep -qE '^kernel_latency +[0-9.a-z]+ +measured +eep calibrate, emulated GPU' "$scratch/out" || fail 'kernel_latency is not shown as measured'
+
 # One rank alone, another base, the table on the screen.
 mkdir empty
 eep calibrate --device emulated --quick --base a100-sxm --model deepseek-v3 --out empty
