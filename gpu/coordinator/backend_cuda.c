@@ -3,6 +3,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "gpu/coordinator/address.h"
 #include "gpu/coordinator/cuda_internal.h"
 #include "gpu/coordinator/expert_sums.h"
 
@@ -387,6 +388,14 @@ static const EepBackendOps cuda_ops = {
     .abort = cuda_abort,
 };
 
+/* Nobody but those whom it spawns has to find the way. */
+static const char *door_address(const EepCudaBackend *self)
+{
+    return self->gpu.listen != NULL ? self->gpu.listen
+           : self->options.spawns   ? EEP_ADDRESS_PRIVATE
+                                    : EEP_ADDRESS_ANY;
+}
+
 EepBackend *eep_cuda_backend_new(const EepCudaBackendOptions *options, GError **error)
 {
     EepCudaBackend *self = g_new0(EepCudaBackend, 1);
@@ -403,7 +412,7 @@ EepBackend *eep_cuda_backend_new(const EepCudaBackendOptions *options, GError **
     self->injector = (EepCudaInjector){{&eep_cuda_injector_ops}, self};
     self->timer_fd = -1;
     self->crew = eep_crew_new(options->clock, eep_cuda_on_exit, self);
-    self->door = eep_door_new(options->clock, self->gpu.listen, options->token,
+    self->door = eep_door_new(options->clock, door_address(self), options->token,
                               &eep_cuda_door_events, self, error);
     if (self->door == NULL || !start_timer(self, error)) {
         cuda_free(&self->base);

@@ -101,6 +101,18 @@ START_TEST(listens_on_a_unix_socket)
 }
 END_TEST
 
+/* Unless told otherwise: no port that anybody could try, no file that could be left. */
+START_TEST(listens_for_its_own_workers_alone)
+{
+    Kit *kit = kit_new(2, "");
+
+    ck_assert(kit_start(kit, NULL));
+    ck_assert(g_str_has_prefix(eep_cuda_backend_address(kit->backend), "unix:@"));
+    ck_assert_uint_gt(strlen(eep_cuda_backend_address(kit->backend)), strlen("unix:@"));
+    kit_free(kit);
+}
+END_TEST
+
 START_TEST(hosts_logical_ranks_in_one_process)
 {
     Kit *kit = kit_new(3, "*.same_gpu");
@@ -141,6 +153,7 @@ int main(void)
     tcase_add_test(tcase, comes_up_and_goes);
     tcase_add_test(tcase, kills_who_does_not_leave);
     tcase_add_test(tcase, listens_on_a_unix_socket);
+    tcase_add_test(tcase, listens_for_its_own_workers_alone);
     tcase_add_test(tcase, hosts_logical_ranks_in_one_process);
     tcase_add_test(tcase, says_why_an_address_cannot_be_listened_on);
     suite_add_tcase(suite, tcase);
