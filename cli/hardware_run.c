@@ -275,6 +275,10 @@ static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
             "  EEP_TOKEN=%s eep worker%s --connect %s\n",
             address, eep_cuda_backend_token(run->backend),
             device == EEP_GPU_DEVICE_EMULATED ? " --emulated" : "", reachable);
+    if (g_str_has_prefix(address, "127.") || g_str_has_prefix(address, "[::1]:"))
+        fputs("eep: only workers of this host reach that; for others: --set "
+              "gpu.listen=0.0.0.0:29500\n",
+              stderr);
 }
 
 static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *options, GError **error)

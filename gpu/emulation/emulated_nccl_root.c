@@ -2,6 +2,7 @@
 
 #include "gpu/emulation/emulated_runtime.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -86,8 +87,19 @@ static guint rank_interface(const struct ifaddrs *at)
     return (at->ifa_flags & IFF_LOOPBACK) != 0 ? 2 : g_str_has_prefix(at->ifa_name, "docker");
 }
 
+/* A switch of the emulation: hosts that are addresses of one machine. */
+static gboolean read_address(const char *text, EepNcclAddress *ret_address)
+{
+    *ret_address = (EepNcclAddress){.ip = {[10] = 0xff, [11] = 0xff}};
+    return inet_pton(AF_INET, text, ret_address->ip + 12) == 1 ||
+           inet_pton(AF_INET6, text, ret_address->ip) == 1;
+}
+
 static gboolean choose(EepNcclAddress *ret_address)
 {
+    const char *given = g_getenv("EEP_EMULATED_NCCL_ADDRESS");
+    if (given != NULL && given[0] != '\0')
+        return read_address(given, ret_address);
     const char *names = g_getenv("NCCL_SOCKET_IFNAME"), *family = g_getenv("NCCL_SOCKET_FAMILY");
     struct ifaddrs *all = NULL;
     guint best = G_MAXUINT;
@@ -316,7 +328,8 @@ static gboolean start(EepNcclAddress *address)
 /* What was asked for and is not there; NULL: nothing was. */
 static char *tell_unmet(void)
 {
-    static const char *const variables[] = {"NCCL_SOCKET_IFNAME", "NCCL_SOCKET_FAMILY"};
+    static const char *const variables[] = {"EEP_EMULATED_NCCL_ADDRESS", "NCCL_SOCKET_IFNAME",
+                                            "NCCL_SOCKET_FAMILY"};
     GString *text = g_string_new(NULL);
     for (guint i = 0; i < G_N_ELEMENTS(variables); i++) {
         const char *value = g_getenv(variables[i]);
