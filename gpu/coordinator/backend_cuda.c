@@ -323,6 +323,7 @@ static void pool_free(gpointer data)
 static void end_workers(EepCudaBackend *self)
 {
     self->is_ending = TRUE;
+    eep_cuda_waiting_dismiss(self);
     for (guint i = 1; i < self->workers->len; i++) {
         EepCudaWorker *worker = eep_cuda_worker(self, i);
 
@@ -345,7 +346,7 @@ static gboolean has_unsent(const EepCudaBackend *self)
         if (worker != NULL && worker->link != NULL && !eep_link_is_flushed(worker->link))
             return TRUE;
     }
-    return FALSE;
+    return !eep_cuda_waiting_are_told(self);
 }
 
 static void cuda_free(EepBackend *backend)

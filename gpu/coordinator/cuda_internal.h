@@ -39,9 +39,11 @@ typedef struct {
     gboolean is_silent;            /* no heartbeats */
     gboolean is_broken_on_purpose; /* by a fault of the scenario: nobody need be told */
     gboolean is_own_process;
-    gint64 deadline; /* LEAVING: when its process is killed */
-    guint rank;      /* wanted by the group that it joins */
-    guint gpu;       /* of its own process: the device's ordinal */
+    gint64 deadline;    /* LEAVING: when its process is killed */
+    gint64 expected_at; /* EXPECTED: since when somebody is waited for */
+    gint64 joined_at;   /* when it got its WELCOME */
+    guint rank;         /* wanted by the group that it joins */
+    guint gpu;          /* of its own process: the device's ordinal */
     EepWireDevice device;
     /* what it has been sent: [n_layers] and [n_layers][slots_per_rank] */
     EepEpoch map_epoch;    /* 0: nothing */
@@ -124,6 +126,9 @@ void eep_cuda_worker_dismiss(EepCudaWorker *worker, const char *reason);
 void eep_cuda_worker_kill(EepCudaWorker *worker);
 void eep_cuda_worker_free(gpointer worker);
 void eep_cuda_waiting_free(gpointer waiting);
+/* Sends home who was never needed; whether that has left the machine. */
+void eep_cuda_waiting_dismiss(EepCudaBackend *self);
+gboolean eep_cuda_waiting_are_told(const EepCudaBackend *self);
 void eep_cuda_on_exit(gpointer self, EepWorkerId worker, const char *how);
 void eep_cuda_tick(EepCudaBackend *self);
 

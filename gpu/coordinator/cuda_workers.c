@@ -12,7 +12,11 @@
 #define MISSED_BY_WORKER      3
 #define MISSED_BY_COORDINATOR 20
 #define MAX_WAITING           1024
-#define MAX_MESSAGE           (64u << 20)
+/* Until a rank goes to a worker that asked for another one; before the run begins, that part of
+ * gpu.start_timeout. */
+#define WISH_PATIENCE       (5 * EEP_NS_PER_S)
+#define WISH_SHARE_OF_START 2
+#define MAX_MESSAGE         (64u << 20)
 
 /* Came before it was wanted. */
 typedef struct {
@@ -140,6 +144,7 @@ static void welcome(EepCudaWorker *worker, EepLink *link, const EepWireHello *he
 
     worker->link = link;
     worker->state = EEP_CUDA_JOINING;
+    worker->joined_at = eep_monotonic_ns();
     worker->device = hello->device;
     worker->facts = (EepCudaWorkerFacts){.worker = worker->id,
                                          .device = g_strdup(hello->device.name),
@@ -198,6 +203,19 @@ static char *objection(const EepCudaBackend *self, const EepWireHello *hello)
     return NULL;
 }
 
+/* A launcher counts its tasks: over all pools' first engines, in the order of the pools. Which of
+ * several pools will need those beyond them nobody knows before. */
+static gboolean is_wished(const EepCudaWorker *worker, const EepWireHello *hello)
+{
+    const EepCudaBackend *self = worker->backend;
+    guint before = 0;
+
+    for (guint i = 0; i < worker->pool; i++)
+        before += eep_cuda_pool(self, i) != NULL ? eep_cuda_pool(self, i)->options.n_engines : 0;
+    return hello->rank == EEP_RANK_NONE || (self->pools->len > 1 && self->base.loop != NULL) ||
+           hello->rank == before + worker->rank;
+}
+
 /* One that is expected, for the rank that it wants if it wants one; NULL. */
 static EepCudaWorker *place_for(const EepCudaBackend *self, const EepWireHello *hello)
 {
@@ -206,8 +224,7 @@ static EepCudaWorker *place_for(const EepCudaBackend *self, const EepWireHello *
     for (guint i = 1; i < self->workers->len; i++) {
         EepCudaWorker *worker = eep_cuda_worker(self, i);
 
-        if (is_there(worker) && worker->state == EEP_CUDA_EXPECTED &&
-            (hello->rank == EEP_RANK_NONE || hello->rank == worker->rank))
+        if (is_there(worker) && worker->state == EEP_CUDA_EXPECTED && is_wished(worker, hello))
             return worker;
     }
     return NULL;
@@ -248,6 +265,24 @@ void eep_cuda_waiting_free(gpointer data)
     g_free(waiting);
 }
 
+/* From the end, since whoever has gone leaves the list. */
+void eep_cuda_waiting_dismiss(EepCudaBackend *self)
+{
+    EepWireMessage message = {.type = EEP_WIRE_BYE, .bye = {"the run is over without it"}};
+
+    for (guint i = self->waiting->len; i > 0; i--)
+        if (i <= self->waiting->len)
+            eep_link_send(waiting_at(self, i - 1)->link, &message);
+}
+
+gboolean eep_cuda_waiting_are_told(const EepCudaBackend *self)
+{
+    for (guint i = 0; i < self->waiting->len; i++)
+        if (!eep_link_is_flushed(waiting_at(self, i)->link))
+            return FALSE;
+    return TRUE;
+}
+
 static void on_arrived(gpointer user_data, EepLink *link, const EepWireHello *hello)
 {
     EepCudaBackend *self = user_data;
@@ -285,22 +320,41 @@ static void on_refused(gpointer user_data, const char *reason)
 
 const EepDoorEvents eep_cuda_door_events = {on_arrived, on_refused};
 
-/* One that waits takes the place. */
-static void take_waiting(EepCudaBackend *self, EepCudaWorker *worker)
+/* One that waits takes the place; FALSE: nobody does. */
+static gboolean take_waiting(EepCudaBackend *self, EepCudaWorker *worker, gboolean takes_any)
 {
     for (guint i = 0; i < self->waiting->len; i++) {
         Waiting *waiting = waiting_at(self, i);
         EepWireHello hello = waiting->hello;
         EepLink *link = waiting->link;
 
-        if ((hello.rank != EEP_RANK_NONE && hello.rank != worker->rank) ||
-            owner_of(self, &hello.device) != 0)
+        if ((!takes_any && !is_wished(worker, &hello)) || owner_of(self, &hello.device) != 0)
             continue;
         waiting->link = NULL;
         g_ptr_array_remove_index(self->waiting, i);
         welcome(worker, link, &hello);
-        return;
+        return TRUE;
     }
+    return FALSE;
+}
+
+/* Ranks are given anew when some are lost: who is started in the place of one that is gone asks for
+ * a number that nobody needs any more. At the start the others may be on their way. */
+static void give_up_wishes(EepCudaBackend *self, EepCudaWorker *worker, gint64 now)
+{
+    EepTime patience =
+        self->base.loop != NULL ? WISH_PATIENCE : self->gpu.start_timeout / WISH_SHARE_OF_START;
+
+    if (worker->state == EEP_CUDA_EXPECTED && now - worker->expected_at > patience)
+        take_waiting(self, worker, TRUE);
+}
+
+static void ask_for_worker(EepCudaBackend *self, guint rank)
+{
+    g_autofree char *who =
+        rank != EEP_RANK_NONE ? g_strdup_printf("rank %u", rank) : g_strdup("a spare");
+
+    eep_cuda_say(self, "%s needs a worker: start `eep worker --connect` on a free GPU", who);
 }
 
 gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, EepWorkerId id,
@@ -321,7 +375,9 @@ gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, Ee
     self->workers->pdata[id] = worker;
     if (self->options.spawns)
         return start(self, worker);
-    take_waiting(self, worker);
+    worker->expected_at = eep_monotonic_ns();
+    if (!take_waiting(self, worker, FALSE) && self->base.loop != NULL)
+        ask_for_worker(self, rank);
     return TRUE;
 }
 
@@ -546,10 +602,17 @@ static void send_beats(EepCudaBackend *self, gint64 now)
 /* Whoever was taken for lost and is heard again was only late. */
 static void listen_to(EepCudaWorker *worker, gint64 now)
 {
-    EepTime silence = now - eep_link_heard(worker->link);
-    gboolean is_silent = silence > MISSED_BY_WORKER * worker->backend->gpu.heartbeat_interval;
+    EepTime silence = now - eep_link_heard(worker->link),
+            beat = worker->backend->gpu.heartbeat_interval;
+    gboolean is_silent = silence > MISSED_BY_WORKER * beat;
 
-    if (is_silent == worker->is_silent || worker->state == EEP_CUDA_JOINING)
+    if (worker->state == EEP_CUDA_JOINING) {
+        /* It has nothing yet that anybody could miss. Who waited was not to send heartbeats. */
+        if (MIN(silence, now - worker->joined_at) > MISSED_BY_COORDINATOR * beat)
+            lose(worker, "it fell silent before it was ready");
+        return;
+    }
+    if (is_silent == worker->is_silent)
         return;
     worker->is_silent = is_silent;
     if (!is_silent) {
@@ -578,6 +641,7 @@ void eep_cuda_tick(EepCudaBackend *self)
 
         if (!is_there(worker))
             continue;
+        give_up_wishes(self, worker, now);
         /* If we were away ourselves, what they said meanwhile has not been read yet. */
         if (worker->link != NULL && since < self->gpu.heartbeat_interval)
             listen_to(worker, now);
