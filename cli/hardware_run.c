@@ -261,10 +261,10 @@ static gboolean start_pools(EepHardwareRun *run, EepGpuDevice device, GError **e
     return TRUE;
 }
 
-/* What to paste: where the coordinator listens on all of its addresses, by this host's name. */
-static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
+/* By this host's name, where the coordinator listens on all of its addresses. */
+void eep_hardware_tell_address(const EepBackend *backend, EepGpuDevice device, const char *remedy)
 {
-    const char *address = eep_cuda_backend_address(run->backend);
+    const char *address = eep_cuda_backend_address(backend);
     const char *port = g_str_has_prefix(address, "unix:") ? NULL : strrchr(address, ':');
     gboolean is_any = g_str_has_prefix(address, "0.0.0.0:") || g_str_has_prefix(address, "[::]:");
     g_autofree char *reachable =
@@ -273,12 +273,10 @@ static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
     fprintf(stderr,
             "eep: waiting for workers on %s; on each GPU:\n"
             "  EEP_TOKEN=%s eep worker%s --connect %s\n",
-            address, eep_cuda_backend_token(run->backend),
+            address, eep_cuda_backend_token(backend),
             device == EEP_GPU_DEVICE_EMULATED ? " --emulated" : "", reachable);
     if (g_str_has_prefix(address, "127.") || g_str_has_prefix(address, "[::1]:"))
-        fputs("eep: only workers of this host reach that; for others: --set "
-              "gpu.listen=0.0.0.0:29500\n",
-              stderr);
+        fprintf(stderr, "eep: only workers of this host reach that; for others: %s\n", remedy);
 }
 
 static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *options, GError **error)
@@ -305,7 +303,7 @@ static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *opti
     if (run->backend == NULL)
         return FALSE;
     if (!options->spawns)
-        tell_address(run, options->device);
+        eep_hardware_tell_address(run->backend, options->device, "--set gpu.listen=0.0.0.0:29500");
     return start_pools(run, options->device, error);
 }
 

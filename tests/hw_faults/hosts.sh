@@ -175,6 +175,25 @@ two_pools() {
     tell 'both pools have their ranks'
 }
 
+# Another host's GPUs can be measured, those of two hosts not: their link would be taken for one inside a host.
+calibrated() {
+    slurm node1 0
+    timeout 60 "$program" calibrate --device emulated --ranks 2 --quick --workers wait --listen 0.0.0.0:29500 --out one \
+        >out 2>err </dev/null || fail "calibrate: $(tail -n 1 err)"
+    wait
+    ends 0 0 1
+    grep -q '^all_to_all,2,' one/samples.csv || fail 'nothing was measured between ranks'
+    worker node1 SLURM_PROCID=0 -- --connect head:29500
+    worker node2 SLURM_PROCID=1 -- --connect head:29500
+    timeout 60 "$program" calibrate --device emulated --ranks 2 --quick --workers wait --listen 0.0.0.0:29500 --out two \
+        >out 2>err </dev/null
+    [ $? -eq 2 ] || fail 'two hosts are not refused'
+    wait
+    ends 0 2 3
+    told 'calibrate: ranks are on hosts node1 and node2' err
+    [ ! -e two ] || fail 'there is a profile'
+}
+
 # Where workers cannot come to, they are told what to do.
 unreachable() {
     worker node1 NCCL_SOCKET_IFNAME=nothing RANK=0 -- --connect 10.9.0.1:29500
@@ -189,7 +208,7 @@ unreachable() {
     told 'no coordinator at nowhere:29500: ' said
 }
 
-cases=(by_slurm by_others 'shrinks kill_all fail' 'shrinks unplug hang' lost_while_growing unreachable)
+cases=(by_slurm by_others 'shrinks kill_all fail' 'shrinks unplug hang' lost_while_growing calibrated unreachable)
 [ $size = quick ] || cases=(by_name two_pools replaced 'both_lost none exited unplug hang'
     'both_lost restart exited kill_all fail')
 # One after the other: they share the network. A case's words are its command.
