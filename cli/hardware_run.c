@@ -396,6 +396,58 @@ gboolean eep_hardware_run_run(EepHardwareRun *run, EepExecutionProgress progress
     return look_for_breach(run, error);
 }
 
+static void write_version(EepJson *json, const char *key, guint major, guint minor)
+{
+    char text[32];
+
+    g_snprintf(text, sizeof text, "%u.%u", major, minor);
+    eep_json_add_string(json, key, text);
+}
+
+static void write_worker(const EepCudaWorkerFacts *facts, EepJson *json)
+{
+    const EepWireDevice *device = &facts->device;
+
+    if (facts->host == NULL)
+        return; /* it never came */
+    eep_json_begin_object(json, NULL);
+    eep_json_add_uint(json, "worker", facts->worker);
+    eep_json_add_string(json, "host", facts->host);
+    eep_json_add_uint(json, "pid", facts->pid);
+    eep_json_add_string(json, "device", device->name);
+    eep_json_add_string(json, "bus_id", device->bus_id);
+    eep_json_add_bool(json, "emulated", device->is_emulated != 0);
+    write_version(json, "compute_capability", device->cc_major, device->cc_minor);
+    eep_json_add_uint(json, "memory_bytes", device->memory_bytes);
+    eep_json_add_int(json, "memory_used_bytes", facts->memory_used_bytes);
+    write_version(json, "cuda", device->runtime_version / 1000,
+                  device->runtime_version % 1000 / 10);
+    write_version(json, "driver", device->driver_version / 1000,
+                  device->driver_version % 1000 / 10);
+    write_version(json, "nccl", device->nccl_version / 10000, device->nccl_version / 100 % 100);
+    eep_json_add_string(json, "grouped_gemm", facts->gemm);
+    eep_json_end_object(json);
+}
+
+void eep_hardware_run_write(gconstpointer self, EepJson *json)
+{
+    const EepHardwareRun *run = self;
+    EepCudaBackendCounts counts;
+
+    if (run->backend == NULL)
+        return;
+    counts = eep_cuda_backend_counts(run->backend);
+    eep_json_begin_object(json, "checked");
+    eep_json_add_uint(json, "steps", counts.n_steps);
+    eep_json_add_uint(json, "probes", counts.n_probes);
+    eep_json_add_uint(json, "expert_checksums", counts.n_checksums);
+    eep_json_end_object(json);
+    eep_json_begin_array(json, "workers");
+    for (guint i = 0; i < eep_cuda_backend_n_workers(run->backend); i++)
+        write_worker(eep_cuda_backend_worker(run->backend, i), json);
+    eep_json_end_array(json);
+}
+
 char *eep_hardware_run_describe(const EepHardwareRun *run)
 {
     EepCudaBackendCounts counts;

@@ -145,12 +145,10 @@ static void welcome(EepCudaWorker *worker, EepLink *link, const EepWireHello *he
     worker->link = link;
     worker->state = EEP_CUDA_JOINING;
     worker->joined_at = eep_monotonic_ns();
-    worker->device = hello->device;
     worker->facts = (EepCudaWorkerFacts){.worker = worker->id,
-                                         .device = g_strdup(hello->device.name),
+                                         .device = hello->device,
                                          .host = g_strdup(hello->host),
-                                         .pid = hello->pid,
-                                         .is_emulated = hello->device.is_emulated != 0};
+                                         .pid = hello->pid};
     if (!self->options.spawns)
         eep_cuda_say(self, "rank %u is worker %u: %s, %s (%s)", worker->rank, worker->id,
                      hello->host, hello->device.name, hello->device.bus_id);
@@ -171,7 +169,8 @@ static EepWorkerId owner_of(const EepCudaBackend *self, const EepWireDevice *dev
     for (guint i = 1; !is_loopback(self) && i < self->workers->len; i++) {
         const EepCudaWorker *worker = eep_cuda_worker(self, i);
 
-        if (is_there(worker) && worker->link != NULL && is_same_device(&worker->device, device))
+        if (is_there(worker) && worker->link != NULL &&
+            is_same_device(&worker->facts.device, device))
             return worker->id;
     }
     return 0;
@@ -407,7 +406,6 @@ void eep_cuda_worker_free(gpointer data)
     drop_link(worker);
     g_free(worker->map_versions);
     g_free(worker->map);
-    g_free(worker->facts.device);
     g_free(worker->facts.host);
     g_free(worker->facts.gemm);
     g_free(worker);

@@ -62,7 +62,7 @@ START_TEST(comes_up_and_goes)
 
         ck_assert_uint_eq(facts->worker, i + 1);
         ck_assert_str_eq(facts->host, "here");
-        ck_assert(facts->is_emulated);
+        ck_assert(facts->device.is_emulated);
     }
     ck_assert_uint_eq(eep_cuda_backend_counts(kit->backend).n_spawned, 4);
     begin = eep_monotonic_ns();
