@@ -40,7 +40,7 @@ later() { # later COMMAND...
 run_on() { # run_on LISTEN OPTION...
     local listen=$1
     shift
-    hw EEP_TOKEN=$EEP_TOKEN -- --workers wait --set "gpu.listen=$listen" "$@"
+    hw EEP_TOKEN=$EEP_TOKEN -- --workers wait --set "gpu.listen=$listen" --set gpu.heartbeat_interval=200ms "$@"
     wait
     sound
     [ $status -eq 0 ] || fail "exit $status: $(grep '^eep: ' err | tail -n 1)"
@@ -114,7 +114,7 @@ both_lost() { # both_lost MODE OUTCOME HOW FINDING
     [ "$(figure incidents.0.fault)" = "$4" ] || fail "it was found as $(figure incidents.0.fault)"
     [ $seconds -lt 20000 ] || fail "it took $seconds ms"
     ends 0 0 1
-    [ "$3" = kill_all ] || { ends 1 2 3 && told 'no word from the coordinator for 2.0 s' said-3; }
+    [ "$3" = kill_all ] || { ends 1 2 3 && told 'no word from the coordinator for 4.0 s' said-3; }
     tell "$2, the first found after $(figure incidents.0.detection_s) s, recovered after $(figure incidents.0.recovery_s) s"
 }
 shrinks() {
@@ -134,7 +134,7 @@ lost_while_growing() {
         done
         unplug node2
     ) &
-    run_on 0.0.0.0:29500 --set deployment.fault_tolerance.recovery=shrink --set 'events.1.at=2500ms'
+    run_on 0.0.0.0:29500 --set deployment.fault_tolerance.recovery=shrink --set 'events.1.at=2500ms' --set traffic.synthetic.duration=8s
     heal node2
     grep '"event":"resize_ended","id":"grow"' run/events.jsonl | grep -q '"outcome":"failed"' ||
         fail "it grew: $(grep '"event":"resize_ended","id":"grow"' run/events.jsonl)"
