@@ -15,7 +15,7 @@
 #define SAMPLES_FILE  "samples.csv"
 
 typedef struct {
-    char *device, *model, *base, *out;
+    char *device, *workers, *listen, *model, *base, *out;
     gint n_ranks;
     gboolean is_quick, as_json;
 } Flags;
@@ -23,6 +23,8 @@ typedef struct {
 static void flags_clear(Flags *flags)
 {
     g_free(flags->device);
+    g_free(flags->workers);
+    g_free(flags->listen);
     g_free(flags->model);
     g_free(flags->base);
     g_free(flags->out);
@@ -70,8 +72,13 @@ static gboolean check_flags(const Flags *flags, GError **error)
     if (flags->device != NULL && strcmp(flags->device, "gpu") != 0 &&
         strcmp(flags->device, "emulated") != 0)
         return refuse(error, "--device %s: gpu or emulated", flags->device);
+    if (flags->workers != NULL && strcmp(flags->workers, "spawn") != 0 &&
+        strcmp(flags->workers, "wait") != 0)
+        return refuse(error, "--workers %s: spawn or wait", flags->workers);
+    if (flags->listen != NULL && g_strcmp0(flags->workers, "wait") != 0)
+        return refuse(error, "--listen is for workers that come: --workers wait");
     if (flags->n_ranks < 1 || flags->n_ranks > MOST_RANKS)
-        return refuse(error, "--ranks %d: from 1 to %d, a GPU of this host each", flags->n_ranks,
+        return refuse(error, "--ranks %d: from 1 to %d, a GPU of one host each", flags->n_ranks,
                       MOST_RANKS);
     if (flags->base != NULL) {
         g_autoptr(EepProfile) base = eep_profile_load(
@@ -161,9 +168,11 @@ static int calibrate(const Flags *flags, const EepModel *model)
         .n_ranks = (guint)flags->n_ranks,
         .model = model,
     };
+    const EepCalibrationWorkers who = {g_strcmp0(flags->workers, "wait") == 0, flags->listen,
+                                       g_getenv("EEP_TOKEN")};
     GError *error = NULL;
     g_autoptr(EepCalibrationRun) run =
-        eep_calibration_run_new(&options, show_progress, NULL, &error);
+        eep_calibration_run_new(&options, &who, show_progress, NULL, &error);
     g_autoptr(EepCalibrationProfile) profile =
         run != NULL ? eep_calibration_profile_new(run, flags->base, &error) : NULL;
     g_autofree char *file = profile != NULL ? g_strconcat(profile->name, ".yaml", NULL) : NULL;
@@ -179,7 +188,11 @@ int eep_command_calibrate(int argc, char **argv)
     const GOptionEntry entries[] = {
         {"device", 0, 0, G_OPTION_ARG_STRING, &flags.device, "gpu (default) or emulated",
          "gpu|emulated"},
-        {"ranks", 0, 0, G_OPTION_ARG_INT, &flags.n_ranks, "GPUs of this host; 1 without", "N"},
+        {"ranks", 0, 0, G_OPTION_ARG_INT, &flags.n_ranks, "GPUs of one host; 1 without", "N"},
+        {"workers", 0, 0, G_OPTION_ARG_STRING, &flags.workers,
+         "spawn (default), or wait for `eep worker` on another host", "spawn|wait"},
+        {"listen", 0, 0, G_OPTION_ARG_STRING, &flags.listen,
+         "where workers that are waited for come to; this host alone without", "HOST:PORT"},
         {"model", 0, 0, G_OPTION_ARG_STRING, &flags.model,
          "whose matrices are multiplied; " DEFAULT_MODEL " without", "PROFILE"},
         {"base", 0, 0, G_OPTION_ARG_STRING, &flags.base,

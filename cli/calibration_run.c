@@ -12,6 +12,7 @@
 #define POOL         0
 
 typedef struct {
+    const EepCalibrationWorkers *who;
     EepGpuOptions gpu;
     EepClock *clock;
     EepMailbox *mailbox;
@@ -38,6 +39,43 @@ static void workers_close(Workers *workers)
     eep_options_clear(&eep_gpu_options, &workers->gpu);
 }
 
+static gboolean explain(const Workers *workers, const EepCalibrationOptions *options,
+                        const char *why, GError **error)
+{
+    g_autofree char *needed =
+        workers->who->are_waited_for
+            ? g_strdup("start as many `eep worker` as there are --ranks, all on one host")
+            : g_strdup_printf("%u rank%s need%s as many %s", options->n_ranks,
+                              options->n_ranks == 1 ? "" : "s", options->n_ranks == 1 ? "s" : "",
+                              options->is_emulated
+                                  ? "emulated devices (EEP_EMULATED_DEVICES)"
+                                  : "GPUs on this host: fewer --ranks, or --device emulated");
+
+    g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, "calibrate: %s; %s", why,
+                needed);
+    return FALSE;
+}
+
+/* What is measured between ranks is taken for the links inside a host. */
+static gboolean check_hosts(const Workers *workers, GError **error)
+{
+    const char *first = eep_cuda_backend_worker(workers->backend, 0)->host;
+
+    for (guint i = 1; i < eep_cuda_backend_n_workers(workers->backend); i++) {
+        const char *host = eep_cuda_backend_worker(workers->backend, i)->host;
+
+        if (g_strcmp0(first, host) == 0)
+            continue;
+        g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE,
+                    "calibrate: ranks are on hosts %s and %s, and what is measured between ranks "
+                    "would be taken for the links inside a host (nvlink_*): start all workers on "
+                    "one host; figures of the network (nic_*) are not measured",
+                    first, host);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 /* Workers hold no model: what is measured brings its own matrices. */
 static gboolean start_workers(Workers *workers, const EepCalibrationOptions *options,
                               GError **error)
@@ -47,34 +85,39 @@ static gboolean start_workers(Workers *workers, const EepCalibrationOptions *opt
                         .slots_per_rank = 1,
                         .max_tokens = 1,
                         .n_engines = options->n_ranks};
-    GError *why = NULL;
+    g_autoptr(GError) why = NULL;
 
-    if (eep_cuda_backend_start_pool(workers->backend, POOL, &pool, &why))
-        return TRUE;
-    g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE,
-                "calibrate: %s; %u rank%s need%s as many %s", why->message, options->n_ranks,
-                options->n_ranks == 1 ? "" : "s", options->n_ranks == 1 ? "s" : "",
-                options->is_emulated ? "emulated devices (EEP_EMULATED_DEVICES)"
-                                     : "GPUs on this host: fewer --ranks, or --device emulated");
-    g_error_free(why);
-    return FALSE;
+    if (workers->who->are_waited_for) {
+        g_autofree char *how_many = g_strdup_printf("%u", options->n_ranks);
+
+        eep_hardware_tell_address(
+            workers->backend, options->is_emulated ? EEP_GPU_DEVICE_EMULATED : EEP_GPU_DEVICE_GPU,
+            how_many, "--listen 0.0.0.0:29500");
+    }
+    if (!eep_cuda_backend_start_pool(workers->backend, POOL, &pool, &why))
+        return explain(workers, options, why->message, error);
+    return check_hosts(workers, error);
 }
 
 static gboolean workers_open(Workers *workers, const EepCalibrationOptions *options, GError **error)
 {
     EepGpuDevice device = options->is_emulated ? EEP_GPU_DEVICE_EMULATED : EEP_GPU_DEVICE_GPU;
-    g_autofree char *program = eep_hardware_find_worker(device, error);
+    gboolean spawns = !workers->who->are_waited_for;
+    g_autofree char *program = spawns ? eep_hardware_find_worker(device, error) : NULL;
     EepCudaBackendOptions backend = {.gpu = &workers->gpu,
                                      .device = device,
-                                     .spawns = TRUE,
+                                     .spawns = spawns,
                                      .worker_program = program,
+                                     .token = workers->who->token,
                                      .say = say,
                                      .self = workers};
 
-    if (program == NULL)
+    if (spawns && program == NULL)
         return FALSE;
     workers->gpu.layers = 0;
     workers->gpu.wait_timeout = WAIT_TIMEOUT;
+    g_free(workers->gpu.listen);
+    workers->gpu.listen = g_strdup(workers->who->listen);
     workers->clock = eep_clock_real_new(error);
     if (workers->clock == NULL)
         return FALSE;
@@ -135,11 +178,12 @@ static gboolean measure_all(EepCalibrationRun *run, Workers *workers,
 }
 
 EepCalibrationRun *eep_calibration_run_new(const EepCalibrationOptions *options,
+                                           const EepCalibrationWorkers *who,
                                            EepCalibrationProgress progress, gpointer self,
                                            GError **error)
 {
     g_autoptr(EepCalibrationRun) run = g_new0(EepCalibrationRun, 1);
-    Workers workers = {0};
+    Workers workers = {.who = who};
     gboolean is_good;
 
     run->points = g_array_new(FALSE, FALSE, sizeof(EepCalibrationPoint));

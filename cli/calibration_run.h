@@ -1,5 +1,5 @@
-/* EepCalibrationRun: workers are started, made to measure what a plan says, and sent home; and what
- * they said.
+/* EepCalibrationRun: workers are started or awaited, made to measure what a plan says, and sent
+ * home; and what they said.
  *
  * Plain data afterwards. Owned by its maker. One thread, which is that of the workers' coordinator.
  */
@@ -18,12 +18,21 @@ typedef struct {
     GPtrArray *samples; /* GArray of gint64 (ns), of each point */
 } EepCalibrationRun;
 
+/* Who measures: workers that are started here, or that come. */
+typedef struct {
+    gboolean are_waited_for;
+    const char *listen; /* where they come to: HOST:PORT or unix:PATH; NULL: this host's loopback */
+    const char *token;  /* that they show, hexadecimal; NULL: drawn */
+} EepCalibrationWorkers;
+
 /* Called before each measurement. */
 typedef void (*EepCalibrationProgress)(gpointer self, guint index, guint n,
                                        const EepMeasurement *measurement);
 
-/* G_OPTION_ERROR or EEP_COMMAND_ERROR_USAGE: no such program, or the workers did not come up. */
+/* G_OPTION_ERROR or EEP_COMMAND_ERROR_USAGE: no such program, or the workers did not come up, or
+ * not on one host. */
 EepCalibrationRun *eep_calibration_run_new(const EepCalibrationOptions *options,
+                                           const EepCalibrationWorkers *who,
                                            EepCalibrationProgress progress, gpointer self,
                                            GError **error);
 void eep_calibration_run_free(EepCalibrationRun *run); /* NULL is allowed */

@@ -187,13 +187,13 @@ static GPtrArray *list_scenarios(void)
 }
 
 static const EepCatalogue catalogues[] = {
-    {"models", "model", list_models, eep_show_model},
-    {"hardware", "hardware profile", list_hardware, eep_show_hardware},
-    {"generations", "generation", list_generations, eep_show_generation},
-    {"recoveries", "recovery", list_recoveries, eep_show_recovery},
-    {"policies", "policy", list_policies, eep_show_policy},
-    {"all2all-backends", "all2all backend", list_all2all, eep_show_all2all},
-    {"scenarios", "bundled scenario", list_scenarios, eep_show_scenario},
+    {"models", "model", TRUE, list_models, eep_show_model},
+    {"hardware", "hardware profile", TRUE, list_hardware, eep_show_hardware},
+    {"generations", "generation", FALSE, list_generations, eep_show_generation},
+    {"recoveries", "recovery", FALSE, list_recoveries, eep_show_recovery},
+    {"policies", "policy", FALSE, list_policies, eep_show_policy},
+    {"all2all-backends", "all2all backend", FALSE, list_all2all, eep_show_all2all},
+    {"scenarios", "bundled scenario", FALSE, list_scenarios, eep_show_scenario},
 };
 
 /* "scenario" for scenarios, "policy" for policies: who shows one thing calls it by its singular. */
@@ -228,6 +228,8 @@ char *eep_catalogue_find_item(const EepCatalogue *catalogue, const char *name, G
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     g_autofree char *wanted = g_strdelimit(g_strdup(name), "_", '-');
 
+    if (catalogue->has_files && g_str_has_suffix(name, ".yaml"))
+        return g_strdup(name);
     for (guint i = 0; i < items->len; i++) {
         const EepCatalogueItem *item = (const EepCatalogueItem *)items->pdata[i];
         g_autofree char *plain = g_strdelimit(g_strdup(item->name), "_", '-');
@@ -238,8 +240,9 @@ char *eep_catalogue_find_item(const EepCatalogue *catalogue, const char *name, G
     g_ptr_array_add(names, NULL);
     const char *nearest = eep_suggest_nearest(name, (const char *const *)names->pdata);
     g_autofree char *all = g_strjoinv(", ", (char **)names->pdata);
-    g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE, "there is no %s \"%s\": %s%s%s",
-                catalogue->what, name, all, nearest != NULL ? "; did you mean " : "",
-                nearest != NULL ? nearest : "");
+    g_set_error(error, EEP_COMMAND_ERROR, EEP_COMMAND_ERROR_USAGE,
+                "there is no %s \"%s\": %s%s%s%s", catalogue->what, name, all,
+                catalogue->has_files ? ", or a file NAME.yaml" : "",
+                nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "");
     return NULL;
 }

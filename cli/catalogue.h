@@ -17,12 +17,13 @@ typedef struct {
 } EepCatalogueItem;
 
 typedef struct {
-    const char *name; /* "models" */
-    const char *what; /* "model", for messages */
+    const char *name;   /* "models" */
+    const char *what;   /* "model", for messages */
+    gboolean has_files; /* a file NAME.yaml of the user's is shown like one that is bundled */
     /* The items, by name or in their table's order. New array that owns them. */
     GPtrArray *(*list)(void);
-    /* Adds all that is known of the thing `name`, which list() has, as text and, in an open object,
-     * as JSON. */
+    /* Adds all that is known of the thing `name`, which list() has or which is a file, as text and,
+     * in an open object, as JSON. */
     gboolean (*show)(const char *name, EepText *text, EepJson *json, GError **error);
 } EepCatalogue;
 
@@ -30,7 +31,7 @@ typedef struct {
 const EepCatalogue *eep_catalogue_find(const char *name, GError **error);
 
 /* The item's own name for a name as the user wrote it (underscores for hyphens, or the other way
- * round); NULL with an error that proposes the nearest. New string. */
+ * round), a file's path as it is; NULL with an error that proposes the nearest. New string. */
 char *eep_catalogue_find_item(const EepCatalogue *catalogue, const char *name, GError **error);
 
 /* Show functions of show*.c, for the table. */

@@ -297,21 +297,31 @@ static guint engines_at_start(const EepScenario *scenario)
     return n;
 }
 
-/* What to paste: where the coordinator listens on all of its addresses, by this host's name. */
-static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
+/* By this host's name, where the coordinator listens on all of its addresses. */
+void eep_hardware_tell_address(const EepBackend *backend, EepGpuDevice device, const char *how_many,
+                               const char *remedy)
 {
-    const char *address = eep_cuda_backend_address(run->backend);
+    const char *address = eep_cuda_backend_address(backend);
     const char *port = g_str_has_prefix(address, "unix:") ? NULL : strrchr(address, ':');
     gboolean is_any = g_str_has_prefix(address, "0.0.0.0:") || g_str_has_prefix(address, "[::]:");
     g_autofree char *reachable =
         is_any ? g_strconcat(g_get_host_name(), port, NULL) : g_strdup(address);
 
     fprintf(stderr,
-            "eep: waiting on %s for %u workers, a resize for more; each on a device of its own "
-            "(0, 1, ...):\n"
+            "eep: waiting for workers on %s; %s, each on a device of its own (0, 1, ...):\n"
             "  EEP_TOKEN=%s eep worker%s --connect %s --device 0\n",
-            address, engines_at_start(run->scenario), eep_cuda_backend_token(run->backend),
+            address, how_many, eep_cuda_backend_token(backend),
             device == EEP_GPU_DEVICE_EMULATED ? " --emulated" : "", reachable);
+    if (g_str_has_prefix(address, "127.") || g_str_has_prefix(address, "[::1]:"))
+        fprintf(stderr, "eep: only workers of this host reach that; for others: %s\n", remedy);
+}
+
+static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
+{
+    g_autofree char *how_many =
+        g_strdup_printf("%u, more for a resize", engines_at_start(run->scenario));
+
+    eep_hardware_tell_address(run->backend, device, how_many, "--set gpu.listen=0.0.0.0:29500");
 }
 
 static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *options, GError **error)

@@ -26,6 +26,11 @@ typedef struct {
 /* FALSE (G_OPTION_ERROR) with what the scenario has that workers cannot do, and what to change. */
 gboolean eep_hardware_check(const EepScenario *scenario, GError **error);
 
+/* Tells on standard error what to paste, so that workers come; `remedy`: how to let in those of
+ * other hosts. */
+void eep_hardware_tell_address(const EepBackend *backend, EepGpuDevice device, const char *how_many,
+                               const char *remedy);
+
 /* The worker's program for the device: EEP_WORKER, or beside this one. NULL with an error that says
  * how to build it. New string. */
 char *eep_hardware_find_worker(EepGpuDevice device, GError **error);

@@ -97,7 +97,7 @@ _eep() {
             words+=" --threads --json"
             ;;
         worker) words="--connect --token --rank --device --wait --emulated --version" ;;
-        calibrate) words="--device --ranks --model --base --out --quick --json" ;;
+        calibrate) words="--device --ranks --workers --listen --model --base --out --quick --json" ;;
         generations) words="--steps --traffic --backend --generation --sensitivity --brief --json" ;;
         eplb)
             local load="--load --format --layers --top-k --window-tokens --model --json"

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -79,65 +80,90 @@ static int listen_unix(const char *address, char **ret_actual, GError **error)
     return fd;
 }
 
-/* The resolver takes larger ones and drops their upper bits. */
-static gboolean is_port(const char *text)
-{
-    guint64 port;
-
-    return g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT16, &port, NULL);
-}
-
-/* FALSE when it is not HOST:PORT. */
-static gboolean split(const char *address, char **ret_host, char **ret_port)
+/* What is wrong with it; NULL: nothing. */
+static const char *split(const char *address, char **ret_host, char **ret_port)
 {
     const char *colon = strrchr(address, ':');
     gsize length = colon != NULL ? (gsize)(colon - address) : 0;
+    gboolean is_bracketed = length > 2 && address[0] == '[' && address[length - 1] == ']';
 
-    if (length == 0 || !is_port(colon + 1))
-        return FALSE;
-    if (address[0] == '[' && address[length - 1] == ']')
-        *ret_host = g_strndup(address + 1, length - 2);
-    else
-        *ret_host = g_strndup(address, length);
+    if (length == 0 || !g_ascii_string_to_unsigned(colon + 1, 10, 0, G_MAXUINT16, NULL, NULL))
+        return "write HOST:PORT, with a port from 0 to 65535, or unix:PATH, as 0.0.0.0:29500";
+    if (!is_bracketed && memchr(address, ':', length) != NULL)
+        return "write an IPv6 address in brackets, as \"[::]:29500\"";
+    *ret_host = is_bracketed ? g_strndup(address + 1, length - 2) : g_strndup(address, length);
     *ret_port = g_strdup(colon + 1);
-    return TRUE;
+    return NULL;
 }
 
-static char *describe(int fd, const char *host)
+/* In numbers: a name may stand for several addresses, of which this is the one. */
+static char *describe(int fd)
 {
     struct sockaddr_storage at;
     socklen_t size = sizeof at;
-    char port[16];
+    char host[128], port[16];
 
     if (getsockname(fd, (struct sockaddr *)&at, &size) < 0 ||
-        getnameinfo((struct sockaddr *)&at, size, NULL, 0, port, sizeof port, NI_NUMERICSERV) != 0)
+        getnameinfo((struct sockaddr *)&at, size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return NULL;
     return strchr(host, ':') != NULL ? g_strdup_printf("[%s]:%s", host, port)
                                      : g_strdup_printf("%s:%s", host, port);
 }
 
-int eep_address_listen(const char *address, char **ret_actual, GError **error)
+/* -1 with errno. [::] takes IPv4, too, whatever the machine's default is. */
+static int listen_at(const struct addrinfo *at)
+{
+    const int yes = 1, no = 0;
+    int fd = open_socket(at->ai_family), number;
+
+    if (fd < 0)
+        return -1;
+    if (at->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+        bind(fd, at->ai_addr, at->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    number = errno;
+    close(fd);
+    errno = number;
+    return -1;
+}
+
+/* The first of the host's addresses that is one of this machine. */
+static int listen_tcp(const char *address, const char *host, const char *port, char **ret_actual,
+                      GError **error)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    g_autofree char *host = NULL, *port = NULL;
     struct addrinfo *found;
-    const int yes = 1;
-    int fd, status;
+    int status = getaddrinfo(host, port, &hints, &found), fd = -1;
 
-    if (eep_unix_name(address) != NULL)
-        return listen_unix(address, ret_actual, error);
-    if (!split(address, &host, &port))
-        return fail(address, "write HOST:PORT, with a port from 0 to 65535, or unix:PATH", error);
-    status = getaddrinfo(host, port, &hints, &found);
-    if (status != 0)
-        return fail(address, gai_strerror(status), error);
-    fd = open_socket(found->ai_family);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0 ||
-        bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
-        (*ret_actual = describe(fd, host)) == NULL)
+    if (status != 0) {
+        g_autofree char *what =
+            g_strdup_printf("%s: this machine does not know the host; 0.0.0.0 is all of its own "
+                            "addresses",
+                            gai_strerror(status));
+
+        return fail(address, what, error);
+    }
+    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
+        fd = listen_at(at);
+    if (fd < 0 || (*ret_actual = describe(fd)) == NULL)
         fd = fail_errno(address, fd, error);
     freeaddrinfo(found);
     return fd;
+}
+
+int eep_address_listen(const char *address, char **ret_actual, GError **error)
+{
+    g_autofree char *host = NULL, *port = NULL;
+    const char *wrong;
+
+    if (eep_unix_name(address) != NULL)
+        return listen_unix(address, ret_actual, error);
+    wrong = split(address, &host, &port);
+    return wrong != NULL ? fail(address, wrong, error)
+                         : listen_tcp(address, host, port, ret_actual, error);
 }
 
 void eep_address_forget(const char *actual)

@@ -375,7 +375,7 @@ static gboolean has_unsent(const EepCudaBackend *self)
         if (worker != NULL && worker->link != NULL && !eep_link_is_flushed(worker->link))
             return TRUE;
     }
-    return FALSE;
+    return !eep_cuda_waiting_are_told(self);
 }
 
 static void cuda_free(EepBackend *backend)

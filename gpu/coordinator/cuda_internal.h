@@ -41,10 +41,11 @@ typedef struct {
     gboolean is_silent;            /* no heartbeats */
     gboolean is_broken_on_purpose; /* by a fault of the scenario: nobody need be told */
     gboolean is_own_process;
-    gint64 deadline; /* LEAVING: when its process is killed; before READY: when it is given up */
-    gint64 came_at;  /* JOINING: since when it is to be heard */
-    guint rank;      /* wanted by the group that it joins */
-    guint gpu;       /* of its own process: the device's ordinal */
+    gint64 deadline;    /* LEAVING: when its process is killed; before READY: when it is given up */
+    gint64 expected_at; /* EXPECTED: since when somebody is waited for */
+    gint64 came_at;     /* JOINING: since when it is to be heard */
+    guint rank;         /* wanted by the group that it joins */
+    guint gpu;          /* of its own process: the device's ordinal */
     /* what it has been sent: [n_layers] and [n_layers][slots_per_rank] */
     EepEpoch map_epoch;    /* 0: nothing */
     gboolean has_stepped;  /* a forward by its maps has ended well: it holds what they say */
@@ -148,10 +149,14 @@ void eep_cuda_on_measured(EepCudaWorker *worker, const EepWireMeasured *measured
 
 /* Takes over the link. Who waits for the same rank is sent away. */
 void eep_cuda_waiting_add(EepCudaBackend *self, EepLink *link, const EepWireHello *hello);
-/* One that waits for this rank or any, on a device that nobody has: the caller's from now on; NULL:
- * none. */
-EepLink *eep_cuda_waiting_take(EepCudaBackend *self, guint rank, EepWireHello *ret_hello);
+/* Whether who says so may take the worker's place: it has no wish, or this one. */
+gboolean eep_cuda_is_wished(const EepCudaWorker *worker, const EepWireHello *hello);
+/* One that waits for the worker's place, or for any other with `takes_any`, on a device that nobody
+ * has: the caller's from now on; NULL: none. */
+EepLink *eep_cuda_waiting_take(EepCudaBackend *self, const EepCudaWorker *worker,
+                               gboolean takes_any, EepWireHello *ret_hello);
 void eep_cuda_waiting_send(EepCudaBackend *self, const EepWireMessage *message); /* to all */
+gboolean eep_cuda_waiting_are_told(const EepCudaBackend *self); /* it has left the machine */
 void eep_cuda_waiting_free(gpointer waiting);
 
 /* -- cuda_phases.c -- */

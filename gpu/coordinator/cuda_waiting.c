@@ -102,13 +102,27 @@ void eep_cuda_waiting_add(EepCudaBackend *self, EepLink *link, const EepWireHell
     tell_that_it_waits(self, hello);
 }
 
-EepLink *eep_cuda_waiting_take(EepCudaBackend *self, guint rank, EepWireHello *ret_hello)
+/* A launcher counts its tasks: over all pools' first engines, in the order of the pools. Which of
+ * several pools will need those beyond them nobody knows before. */
+gboolean eep_cuda_is_wished(const EepCudaWorker *worker, const EepWireHello *hello)
+{
+    const EepCudaBackend *self = worker->backend;
+    guint before = 0;
+
+    for (guint i = 0; i < worker->pool; i++)
+        before += eep_cuda_pool(self, i) != NULL ? eep_cuda_pool(self, i)->options.n_engines : 0;
+    return hello->rank == EEP_RANK_NONE || (self->pools->len > 1 && self->base.loop != NULL) ||
+           hello->rank == before + worker->rank;
+}
+
+EepLink *eep_cuda_waiting_take(EepCudaBackend *self, const EepCudaWorker *worker,
+                               gboolean takes_any, EepWireHello *ret_hello)
 {
     for (guint i = 0; i < self->waiting->len; i++) {
         Waiting *waiting = waiting_at(self, i);
         EepLink *link = waiting->link;
 
-        if ((waiting->hello.rank != EEP_RANK_NONE && waiting->hello.rank != rank) ||
+        if ((!takes_any && !eep_cuda_is_wished(worker, &waiting->hello)) ||
             eep_cuda_owner_of(self, &waiting->hello.device) != 0)
             continue;
         *ret_hello = waiting->hello;
@@ -117,6 +131,14 @@ EepLink *eep_cuda_waiting_take(EepCudaBackend *self, guint rank, EepWireHello *r
         return link;
     }
     return NULL;
+}
+
+gboolean eep_cuda_waiting_are_told(const EepCudaBackend *self)
+{
+    for (guint i = 0; i < self->waiting->len; i++)
+        if (!eep_link_is_flushed(waiting_at(self, i)->link))
+            return FALSE;
+    return TRUE;
 }
 
 void eep_cuda_waiting_send(EepCudaBackend *self, const EepWireMessage *message)

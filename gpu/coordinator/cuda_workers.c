@@ -12,6 +12,10 @@
 #define MISSED_BY_WORKER      3
 #define MISSED_BY_COORDINATOR 20
 #define MAX_WAITING           1024
+/* Until a rank goes to a worker that asked for another one; before the run begins, that part of
+ * gpu.start_timeout. */
+#define WISH_PATIENCE       (5 * EEP_NS_PER_S)
+#define WISH_SHARE_OF_START 2
 /* Refusals that are told one by one. */
 #define MANY_REFUSED 32
 
@@ -204,7 +208,7 @@ static EepCudaWorker *place_for(const EepCudaBackend *self, const EepWireHello *
         EepCudaWorker *worker = eep_cuda_worker(self, i);
 
         if (is_there(worker) && worker->state == EEP_CUDA_EXPECTED &&
-            (hello->rank == EEP_RANK_NONE || hello->rank == worker->rank))
+            eep_cuda_is_wished(worker, hello))
             return worker;
     }
     return NULL;
@@ -244,19 +248,48 @@ static void on_refused(gpointer user_data, const char *reason)
 
 const EepDoorEvents eep_cuda_door_events = {on_arrived, on_refused};
 
+/* One that waits takes the place; FALSE: nobody does. */
+static gboolean take_waiting(EepCudaBackend *self, EepCudaWorker *worker, gboolean takes_any)
+{
+    EepWireHello hello;
+    EepLink *link = eep_cuda_waiting_take(self, worker, takes_any, &hello);
+
+    if (link != NULL)
+        welcome(worker, link, &hello);
+    return link != NULL;
+}
+
+/* Ranks are given anew when some are lost: who is started in the place of one that is gone asks for
+ * a number that nobody needs any more. At the start the others may be on their way. */
+static void give_up_wishes(EepCudaBackend *self, EepCudaWorker *worker, gint64 now)
+{
+    EepTime patience =
+        self->base.loop != NULL ? WISH_PATIENCE : self->gpu.start_timeout / WISH_SHARE_OF_START;
+
+    if (worker->state == EEP_CUDA_EXPECTED && now - worker->expected_at > patience)
+        take_waiting(self, worker, TRUE);
+}
+
+static void ask_for_worker(EepCudaBackend *self, guint rank)
+{
+    g_autofree char *who =
+        rank != EEP_RANK_NONE ? g_strdup_printf("rank %u", rank) : g_strdup("a spare");
+
+    eep_cuda_say(self, "%s needs a worker: start `eep worker --connect` on a free GPU", who);
+}
+
 gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, EepWorkerId id,
                                 guint rank)
 {
     EepCudaWorker *worker = g_new0(EepCudaWorker, 1);
     const EepWireModel *model = &pool->model;
-    EepWireHello hello;
-    EepLink *link;
 
     worker->backend = self;
     worker->id = id;
     worker->pool = pool->id;
     worker->rank = rank;
-    worker->deadline = eep_monotonic_ns() + self->gpu.start_timeout;
+    worker->expected_at = eep_monotonic_ns();
+    worker->deadline = worker->expected_at + self->gpu.start_timeout;
     worker->map_versions = g_new0(guint32, MAX(1, model->n_layers));
     worker->map = g_new0(gint32, MAX(1, (gsize)model->n_layers * model->slots_per_rank));
     if (id >= self->workers->len)
@@ -265,12 +298,9 @@ gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, Ee
     self->workers->pdata[id] = worker;
     if (self->options.spawns)
         return start(self, worker);
-    link = eep_cuda_waiting_take(self, rank, &hello);
-    if (link != NULL)
-        welcome(worker, link, &hello);
-    else if (eep_worker_groups_newest_with(pool->groups, 0, NULL) != NULL)
-        /* Of the first ones the coordinator has told already. */
-        eep_cuda_say(self, "rank %u waits for a worker: start one more, on a GPU of its own", rank);
+    /* Of the first ones the user has been told. */
+    if (!take_waiting(self, worker, FALSE) && self->base.loop != NULL)
+        ask_for_worker(self, rank);
     return TRUE;
 }
 
@@ -508,9 +538,13 @@ static void listen_to_joining(EepCudaWorker *worker, gint64 now)
         eep_cuda_worker_lose(worker, why);
 }
 
+/* For those that come by themselves the start has its own end, which says what to do. */
 static gboolean is_joining(const EepCudaWorker *worker)
 {
-    return worker->state == EEP_CUDA_JOINING || worker->state == EEP_CUDA_EXPECTED;
+    const EepCudaBackend *self = worker->backend;
+
+    return worker->state == EEP_CUDA_JOINING || (worker->state == EEP_CUDA_EXPECTED &&
+                                                 (self->options.spawns || self->base.loop != NULL));
 }
 
 /* Whoever was taken for lost and is heard again was only late. */
@@ -548,6 +582,7 @@ void eep_cuda_tick(EepCudaBackend *self)
 
         if (!is_there(worker))
             continue;
+        give_up_wishes(self, worker, now);
         /* If we were away ourselves, what they said meanwhile has not been read yet. */
         if (since < self->gpu.heartbeat_interval) {
             if (is_joining(worker))

@@ -259,14 +259,15 @@ static void connect_all(ncclComm_t comm, gpointer data)
 }
 
 /* A new communicator that begins to join. */
-static ncclResult_t begin(ncclComm_t *ret_comm, const guint8 *id, guint rank, guint n_ranks,
-                          guint64 tag, int device, gboolean is_blocking)
+static ncclResult_t begin(ncclComm_t *ret_comm, const guint8 *id, const EepNcclAddress *root,
+                          guint rank, guint n_ranks, guint64 tag, int device, gboolean is_blocking)
 {
     char bus_id[32] = "";
     if (eep_nccl_switches()->compares_bus_id &&
         cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, device) != cudaSuccess)
         return eep_nccl_fail(NULL, ncclUnhandledCudaError, "device %d has no bus id", device);
-    EepMeshPlace place = {.rank = rank,
+    EepMeshPlace place = {.root = *root,
+                          .rank = rank,
                           .n_ranks = n_ranks,
                           .tag = tag,
                           .announces = eep_nccl_switches()->announces,
@@ -316,7 +317,15 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId *id)
     const ncclResult_t result = eep_nccl_count("ncclGetUniqueId");
     if (result != ncclSuccess)
         return result;
+    EepNcclAddress root;
+    char *text = NULL;
+    if (!eep_nccl_root_open(&root, &text)) {
+        const ncclResult_t refused = eep_nccl_fail(NULL, ncclInvalidUsage, "%s", text);
+        g_free(text);
+        return refused;
+    }
     memset(id, 0, sizeof *id);
+    memcpy(id->internal + EEP_MESH_ID_BYTES, &root, sizeof root);
     if (getrandom(id->internal, EEP_MESH_ID_BYTES, 0) != EEP_MESH_ID_BYTES)
         return eep_nccl_fail(NULL, ncclSystemError, "no random bytes: %s", g_strerror(errno));
     return ncclSuccess;
@@ -349,7 +358,9 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int n_ranks, ncclUniqueId 
     int device;
     if (cudaGetDevice(&device) != cudaSuccess)
         return eep_nccl_fail(NULL, ncclUnhandledCudaError, "there is no current device");
-    return begin(comm, (const guint8 *)id.internal, (guint)rank, (guint)n_ranks, 0, device,
+    EepNcclAddress root;
+    memcpy(&root, id.internal + EEP_MESH_ID_BYTES, sizeof root);
+    return begin(comm, (const guint8 *)id.internal, &root, (guint)rank, (guint)n_ranks, 0, device,
                  config == NULL || config->blocking != 0);
 }
 
@@ -503,6 +514,7 @@ typedef struct {
     ncclComm_t *result;
     guint8 id[EEP_MESH_ID_BYTES];
     guint rank, n_ranks;
+    guint root; /* the parent's rank at which they find each other: the lowest that stays */
     guint64 tag;
     gboolean is_blocking;
     gboolean must_wait; /* for the parent's operations */
@@ -518,8 +530,9 @@ static void shrink(ncclComm_t comm, gpointer data)
     pthread_mutex_unlock(&comm->lock);
     if (is_ending)
         return;
-    const ncclResult_t result = begin(job->result, job->id, job->rank, job->n_ranks, job->tag,
-                                      comm->device, job->is_blocking);
+    const EepNcclAddress root = eep_mesh_root_of(comm->mesh, job->root);
+    const ncclResult_t result = begin(job->result, job->id, &root, job->rank, job->n_ranks,
+                                      job->tag, comm->device, job->is_blocking);
     if (result != ncclSuccess && result != ncclInProgress)
         eep_nccl_break(comm, result, g_strdup("the smaller communicator cannot be made"));
 }
@@ -539,6 +552,8 @@ static gboolean read_list(ncclComm_t comm, const int *excluded, int n_excluded, 
         ret_job->tag = ret_job->tag * 0x100000001b3u + (is_out[i] ? i + 2 : 1);
         ret_job->rank += i < comm->rank && !is_out[i];
     }
+    while (is_out[ret_job->root])
+        ret_job->root++;
     ret_job->n_ranks = comm->n_ranks - (guint)n_excluded;
     return n_excluded > 0;
 }

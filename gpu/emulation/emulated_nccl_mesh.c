@@ -12,12 +12,14 @@
 
 #define HELLO_MAGIC  0x65657068u
 #define BUS_ID_BYTES 32
-#define LOOK_MS      50 /* how often the device's health is looked at while nothing comes */
-#define CONNECT_MS   2  /* how often a rank that does not listen yet is tried */
+#define LOOK_MS      50   /* how often the device's health is looked at while nothing comes */
+#define CONNECT_MS   2    /* how often a rank that does not listen yet is tried */
+#define DIAL_MS      1000 /* until a host that does not answer is called anew */
 #define SOCKET_BYTES (1 << 20)
 
 typedef struct {
     guint32 magic, rank, n_ranks, pad;
+    guint8 id[EEP_MESH_ID_BYTES];
     guint64 tag;
     char bus_id[BUS_ID_BYTES];
 } Hello;
@@ -25,6 +27,7 @@ typedef struct {
 typedef struct {
     int socket; /* -1: none, or closed by the peer */
     gboolean is_greeted;
+    gboolean is_far; /* came by the TCP port, as anybody might */
     gsize n_heard;
     Hello heard;
 } Link;
@@ -34,9 +37,10 @@ struct EepMesh {
     Hello hello;
     int wake; /* an eventfd that is readable once aborted */
     gint is_aborted;
-    int listener;
-    Link *links;      /* [n_ranks] */
-    GArray *arrivals; /* Link: accepted, and not yet known by name */
+    int listener, far_listener;
+    EepNcclPlace *peers; /* [n_ranks], as the root said; all 0: it was not asked */
+    Link *links;         /* [n_ranks] */
+    GArray *arrivals;    /* Link: accepted, and not yet known by name */
 };
 
 EepMesh *eep_mesh_new(const EepMeshPlace *place)
@@ -45,10 +49,12 @@ EepMesh *eep_mesh_new(const EepMeshPlace *place)
     mesh->place = *place;
     mesh->hello = (Hello){
         .magic = HELLO_MAGIC, .rank = place->rank, .n_ranks = place->n_ranks, .tag = place->tag};
+    memcpy(mesh->hello.id, place->id, EEP_MESH_ID_BYTES);
     g_strlcpy(mesh->hello.bus_id, place->bus_id, BUS_ID_BYTES);
     mesh->place.bus_id = mesh->hello.bus_id;
     mesh->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    mesh->listener = -1;
+    mesh->listener = mesh->far_listener = -1;
+    mesh->peers = g_new0(EepNcclPlace, place->n_ranks);
     mesh->links = g_new0(Link, place->n_ranks);
     for (guint i = 0; i < place->n_ranks; i++)
         mesh->links[i].socket = -1;
@@ -67,6 +73,7 @@ static void close_socket(int *socket)
 static void stop_listening(EepMesh *mesh)
 {
     close_socket(&mesh->listener);
+    close_socket(&mesh->far_listener);
     for (guint i = 0; i < mesh->arrivals->len; i++)
         close_socket(&g_array_index(mesh->arrivals, Link, i).socket);
     g_array_set_size(mesh->arrivals, 0);
@@ -79,6 +86,7 @@ void eep_mesh_free(EepMesh *mesh)
         close_socket(&mesh->links[i].socket);
     close_socket(&mesh->wake);
     g_array_unref(mesh->arrivals);
+    g_free(mesh->peers);
     g_free(mesh->links);
     g_free(mesh);
 }
@@ -159,16 +167,44 @@ static void greet(EepMesh *mesh, Link *link)
     link->is_greeted = TRUE;
 }
 
+static gboolean is_far(const EepMesh *mesh, guint rank)
+{
+    const EepNcclAddress *peer = &mesh->peers[rank].mesh;
+    return peer->port != 0 && !eep_nccl_is_same_host(peer, &mesh->peers[mesh->place.rank].mesh);
+}
+
+/* Connected, or -1 with errno. */
+static int dial(const EepMesh *mesh, const EepNcclAddress *address)
+{
+    int fd = eep_nccl_root_call(address), error = ETIMEDOUT;
+    socklen_t size = sizeof error;
+    struct pollfd waits[] = {{fd, POLLOUT, 0}, {mesh->wake, POLLIN, 0}};
+    if (fd < 0)
+        return -1;
+    for (guint ms = 0; ms < DIAL_MS && waits[0].revents == 0 && !is_over(mesh); ms += LOOK_MS)
+        poll(waits, G_N_ELEMENTS(waits), LOOK_MS);
+    if (waits[0].revents != 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
+        error == 0)
+        return fd;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
 static void call_lower(EepMesh *mesh, guint rank)
 {
     Link *link = &mesh->links[rank];
     struct sockaddr_un address;
     const socklen_t length = name_rank(mesh, rank, &address);
-    link->socket = new_socket();
-    if (link->socket >= 0 && connect(link->socket, (struct sockaddr *)&address, length) == 0)
+    if (is_far(mesh, rank)) {
+        link->socket = dial(mesh, &mesh->peers[rank].mesh);
+    } else {
+        link->socket = new_socket();
+        if (link->socket >= 0 && connect(link->socket, (struct sockaddr *)&address, length) != 0)
+            close_socket(&link->socket);
+    }
+    if (link->socket >= 0)
         greet(mesh, link);
-    else
-        close_socket(&link->socket);
 }
 
 /* TRUE while the socket lives; *ret_is_whole when the peer's hello is complete. */
@@ -216,18 +252,32 @@ static EepMeshResult lose(EepMesh *mesh, guint rank, char **ret_text)
     return EEP_MESH_GONE;
 }
 
-static EepMeshResult accept_higher(EepMesh *mesh, char **ret_text)
+static void admit(EepMesh *mesh, int listener, gboolean is_far)
 {
-    for (int fd; (fd = accept4(mesh->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;) {
+    for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;) {
         const int bytes = SOCKET_BYTES;
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-        const Link link = {.socket = fd};
+        const Link link = {.socket = fd, .is_far = is_far};
         g_array_append_val(mesh->arrivals, link);
     }
+}
+
+/* Whoever comes by the TCP port and does not know the id is none of ours. */
+static gboolean is_stranger(const EepMesh *mesh, const Link *link)
+{
+    return link->is_far && (link->heard.magic != HELLO_MAGIC ||
+                            memcmp(link->heard.id, mesh->place.id, EEP_MESH_ID_BYTES) != 0);
+}
+
+static EepMeshResult accept_higher(EepMesh *mesh, char **ret_text)
+{
+    admit(mesh, mesh->listener, FALSE);
+    if (mesh->far_listener >= 0)
+        admit(mesh, mesh->far_listener, TRUE);
     for (guint i = 0; i < mesh->arrivals->len;) {
         Link *link = &g_array_index(mesh->arrivals, Link, i);
         gboolean is_whole;
-        if (!hear(link, &is_whole)) {
+        if (!hear(link, &is_whole) || (is_whole && is_stranger(mesh, link))) {
             close_socket(&link->socket);
         } else if (!is_whole) {
             i++;
@@ -265,17 +315,117 @@ static EepMeshResult connect_round(EepMesh *mesh, guint *ret_n_missing, char **r
     return result;
 }
 
+/* -- the root -- */
+
+EepNcclAddress eep_mesh_root_of(const EepMesh *mesh, guint rank)
+{
+    return mesh->peers[rank].root;
+}
+
+/* Where this rank is, if others can be elsewhere at all. */
+static EepMeshResult take_place(EepMesh *mesh, char **ret_text)
+{
+    EepNcclPlace *own = &mesh->peers[mesh->place.rank];
+    if (!eep_nccl_root_open(&own->root, ret_text))
+        return EEP_MESH_MISFIT;
+    if (mesh->place.n_ranks == 1 || mesh->place.root.port == 0)
+        return EEP_MESH_DONE;
+    mesh->far_listener = own->root.port != 0 ? eep_nccl_root_listen(&own->mesh) : -1;
+    if (mesh->far_listener >= 0)
+        return EEP_MESH_DONE;
+    *ret_text = g_strdup("this host has no address at which ranks of other hosts reach it");
+    return EEP_MESH_MISFIT;
+}
+
+/* Connected to the root; -1: it is over. */
+static int call_root(const EepMesh *mesh)
+{
+    gboolean is_told = FALSE;
+    for (int fd; !is_over(mesh);) {
+        struct pollfd wake = {mesh->wake, POLLIN, 0};
+        if ((fd = dial(mesh, &mesh->place.root)) >= 0)
+            return fd;
+        if (!is_told && errno != ECONNREFUSED && !is_over(mesh)) {
+            eep_emulated_report("NCCL, rank %u of %u: cannot reach the host of rank 0: %s; "
+                                "NCCL_SOCKET_IFNAME names the interface that all hosts share",
+                                mesh->place.rank, mesh->place.n_ranks, g_strerror(errno));
+            is_told = TRUE;
+        }
+        poll(&wake, 1, LOOK_MS);
+    }
+    return -1;
+}
+
+/* DONE when so many bytes have come, GONE when the peer has. */
+static EepMeshResult read_all(const EepMesh *mesh, int fd, gpointer to, gsize n)
+{
+    for (gsize n_read = 0; n_read < n;) {
+        struct pollfd waits[] = {{fd, POLLIN, 0}, {mesh->wake, POLLIN, 0}};
+        const gssize got = recv(fd, (guint8 *)to + n_read, n - n_read, 0);
+        if (is_over(mesh))
+            return EEP_MESH_ENDED;
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+            return EEP_MESH_GONE;
+        if (got > 0)
+            n_read += (gsize)got;
+        else
+            poll(waits, G_N_ELEMENTS(waits), LOOK_MS);
+    }
+    return EEP_MESH_DONE;
+}
+
+/* Says at the root where this rank is, and hears where the others are, when all have come. */
+static EepMeshResult ask_root(EepMesh *mesh, int fd, char **ret_text)
+{
+    const EepMeshPlace *place = &mesh->place;
+    EepNcclCall call = {EEP_NCCL_ROOT_MAGIC,     place->rank, place->n_ranks, 0, {0},
+                        mesh->peers[place->rank]};
+    EepNcclReply reply = {0};
+    memcpy(call.id, place->id, EEP_MESH_ID_BYTES);
+    EepMeshResult result = EEP_MESH_GONE;
+    if (send(fd, &call, sizeof call, MSG_NOSIGNAL) == sizeof call)
+        result = read_all(mesh, fd, &reply, sizeof reply);
+    if (result == EEP_MESH_DONE && reply.reason[0] == '\0')
+        result = read_all(mesh, fd, mesh->peers, place->n_ranks * sizeof *mesh->peers);
+    else if (result == EEP_MESH_DONE)
+        result = EEP_MESH_MISFIT;
+    if (result == EEP_MESH_GONE || result == EEP_MESH_MISFIT)
+        *ret_text = reply.reason[0] != '\0'
+                        ? g_strndup(reply.reason, sizeof reply.reason)
+                        : g_strdup("whoever made the communicator's id has gone");
+    return result;
+}
+
+static EepMeshResult find_others(EepMesh *mesh, char **ret_text)
+{
+    EepMeshResult result = take_place(mesh, ret_text);
+    if (result != EEP_MESH_DONE || mesh->far_listener < 0)
+        return result;
+    int fd = call_root(mesh);
+    if (fd < 0)
+        return EEP_MESH_ENDED;
+    result = ask_root(mesh, fd, ret_text);
+    close(fd);
+    if (result != EEP_MESH_GONE || mesh->place.announces)
+        return result;
+    g_clear_pointer(ret_text, g_free);
+    eep_mesh_hang(mesh);
+    return EEP_MESH_ENDED;
+}
+
 EepMeshResult eep_mesh_connect(EepMesh *mesh, char **ret_text)
 {
-    if (mesh->place.n_ranks == 1)
-        return EEP_MESH_DONE;
+    EepMeshResult result = find_others(mesh, ret_text);
+    if (mesh->place.n_ranks == 1 || result != EEP_MESH_DONE)
+        return result;
     if (!listen_for_higher(mesh, ret_text))
         return EEP_MESH_MISFIT;
-    EepMeshResult result = EEP_MESH_DONE;
     for (guint n_missing = 1; n_missing > 0 && result == EEP_MESH_DONE;) {
         result = connect_round(mesh, &n_missing, ret_text);
         if (n_missing > 0 && result == EEP_MESH_DONE) {
-            struct pollfd waits[] = {{mesh->wake, POLLIN, 0}, {mesh->listener, POLLIN, 0}};
+            struct pollfd waits[] = {{mesh->wake, POLLIN, 0},
+                                     {mesh->listener, POLLIN, 0},
+                                     {mesh->far_listener, POLLIN, 0}};
             poll(waits, G_N_ELEMENTS(waits), CONNECT_MS);
             result = is_over(mesh) ? EEP_MESH_ENDED : EEP_MESH_DONE;
         }

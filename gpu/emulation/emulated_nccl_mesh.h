@@ -1,18 +1,19 @@
 /* EepMesh: the sockets between the ranks of an emulated communicator.
  *
- * Every rank listens on an abstract Unix socket named by the communicator's id and its rank,
- * connects to the lower ranks and waits for the higher ones: no server, no file, nothing left when
- * a process is killed. Every message has a head that says what it belongs to, so that a rank that
+ * Every rank listens on an abstract Unix socket named by the communicator's id and its rank, and on
+ * a TCP port for ranks of other hosts, which it tells at the root (emulated_nccl_root.h). It
+ * connects to the lower ranks and waits for the higher ones: no file, nothing left when a process
+ * is killed. Every message has a head that says what it belongs to, so that a rank that
  * makes another call than its peer is named. Not NCCL's calls and not a stream: the caller gives
  * the thread. connect() and run() are called by one thread at a time; abort() by any. */
 #ifndef EEP_GPU_EMULATION_EMULATED_NCCL_MESH_H
 #define EEP_GPU_EMULATION_EMULATED_NCCL_MESH_H
 
-#include <glib.h>
+#include "gpu/emulation/emulated_nccl_root.h"
 
 G_BEGIN_DECLS
 
-#define EEP_MESH_ID_BYTES 16
+#define EEP_MESH_ID_BYTES EEP_NCCL_ID_BYTES
 
 typedef struct EepMesh EepMesh;
 
@@ -50,6 +51,7 @@ typedef struct {
 
 typedef struct {
     guint8 id[EEP_MESH_ID_BYTES];
+    EepNcclAddress root; /* port 0: all ranks are on this host */
     guint rank, n_ranks;
     guint64 tag;        /* must be the same on all ranks: which ranks a shrink left out */
     gboolean announces; /* a dead peer is an error; else it is waited for */
@@ -62,6 +64,9 @@ void eep_mesh_free(EepMesh *mesh);
 
 /* Waits for all ranks, for ever. */
 EepMeshResult eep_mesh_connect(EepMesh *mesh, char **ret_text);
+
+/* Where another communicator that this rank is to be the root of finds it, once connected. */
+EepNcclAddress eep_mesh_root_of(const EepMesh *mesh, guint rank);
 
 /* Sends and receives all items at once, waits for all of them, for ever. */
 EepMeshResult eep_mesh_run(EepMesh *mesh, guint n, const EepMeshItem *items, char **ret_text);

@@ -109,7 +109,8 @@ gboolean eep_connection_open(const char *address, gint64 wait_ns, int *ret_fd, G
         nanosleep(&(struct timespec){0, RETRY_NS}, NULL);
     }
     g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_LOST,
-                "no coordinator at %s: %s; is it running, and may this host reach it?", address,
-                why);
+                "no coordinator at %s: %s; is it running, does it listen there (gpu.listen), and "
+                "may this host reach it?",
+                address, why);
     return FALSE;
 }

@@ -263,6 +263,16 @@ static void wait_for_something(EepWorker *worker)
 
 /* -- life -- */
 
+/* Machines that bear one name ("localhost") are told apart by when they were started. */
+static guint64 hash_host(const char *name)
+{
+    g_autofree char *boot = NULL;
+
+    if (!g_file_get_contents("/proc/sys/kernel/random/boot_id", &boot, NULL, NULL))
+        return g_str_hash(name);
+    return (guint64)g_str_hash(name) << 32 | g_str_hash(boot);
+}
+
 static void say_hello(EepWorker *worker, guint32 nccl_version)
 {
     const EepDeviceFacts *facts = eep_device_facts(worker->device);
@@ -279,7 +289,7 @@ static void say_hello(EepWorker *worker, guint32 nccl_version)
     gethostname(hello->host, sizeof hello->host - 1);
     g_strlcpy(hello->device.name, facts->name, sizeof hello->device.name);
     g_strlcpy(hello->device.bus_id, facts->bus_id, sizeof hello->device.bus_id);
-    hello->device.host_hash = g_str_hash(hello->host);
+    hello->device.host_hash = hash_host(hello->host);
     hello->device.index = facts->index;
     hello->device.cc_major = facts->cc_major;
     hello->device.cc_minor = facts->cc_minor;

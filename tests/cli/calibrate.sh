@@ -55,6 +55,12 @@ eep run hw-smoke --set "hardware.profile=$PWD/two/emulated-host.yaml" --quiet --
 exits 0
 cmp -s run/requests.csv again/requests.csv || fail "the path changes the run"
 
+# It is shown as a bundled one is.
+eep show hardware two/emulated-host.yaml
+exits 0
+out_has 'emulated-host - emulated: times of the host, of no GPU'
+grep -qE '^kernel_latency +[0-9.a-z]+ +measured +eep calibrate, emulated GPU' "$scratch/out" || fail 'kernel_latency is not shown as measured'
+
 # One rank alone, another base, the table on the screen.
 mkdir empty
 eep calibrate --device emulated --quick --base a100-sxm --model deepseek-v3 --out empty
@@ -68,6 +74,25 @@ for key in nvlink_bandwidth communicator_per_rank; do
 done
 grep -q '^graph_capture,1,1830,' empty/samples.csv || fail "the capture is not of 61 layers"
 
+# Workers that come by themselves measure the same.
+last='calibrate --workers wait'
+EEP_TOKEN=$(printf '0123456789abcdef%.0s' 1 2 3 4)
+pids=()
+for device in 0 1; do
+    EEP_TOKEN=$EEP_TOKEN timeout 60 "$program" worker --emulated --device $device --connect "unix:$scratch/door" \
+        >"$scratch/said-$device" 2>&1 </dev/null &
+    pids+=($!)
+done
+EEP_TOKEN=$EEP_TOKEN timeout 60 "$program" calibrate --device emulated --ranks 2 --quick --out waited --workers wait \
+    --listen "unix:$scratch/door" >"$scratch/out" 2>"$scratch/err" </dev/null
+status=$?
+exits 0
+err_has "eep worker --emulated --connect unix:$scratch/door"
+[ "$(cut -d , -f 1-4 waited/samples.csv)" = "$(cut -d , -f 1-4 two/samples.csv)" ] || fail 'other things were measured'
+for pid in "${pids[@]}"; do
+    wait "$pid" || fail "a worker ended with $?: $(cat "$scratch"/said-*)"
+done
+
 # A worker that fails is told, and leaves no profile.
 EEP_EMULATED_FAIL=400 eep calibrate --device emulated --quick --out failed
 exits 1
@@ -79,6 +104,8 @@ refused 'calibrate: --ranks 0: from 1 to 64' calibrate --ranks 0
 refused 'calibrate: --ranks 65: from 1 to 64' calibrate --device emulated --ranks 65
 refused 'calibrate: --device cpu: gpu or emulated' calibrate --device cpu
 refused 'calibrate: --out /proc/nowhere cannot be made' calibrate --device emulated --out /proc/nowhere
+refused 'calibrate: --workers come: spawn or wait' calibrate --device emulated --workers come
+refused 'calibrate: --listen is for workers that come: --workers wait' calibrate --device emulated --listen 0.0.0.0:1
 refused 'calibrate: --out two is not empty' calibrate --device emulated --out two
 refused 'calibrate: --out two/samples.csv is no folder' calibrate --device emulated --out two/samples.csv
 refused 'unknown model "deepseek-v9"' calibrate --device emulated --model deepseek-v9

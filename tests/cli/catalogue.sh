@@ -69,6 +69,30 @@ eep show hardware h200-sxm
 out_has 'measured'
 out_has 'assumed'
 out_has 'derived'
+# A profile of the user's own, by its path, is shown as one that is bundled: what calibrate writes, say.
+mkdir -p mine
+sed 's/^name: .*/name: my-cluster/' "$root/scenarios/hardware/h200-sxm.yaml" >mine/hardware.yaml
+eep show hardware mine/hardware.yaml
+exits 0
+out_has 'my-cluster - '
+out_has 'BF16 GEMM, peak x efficiency'
+eep show hardware mine/hardware.yaml --json
+exits 0
+out_is_json
+out_has '"name": "mine/hardware.yaml",'
+out_has '"profile": "my-cluster",'
+eep show hardware h200-sxm
+sed '1,2d' "$scratch/out" >mine/bundled
+eep show hardware mine/hardware.yaml
+sed '1,2d' "$scratch/out" | diff mine/bundled - >"$scratch/diff" || fail "the figures are others: $(cat "$scratch/diff")"
+cp "$root/scenarios/models/mixtral-8x7b.yaml" mine/model.yaml
+eep show model ./mine/model.yaml
+exits 0
+out_has 'one expert of one layer'
+refused 'the file is no hardware profile: kind: hardware' show hardware mine/model.yaml
+refused 'mine/none.yaml' show models mine/none.yaml
+refused ', or a file NAME.yaml' show hardware mine/hardware
+
 eep show generations g2.1
 out_has 'growing'
 out_has 'shrinking'

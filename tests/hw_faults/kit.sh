@@ -4,6 +4,7 @@
 
 root=$1 program=$2 json_flat=$3 size=$4
 here=$(cd "$(dirname "$0")" && pwd)
+scenario=$here/faults.yaml
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/eepf.XXXXXX") || exit 2
 trap 'end_all; rm -rf "$scratch"' EXIT
 cd "$scratch" || exit 2
@@ -40,7 +41,7 @@ hw() {
     shift
     mkdir tmp
     begin=$(date +%s%N)
-    env "${environment[@]}" TMPDIR="$PWD/tmp" EEP_TEST_MARK="$PWD" timeout -k 2 $limit "$program" run "$here/faults.yaml" \
+    env "${environment[@]}" TMPDIR="$PWD/tmp" EEP_TEST_MARK="$PWD" timeout -k 2 $limit "$program" run "$scenario" \
         --backend cuda --device emulated --out run --set "gpu.listen=unix:$PWD/door" "$@" >out 2>err </dev/null
     status=$?
     seconds=$((($(date +%s%N) - begin) / 1000000))
