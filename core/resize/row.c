@@ -172,7 +172,7 @@ static void adopt_group(EepResize *resize)
     resize->host->adopt_group(resize->host_self, serving, placement);
     if (resize->record.experts_ready == EEP_TIME_NEVER && !reshuffles_later(resize))
         set_experts_ready(resize);
-    if (scheme->is_recovery)
+    if (scheme->is_recovery || scheme->replaces_all)
         eep_resize_unblock(resize, EEP_BLOCK_LOSS);
 }
 
@@ -585,6 +585,13 @@ static void stop(EepResize *resize, guint index)
     running->op = 0;
 }
 
+/* What moves to or from somebody lost never ends; and nobody waits to leave a group with it. */
+static gboolean ends_with_one(const EepGenerationRow *row)
+{
+    return 1u << row->act & (ALL_RESHUFFLES | ALL_MIGRATIONS) ||
+           (row->act == EEP_ACT_PHASE && row->kind == EEP_PHASE_RETIRE_GROUPS);
+}
+
 void eep_rows_forget(EepResize *resize, guint slot)
 {
     EepControl *control = resize->control;
@@ -596,8 +603,7 @@ void eep_rows_forget(EepResize *resize, guint slot)
         guint32 bit = 1u << i;
 
         if (row->state == EEP_ROW_RUNNING && participant->entered & bit) {
-            /* What moves to or from it never ends. */
-            if (1u << plan->rows[i].act & (ALL_RESHUFFLES | ALL_MIGRATIONS)) {
+            if (ends_with_one(&plan->rows[i])) {
                 stop(resize, i);
                 end(resize, i, EEP_SLOT_NONE, EEP_PARTICIPANT_ROW_DONE);
             }
