@@ -511,6 +511,18 @@ static void end_part(EepResize *resize, guint index, guint slot, EepParticipantE
     eep_participant_post(resize->control, slot, event);
 }
 
+static gboolean has_lost_part(const EepResize *resize, guint index)
+{
+    for (guint slot = 0; slot < resize->control->n_slots; slot++)
+        if (eep_control_member(resize->control, slot)->role == EEP_WHO_LOST &&
+            eep_control_participant(resize->control, slot)->entered >> index & 1)
+            return TRUE;
+    return FALSE;
+}
+
+static void stop(EepResize *resize, guint index);
+
+/* An operation in which somebody lost had a part never ends as a whole. */
 static void check_done(EepResize *resize, guint index)
 {
     EepRow *running = &resize->control->rows[index];
@@ -521,6 +533,8 @@ static void check_done(EepResize *resize, guint index)
     if (eep_resize_plan(resize)->rows[index].act == EEP_ACT_DRAIN)
         eep_resize_disarm(resize, EEP_RESIZE_TIMER_LEAVING);
     eep_resize_record_end_phase(&resize->record, running->phase, eep_resize_now(resize));
+    if (running->op != 0 && has_lost_part(resize, index))
+        stop(resize, index);
 }
 
 /* The operation stays known until its whole completion, which comes after its workers' own. */
@@ -609,8 +623,6 @@ void eep_rows_forget(EepResize *resize, guint slot)
             }
             end_part(resize, i, slot, EEP_PARTICIPANT_ROW_DONE);
             check_done(resize, i);
-            if (row->state == EEP_ROW_DONE && row->op != 0)
-                stop(resize, i);
         } else if (row->state != EEP_ROW_DONE && participant->entered & bit) {
             participant->entered &= ~bit;
             row->n_entered--;
