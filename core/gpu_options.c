@@ -18,7 +18,7 @@ static const EepOption options[] = {
     {"heartbeat_interval", EEP_OPTION_TIME, AT(heartbeat_interval), "500ms", 1e6, 6e10, NULL, NULL,
      "between two heartbeats of a worker"},
     {"start_timeout", EEP_OPTION_TIME, AT(start_timeout), "2min", 1e6, 3.6e12, NULL, NULL,
-     "until the first workers have joined and are ready"},
+     "until the first workers have joined and are ready, and for each that is started later"},
     {"wait_timeout", EEP_OPTION_TIME, AT(wait_timeout), "30s", 1e6, 3.6e12, NULL, NULL,
      "longest wait of a worker for its device or its group, which is broken then"},
     {"grace", EEP_OPTION_TIME, AT(grace), "5s", 0, 6e11, NULL, NULL,

@@ -39,7 +39,7 @@ typedef struct {
     gboolean is_silent;            /* no heartbeats */
     gboolean is_broken_on_purpose; /* by a fault of the scenario: nobody need be told */
     gboolean is_own_process;
-    gint64 deadline; /* LEAVING: when its process is killed */
+    gint64 deadline; /* when its process is killed: LEAVING, or not READY by then */
     guint rank;      /* wanted by the group that it joins */
     guint gpu;       /* of its own process: the device's ordinal */
     EepWireDevice device;

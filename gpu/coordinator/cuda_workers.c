@@ -124,6 +124,12 @@ static void ask_for_the_others(EepCudaBackend *self, const EepCudaWorker *first)
 
 /* -- those who come -- */
 
+/* The start of the run, which has the first part of it, says more of those that do not come. */
+static EepTime time_to_start(const EepCudaBackend *self)
+{
+    return self->gpu.start_timeout + self->gpu.grace;
+}
+
 static void welcome(EepCudaWorker *worker, EepLink *link, const EepWireHello *hello)
 {
     EepCudaBackend *self = worker->backend;
@@ -140,6 +146,7 @@ static void welcome(EepCudaWorker *worker, EepLink *link, const EepWireHello *he
 
     worker->link = link;
     worker->state = EEP_CUDA_JOINING;
+    worker->deadline = eep_monotonic_ns() + time_to_start(self);
     worker->device = hello->device;
     worker->facts = (EepCudaWorkerFacts){.worker = worker->id,
                                          .device = g_strdup(hello->device.name),
@@ -313,6 +320,7 @@ gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, Ee
     worker->id = id;
     worker->pool = pool->id;
     worker->rank = rank;
+    worker->deadline = eep_monotonic_ns() + time_to_start(self);
     worker->map_versions = g_new0(guint32, MAX(1, model->n_layers));
     worker->map = g_new0(gint32, MAX(1, (gsize)model->n_layers * model->slots_per_rank));
     if (id >= self->workers->len)
@@ -563,6 +571,19 @@ static void listen_to(EepCudaWorker *worker, gint64 now)
         tell_core(worker, EEP_FAULT_KIND_HANG);
 }
 
+/* Who is to go, or was started and is not ready. One that somebody else will start may come at any
+ * time. */
+static gboolean is_late(const EepCudaWorker *worker)
+{
+    if (worker->state == EEP_CUDA_JOINING ||
+        (worker->state == EEP_CUDA_EXPECTED && worker->is_own_process)) {
+        eep_cuda_say(worker->backend, "worker %u is not ready after %.1f s (gpu.start_timeout)",
+                     worker->id, eep_time_to_seconds(worker->backend->gpu.start_timeout));
+        return TRUE;
+    }
+    return worker->state == EEP_CUDA_LEAVING;
+}
+
 void eep_cuda_tick(EepCudaBackend *self)
 {
     gint64 now = eep_monotonic_ns(), since = now - self->ticked;
@@ -581,7 +602,7 @@ void eep_cuda_tick(EepCudaBackend *self)
         /* If we were away ourselves, what they said meanwhile has not been read yet. */
         if (worker->link != NULL && since < self->gpu.heartbeat_interval)
             listen_to(worker, now);
-        if (worker->state == EEP_CUDA_LEAVING && now >= worker->deadline) {
+        if (now >= worker->deadline && is_late(worker)) {
             eep_cuda_worker_kill(worker);
             end_parts(worker);
         }

@@ -64,6 +64,27 @@ START_TEST(the_injector_kills_and_stops)
 }
 END_TEST
 
+/* One that is launched and does not get ready is given up in bounded time, beating or not. */
+START_TEST(who_does_not_get_ready_is_given_up)
+{
+    static const EepWorkerId joins[] = {3};
+    static const char *const modes[] = {"3.never_ready", "3.silent"};
+    Kit *kit = kit_new(2, modes[_i]);
+    EepOpId launch;
+
+    kit->gpu.start_timeout = 700 * EEP_NS_PER_MS;
+    ck_assert(kit_start(kit, NULL));
+    launch = kit_phase(kit, EEP_PHASE_LAUNCH, 1, joins, 2);
+    kit_serve(kit, 500 * EEP_NS_PER_MS);
+    ck_assert_ptr_null(kit_whole(kit, launch));
+    ck_assert(kit_wait(kit, 2));
+    ck_assert_int_eq(kit_whole(kit, launch)->done, EEP_DONE_WORKER_LOST);
+    ck_assert_ptr_nonnull(strstr(kit->said->str, "worker 3 is not ready after 0.7 s"));
+    ck_assert_uint_eq(kit->found->len, 0);
+    kit_free(kit);
+}
+END_TEST
+
 /* Who leaves a group with some that are gone, or about to go, is told not to wait for them; where
  * all are well, they leave in good order. */
 START_TEST(nobody_waits_to_leave_with_the_gone)
@@ -229,6 +250,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_step_waits_for_the_lost_until_it_is_aborted, 0,
                         G_N_ELEMENTS(losses));
     tcase_add_loop_test(tcase, the_injector_kills_and_stops, 0, 2);
+    tcase_add_loop_test(tcase, who_does_not_get_ready_is_given_up, 0, 2);
     tcase_add_loop_test(tcase, nobody_waits_to_leave_with_the_gone, 0, 4);
     tcase_add_test(tcase, a_group_without_the_lost_goes_on);
     tcase_add_test(tcase, a_launch_that_dies_ends);
