@@ -291,6 +291,21 @@ static gboolean look(EepExecution *execution, EepExecutionProgress progress, gpo
     return TRUE;
 }
 
+/* Where time passes by itself, a run that is interrupted has lasted until now, whenever something
+ * happened last. An event, so that a replay ends then, too. */
+static gboolean run_up_to_now(EepExecution *execution, GError **error)
+{
+    EepEvent event = {.source = EEP_SOURCE(EEP_SOURCE_MEASURE, 0),
+                      .event_class = EEP_CLASS_TIMER,
+                      .kind = EEP_EVENT_NONE};
+    EepTime now = execution->clock->ops->now(execution->clock);
+
+    if (execution->clock->ops->foresees || execution->is_replay)
+        return TRUE;
+    eep_loop_schedule(execution->loop, now, &event);
+    return eep_loop_run(execution->loop, now, error);
+}
+
 gboolean eep_execution_run(EepExecution *execution, EepExecutionProgress progress, gpointer self,
                            gboolean *ret_interrupted, GError **error)
 {
@@ -312,7 +327,7 @@ gboolean eep_execution_run(EepExecution *execution, EepExecutionProgress progres
             !look(execution, progress, self, ret_interrupted, error))
             return FALSE;
     }
-    if (error != NULL && *error != NULL)
+    if ((error != NULL && *error != NULL) || (*ret_interrupted && !run_up_to_now(execution, error)))
         return FALSE;
     /* What is still queued when a journal ends is what the recorded run did not come to. */
     if (execution->is_replay && eep_loop_next_time(execution->loop) <= MIN(end, EEP_TIME_NEVER - 1))

@@ -372,6 +372,7 @@ gboolean eep_deployment_handle(gpointer self, const EepEvent *event, GError **er
         on_fault(deployment, event);
         return TRUE;
     case EEP_EVENT_NONE:
+        return TRUE;
     case EEP_EVENT_COUNT:
         break;
     }

@@ -16,7 +16,7 @@
 G_BEGIN_DECLS
 
 #define EEP_WIRE_MAGIC        G_GUINT64_CONSTANT(0x0a31504545706565) /* "eepEEP1\n" */
-#define EEP_WIRE_VERSION      1
+#define EEP_WIRE_VERSION      2
 #define EEP_WIRE_HEADER_BYTES 8
 
 #define EEP_WIRE_MAX_RANKS     1024
@@ -166,6 +166,7 @@ typedef struct {
     guint32 breaks;   /* EepWireBreak: a scenario's phase_fail or phase_hang */
     guint32 rank;     /* of this worker in the target group; EEP_RANK_NONE: it is not in it */
     guint32 n_ranks;  /* of the target group */
+    guint32 has_gone; /* retire_groups: members of groups that are left are gone, 0 or 1 */
     guint32 n_routes; /* weights: who sends `bytes` to whom, in this order */
     const EepWirePeers *routes;
 } EepWirePhase;

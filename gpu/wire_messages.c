@@ -179,6 +179,7 @@ static const EepWireField phase[] = {
     U32(EepWirePhase, breaks, 0, EEP_WIRE_BREAK_HANG),
     U32_OR_NONE(EepWirePhase, rank, 0, EEP_WIRE_MAX_RANKS - 1),
     U32(EepWirePhase, n_ranks, 0, EEP_WIRE_MAX_RANKS),
+    U32(EepWirePhase, has_gone, 0, 1),
     ARRAY(EepWirePhase, routes, n_routes, EEP_WIRE_MAX_RANKS, one_route),
     END,
 };

@@ -138,7 +138,7 @@ static void apply_finish(EepExploreRig *rig, guint index)
 static void apply_detect(EepExploreRig *rig, guint index)
 {
     EepExploreLine *line = &rig->world.lines[index];
-    gboolean was_member = is_member(rig, line);
+    gboolean is_missed = is_member(rig, line) && !eep_resize_ends_anyway(rig->resize, line->worker);
 
     rig->world.is_stepping = FALSE;
     line->is_lost = TRUE;
@@ -147,7 +147,7 @@ static void apply_detect(EepExploreRig *rig, guint index)
     line->n_requests = 0;
     eep_resize_worker_lost(rig->resize, line->worker);
     if (rig->setting->recovery != EEP_RECOVERY_NONE &&
-        (was_member || control_of(rig)->coordinator.state == EEP_COORDINATOR_STUCK))
+        (is_missed || control_of(rig)->coordinator.state == EEP_COORDINATOR_STUCK))
         eep_resize_recover(rig->resize, rig->setting->recovery, "lost");
 }
 

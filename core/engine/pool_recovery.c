@@ -242,18 +242,6 @@ static void tell_machine(EepPool *pool, EepTrouble *trouble)
     }
 }
 
-/* A new engine is given up with its resize; where none runs there is nothing to wait for. */
-static void give_up_joiner(EepPool *pool, EepTrouble *trouble)
-{
-    trouble->state = EEP_TROUBLE_JOINER;
-    tell_machine(pool, trouble);
-    if (trouble->state != EEP_TROUBLE_OVER && eep_resize_record(pool->resize) == NULL &&
-        pool->faults->ended->len == 0) {
-        trouble->incident.degraded = 0;
-        eep_trouble_end(pool, trouble, "recovered");
-    }
-}
-
 /* A recovery takes care of it from now on. */
 static void begin_recovering(EepPool *pool, EepTrouble *trouble)
 {
@@ -328,32 +316,6 @@ void eep_pool_fault_launches(EepPool *pool)
     pool->faults->n_restarts++;
 }
 
-void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
-{
-    EepRecovery mode = mode_of(pool);
-
-    if (mode == EEP_RECOVERY_NONE) {
-        eep_pool_exit(pool, trouble);
-        return;
-    }
-    forgive_idle(pool);
-    cut_off(pool, trouble);
-    if (!trouble->hits_members) {
-        give_up_joiner(pool, trouble);
-        eep_pool_follow_wants(pool);
-        return;
-    }
-    if (!can_help(pool, trouble, mode) || !may_begin(pool, trouble, mode)) {
-        eep_pool_exit(pool, trouble);
-        return;
-    }
-    for (guint i = 0; i < pool->n_engines && loses_all(mode); i++)
-        lose_requests(pool, trouble, pool->engines[i]);
-    tell_machine(pool, trouble);
-    begin_recovery(pool, trouble, mode);
-    eep_pool_follow_wants(pool);
-}
-
 /* Where the resize had ended old engines already, only a restart brings them back. */
 static void recover_from_stuck(EepPool *pool, EepTrouble *trouble)
 {
@@ -399,6 +361,58 @@ static void leave_stuck(EepPool *pool, EepTrouble *trouble)
     } else {
         begin_recovering(pool, trouble);
     }
+}
+
+/* An engine that is no member yet, or is ended by the resize that runs, is that one's to do
+ * without, or to fail with. Where others have failed it before the loss was noticed, nothing else
+ * will recover from it; where none runs there is nothing to wait for. */
+static void leave_to_resize(EepPool *pool, EepTrouble *trouble)
+{
+    eep_trouble_set_state(pool, trouble, EEP_TROUBLE_JOINER);
+    tell_machine(pool, trouble);
+    if (trouble->state == EEP_TROUBLE_OVER || eep_resize_record(pool->resize) != NULL ||
+        pool->faults->ended->len > 0)
+        return;
+    if (eep_resize_is_stuck(pool->resize)) {
+        leave_stuck(pool, trouble);
+        return;
+    }
+    trouble->incident.degraded = 0;
+    eep_trouble_end(pool, trouble, "recovered");
+}
+
+static gboolean are_ended_anyway(const EepPool *pool, const EepTrouble *trouble)
+{
+    for (guint i = 0; i < trouble->workers->len; i++)
+        if (eep_resize_ends_anyway(pool->resize, g_array_index(trouble->workers, EepWorkerId, i)))
+            return TRUE;
+    return FALSE;
+}
+
+void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
+{
+    EepRecovery mode = mode_of(pool);
+
+    if (mode == EEP_RECOVERY_NONE) {
+        eep_pool_exit(pool, trouble);
+        return;
+    }
+    forgive_idle(pool);
+    cut_off(pool, trouble);
+    if (!trouble->hits_members || are_ended_anyway(pool, trouble)) {
+        leave_to_resize(pool, trouble);
+        eep_pool_follow_wants(pool);
+        return;
+    }
+    if (!can_help(pool, trouble, mode) || !may_begin(pool, trouble, mode)) {
+        eep_pool_exit(pool, trouble);
+        return;
+    }
+    for (guint i = 0; i < pool->n_engines && loses_all(mode); i++)
+        lose_requests(pool, trouble, pool->engines[i]);
+    tell_machine(pool, trouble);
+    begin_recovery(pool, trouble, mode);
+    eep_pool_follow_wants(pool);
 }
 
 /* -- what resizes come to --------------------------------------------------------------------- */

@@ -21,7 +21,7 @@ typedef enum {
 } EepClass;
 
 typedef enum {
-    EEP_EVENT_NONE,
+    EEP_EVENT_NONE,     /* nothing but that it is so late */
     EEP_EVENT_FAULT,    /* scenario fault; a = index of the event in the scenario */
     EEP_EVENT_OP_DONE,  /* completion, see backend.h */
     EEP_EVENT_OPERATOR, /* scenario or API command; a = index of the event in the scenario */

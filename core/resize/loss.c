@@ -27,6 +27,21 @@ void eep_resize_worker_healed(EepResize *resize, EepWorkerId worker)
     eep_resize_run(resize, FALSE);
 }
 
+/* Everything is being ended, to be started anew, and this one is among it. */
+static gboolean is_ended_anyway(const EepResize *resize, guint slot)
+{
+    return resize->control->coordinator.state == EEP_COORDINATOR_STOPPING &&
+           eep_resize_scheme(resize)->replaces_all &&
+           eep_control_member(resize->control, slot)->role == EEP_WHO_REMOVING;
+}
+
+gboolean eep_resize_ends_anyway(const EepResize *resize, EepWorkerId worker)
+{
+    guint slot = eep_control_find(resize->control, worker);
+
+    return slot != EEP_SLOT_NONE && is_ended_anyway(resize, slot);
+}
+
 /* Whether the resize can go on without it: it is leaving, or the new size serves already. */
 static gboolean can_do_without(const EepResize *resize, guint slot)
 {
@@ -47,7 +62,12 @@ static void lose_in_resize(EepResize *resize, guint slot)
 {
     EepMember *member = eep_control_member(resize->control, slot);
 
-    if (can_do_without(resize, slot)) {
+    if (is_ended_anyway(resize, slot)) {
+        member->role = EEP_WHO_LOST;
+        eep_rows_forget(resize, slot);
+        eep_participant_handle(resize, slot, EEP_PARTICIPANT_EXITED);
+        eep_coordinator_check_answers(resize);
+    } else if (can_do_without(resize, slot)) {
         member->role = EEP_WHO_LOST;
         eep_rows_forget(resize, slot);
         eep_coordinator_check_answers(resize);

@@ -202,6 +202,9 @@ const EepResizeRecord *eep_resize_record(const EepResize *resize);
 /* The last one has failed between two sizes, and no recovery has begun. */
 gboolean eep_resize_is_stuck(const EepResize *resize);
 
+/* A resize that starts everything anew is about to end this engine: its loss changes nothing. */
+gboolean eep_resize_ends_anyway(const EepResize *resize, EepWorkerId worker);
+
 /* No step may begin that advances requests. */
 gboolean eep_resize_is_frozen(const EepResize *resize);
 

@@ -172,7 +172,7 @@ static void adopt_group(EepResize *resize)
     resize->host->adopt_group(resize->host_self, serving, placement);
     if (resize->record.experts_ready == EEP_TIME_NEVER && !reshuffles_later(resize))
         set_experts_ready(resize);
-    if (scheme->is_recovery)
+    if (scheme->is_recovery || scheme->replaces_all)
         eep_resize_unblock(resize, EEP_BLOCK_LOSS);
 }
 
@@ -511,6 +511,18 @@ static void end_part(EepResize *resize, guint index, guint slot, EepParticipantE
     eep_participant_post(resize->control, slot, event);
 }
 
+static gboolean has_lost_part(const EepResize *resize, guint index)
+{
+    for (guint slot = 0; slot < resize->control->n_slots; slot++)
+        if (eep_control_member(resize->control, slot)->role == EEP_WHO_LOST &&
+            eep_control_participant(resize->control, slot)->entered >> index & 1)
+            return TRUE;
+    return FALSE;
+}
+
+static void stop(EepResize *resize, guint index);
+
+/* An operation in which somebody lost had a part never ends as a whole. */
 static void check_done(EepResize *resize, guint index)
 {
     EepRow *running = &resize->control->rows[index];
@@ -521,6 +533,8 @@ static void check_done(EepResize *resize, guint index)
     if (eep_resize_plan(resize)->rows[index].act == EEP_ACT_DRAIN)
         eep_resize_disarm(resize, EEP_RESIZE_TIMER_LEAVING);
     eep_resize_record_end_phase(&resize->record, running->phase, eep_resize_now(resize));
+    if (running->op != 0 && has_lost_part(resize, index))
+        stop(resize, index);
 }
 
 /* The operation stays known until its whole completion, which comes after its workers' own. */
@@ -585,6 +599,13 @@ static void stop(EepResize *resize, guint index)
     running->op = 0;
 }
 
+/* What moves to or from somebody lost never ends; and nobody waits to leave a group with it. */
+static gboolean ends_with_one(const EepGenerationRow *row)
+{
+    return 1u << row->act & (ALL_RESHUFFLES | ALL_MIGRATIONS) ||
+           (row->act == EEP_ACT_PHASE && row->kind == EEP_PHASE_RETIRE_GROUPS);
+}
+
 void eep_rows_forget(EepResize *resize, guint slot)
 {
     EepControl *control = resize->control;
@@ -596,15 +617,12 @@ void eep_rows_forget(EepResize *resize, guint slot)
         guint32 bit = 1u << i;
 
         if (row->state == EEP_ROW_RUNNING && participant->entered & bit) {
-            /* What moves to or from it never ends. */
-            if (1u << plan->rows[i].act & (ALL_RESHUFFLES | ALL_MIGRATIONS)) {
+            if (ends_with_one(&plan->rows[i])) {
                 stop(resize, i);
                 end(resize, i, EEP_SLOT_NONE, EEP_PARTICIPANT_ROW_DONE);
             }
             end_part(resize, i, slot, EEP_PARTICIPANT_ROW_DONE);
             check_done(resize, i);
-            if (row->state == EEP_ROW_DONE && row->op != 0)
-                stop(resize, i);
         } else if (row->state != EEP_ROW_DONE && participant->entered & bit) {
             participant->entered &= ~bit;
             row->n_entered--;

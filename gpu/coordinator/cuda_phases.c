@@ -78,6 +78,21 @@ static GArray *routes_of(const EepCudaPoolState *pool, const EepPhase *phase)
     return routes;
 }
 
+/* Whether members of the groups that are to be left do not answer any more, or are about to end:
+ * nobody meets them there. */
+static gboolean leaves_the_gone(const EepCudaBackend *self, const EepCudaPoolState *pool,
+                                EepEpoch kept)
+{
+    for (guint i = 1; i < self->workers->len; i++) {
+        const EepCudaWorker *worker = eep_cuda_worker(self, i);
+
+        if (worker != NULL && (worker->state != EEP_CUDA_READY || worker->is_silent) &&
+            eep_worker_groups_others_have(pool->groups, kept, i))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* To everybody who takes part and is there; the others' parts wait for whoever gives them up. */
 static void send_phase(EepCudaBackend *self, const EepCudaPoolState *pool, const EepPhase *phase,
                        EepWireBreak breaks)
@@ -93,6 +108,8 @@ static void send_phase(EepCudaBackend *self, const EepCudaPoolState *pool, const
                   .bytes = bytes_of(pool, phase),
                   .breaks = breaks,
                   .n_ranks = phase->n_members,
+                  .has_gone = phase->kind == EEP_PHASE_RETIRE_GROUPS &&
+                              leaves_the_gone(self, pool, phase->op.epoch),
                   .n_routes = routes->len,
                   .routes = (const EepWirePeers *)(gconstpointer)routes->data}};
 
@@ -187,22 +204,21 @@ void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase)
     }
     if (makes_group(phase->kind))
         eep_worker_groups_make(pool->groups, phase->target_epoch, phase->n_members, phase->members);
-    if (phase->kind == EEP_PHASE_RETIRE_GROUPS) {
-        eep_worker_groups_retire(pool->groups, phase->op.epoch);
-        clear_away(self, pool);
-    }
     if (phase->kind == EEP_PHASE_WARM_UP || phase->kind == EEP_PHASE_GRAPH_CAPTURE) {
         const EepWorkerGroup *target = eep_worker_groups_find(pool->groups, phase->target_epoch);
 
         if (target != NULL)
             eep_cuda_post_derived_maps(self, pool, target);
     }
-    if (phase->kind == EEP_PHASE_LAUNCH) {
+    if (phase->kind == EEP_PHASE_LAUNCH)
         launch(self, pool, phase, task, breaks);
-    } else if (phase->kind == EEP_PHASE_DESTROY) {
+    else if (phase->kind == EEP_PHASE_DESTROY)
         destroy(self, phase, task);
-    } else {
+    else
         send_phase(self, pool, phase, breaks);
+    if (phase->kind == EEP_PHASE_RETIRE_GROUPS) {
+        eep_worker_groups_retire(pool->groups, phase->op.epoch);
+        clear_away(self, pool);
     }
 }
 

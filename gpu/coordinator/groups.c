@@ -93,10 +93,17 @@ void eep_worker_groups_retire(EepWorkerGroups *groups, EepEpoch kept)
             g_ptr_array_remove_index(groups->made, i - 1);
 }
 
-gboolean eep_worker_groups_have(const EepWorkerGroups *groups, EepWorkerId worker)
+gboolean eep_worker_groups_others_have(const EepWorkerGroups *groups, EepEpoch kept,
+                                       EepWorkerId worker)
 {
     for (guint i = 0; i < groups->made->len; i++)
-        if (eep_worker_group_rank(nth(groups, i), worker) != EEP_RANK_NONE)
+        if (nth(groups, i)->epoch != kept &&
+            eep_worker_group_rank(nth(groups, i), worker) != EEP_RANK_NONE)
             return TRUE;
     return FALSE;
+}
+
+gboolean eep_worker_groups_have(const EepWorkerGroups *groups, EepWorkerId worker)
+{
+    return eep_worker_groups_others_have(groups, 0, worker);
 }

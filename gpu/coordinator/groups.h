@@ -42,6 +42,9 @@ guint eep_worker_group_rank(const EepWorkerGroup *group, EepWorkerId worker);
 
 /* Whether any group has it. */
 gboolean eep_worker_groups_have(const EepWorkerGroups *groups, EepWorkerId worker);
+/* Whether any but that of the epoch has. */
+gboolean eep_worker_groups_others_have(const EepWorkerGroups *groups, EepEpoch kept,
+                                       EepWorkerId worker);
 
 G_END_DECLS
 

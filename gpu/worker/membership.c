@@ -35,13 +35,30 @@ EepMembers *eep_members_new(EepTransport *transport)
     return members;
 }
 
+static void abort_both(EepMembership *group)
+{
+    group->serve->ops->abort(group->serve);
+    group->move->ops->abort(group->move);
+}
+
+/* The last user leaves. FALSE: somebody did not come, and is not waited for twice. */
+static gboolean give_back(EepMembership *group, const gint *stop)
+{
+    gboolean is_good;
+
+    if (!g_atomic_int_dec_and_test(&group->n_users))
+        return TRUE;
+    is_good = group->serve->ops->leave(group->serve, stop);
+    if (!is_good)
+        group->move->ops->abort(group->move);
+    is_good = group->move->ops->leave(group->move, stop) && is_good;
+    g_free(group);
+    return is_good;
+}
+
 void eep_membership_unref(EepMembership *group)
 {
-    if (!g_atomic_int_dec_and_test(&group->n_users))
-        return;
-    eep_comm_leave(group->serve);
-    eep_comm_leave(group->move);
-    g_free(group);
+    give_back(group, NULL);
 }
 
 void eep_members_free(EepMembers *members)
@@ -51,8 +68,7 @@ void eep_members_free(EepMembers *members)
     for (guint i = 0; i < members->groups->len; i++) {
         EepMembership *group = g_ptr_array_index(members->groups, i);
 
-        group->serve->ops->abort(group->serve);
-        group->move->ops->abort(group->move);
+        abort_both(group);
         eep_membership_unref(group);
     }
     g_ptr_array_unref(members->groups);
@@ -158,10 +174,17 @@ static GPtrArray *take_groups(EepMembers *members, guint32 epoch, gboolean other
     return taken;
 }
 
-static void leave_all(GPtrArray *groups)
+/* In good order, as long as the others come; whom one group has missed the next one does not wait
+ * for. */
+static void leave_all(GPtrArray *groups, gboolean waits, const gint *stop)
 {
-    for (guint i = 0; i < groups->len; i++)
-        eep_membership_unref(g_ptr_array_index(groups, i));
+    for (guint i = 0; i < groups->len; i++) {
+        EepMembership *group = g_ptr_array_index(groups, i);
+
+        if (!waits)
+            abort_both(group);
+        waits = give_back(group, stop) && waits;
+    }
     g_ptr_array_unref(groups);
 }
 
@@ -187,7 +210,8 @@ gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64
 
     if (!agree_on_id(members, phase, wait_ns, stop, tell, self, &id, error))
         return FALSE;
-    leave_all(take_groups(members, phase->target_epoch, FALSE));
+    /* What was undone; its members join this one, or are gone. */
+    leave_all(take_groups(members, phase->target_epoch, FALSE), FALSE, NULL);
     serve = join(members, id.serve, phase, wait_ns, stop, error);
     if (serve == NULL)
         return FALSE;
@@ -268,7 +292,7 @@ gboolean eep_members_mend(EepMembers *members, const EepWirePhase *phase, gint64
     return group != NULL;
 }
 
-void eep_members_retire(EepMembers *members, guint32 epoch)
+void eep_members_retire(EepMembers *members, guint32 epoch, gboolean waits, const gint *stop)
 {
-    leave_all(take_groups(members, epoch, TRUE));
+    leave_all(take_groups(members, epoch, TRUE), waits, stop);
 }

@@ -48,8 +48,9 @@ EepMembership *eep_members_find(EepMembers *members, guint32 epoch);
 void eep_membership_unref(EepMembership *group);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepMembership, eep_membership_unref)
 
-/* Leaves every group but that of `epoch`. */
-void eep_members_retire(EepMembers *members, guint32 epoch);
+/* Leaves every group but that of `epoch`. `waits`: for the others to leave, too, until `stop` (an
+ * atomic); who does not come is not waited for again. */
+void eep_members_retire(EepMembers *members, guint32 epoch, gboolean waits, const gint *stop);
 
 G_END_DECLS
 

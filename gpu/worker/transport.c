@@ -9,5 +9,5 @@ void eep_transport_free(EepTransport *transport)
 void eep_comm_leave(EepComm *comm)
 {
     if (comm != NULL)
-        comm->ops->leave(comm);
+        comm->ops->leave(comm, NULL);
 }

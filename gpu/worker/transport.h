@@ -74,8 +74,9 @@ typedef struct {
     /* From any thread, but not beside leave(): everything enqueued ends soon, in error. */
     void (*abort)(EepComm *self);
     /* Destroys. Waits for what is enqueued and for the other ranks to leave, as long as join() was
-     * allowed to wait, unless it was aborted. */
-    void (*leave)(EepComm *self);
+     * allowed to wait, unless it was aborted; `stop` (an atomic, nullable) ends that early. FALSE:
+     * not all came. */
+    gboolean (*leave)(EepComm *self, const gint *stop);
 } EepCommOps;
 
 struct EepComm {

@@ -366,11 +366,13 @@ static EepComm *loop_shrink(EepComm *base, guint n_gone, const guint *gone, gboo
                        error);
 }
 
-static void loop_leave(EepComm *base)
+/* Waits for nobody: the last one frees the group. */
+static gboolean loop_leave(EepComm *base, const gint *stop)
 {
     LoopComm *self = (LoopComm *)base;
     eep_loop_group_leave(self->group, base->rank);
     g_free(self);
+    return TRUE;
 }
 
 static const EepCommOps comm_ops = {

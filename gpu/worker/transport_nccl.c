@@ -431,9 +431,9 @@ static EepComm *nccl_shrink(EepComm *base, guint n_gone, const guint *gone, gboo
 
 /* Finalizing waits for the other ranks, so it has a deadline; who does not come is not waited for.
  */
-static gboolean finalize(NcclComm *self, GError **error)
+static gboolean finalize(NcclComm *self, const gint *stop, GError **error)
 {
-    EepPace pace = eep_pace(self->wait_ns, NULL);
+    EepPace pace = eep_pace(self->wait_ns, stop);
     if (!enter(self, error))
         return FALSE;
     const gboolean is_good =
@@ -450,15 +450,17 @@ static gboolean finalize(NcclComm *self, GError **error)
     return TRUE;
 }
 
-static void nccl_leave(EepComm *base)
+static gboolean nccl_leave(EepComm *base, const gint *stop)
 {
     NcclComm *self = (NcclComm *)base;
     g_autoptr(GError) error = NULL;
-    if (!finalize(self, &error)) {
+    const gboolean is_good = finalize(self, stop, &error);
+    if (!is_good) {
         g_debug("leaving a group: %s", error->message);
         nccl_abort(base);
     }
     free_comm(self);
+    return is_good;
 }
 
 static const EepCommOps comm_ops = {

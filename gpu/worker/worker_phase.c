@@ -66,7 +66,8 @@ static gboolean mend(EepWorker *worker, const EepWirePhase *phase, GError **erro
 static gboolean retire(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                        GError **error)
 {
-    eep_members_retire(worker->members, phase->epoch);
+    eep_members_retire(worker->members, phase->epoch, phase->has_gone == 0,
+                       stop_of(worker, EEP_LANE_ASIDE));
     return TRUE;
 }
 

@@ -173,4 +173,22 @@ no_worker_left
 eep run "$scenario" --replay stopped.journal --out replayed --quiet "${long[@]}"
 exits 130
 same stopped replayed
+
+# The same where nothing happens for long: it has lasted until then.
+last='Ctrl-C at rest'
+rare=(--set events=[] --set traffic.synthetic.duration=600s --set traffic.synthetic.rate=0.01/s)
+"$program" run "$scenario" "${on_workers[@]}" --out rested --journal rested.journal "${rare[@]}" \
+    >"$scratch/out" 2>"$scratch/err" </dev/null &
+pid=$!
+sleep 3
+kill -INT $pid
+wait $pid
+status=$?
+exits 130
+at=$(sed -n 's/^  "duration": \([0-9.]*\),$/\1/p' rested/summary.json)
+awk -v at="$at" 'BEGIN { exit !(at > 1.5 && at < 3.5) }' || fail "its summary ends at '$at' s"
+no_worker_left
+eep run "$scenario" --replay rested.journal --out replayed --quiet "${rare[@]}"
+exits 130
+same rested replayed
 finish

@@ -128,6 +128,14 @@ static void done(Fake *fake, EepOpId op, EepOpKind kind, EepDone how, EepEpoch e
     tell(fake, &message);
 }
 
+static void say(Fake *fake, const char *text)
+{
+    EepWireMessage message = {.type = EEP_WIRE_SAY};
+
+    g_strlcpy(message.say.text, text, sizeof message.say.text);
+    tell(fake, &message);
+}
+
 /* -- groups and phases -- */
 
 static Group *group_of(Fake *fake, EepEpoch epoch)
@@ -167,6 +175,8 @@ static void on_phase(Fake *fake, const EepWirePhase *phase)
         done(fake, phase->op, EEP_OP_PHASE, EEP_DONE_GROUP_BROKEN, phase->epoch);
         return;
     }
+    if (phase->has_gone)
+        say(fake, "leaves groups whose members are gone");
     if (phase->kind == EEP_PHASE_STANDBY_GROUPS || phase->kind == EEP_PHASE_COMM_SPLIT)
         join(fake, phase);
     else

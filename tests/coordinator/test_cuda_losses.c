@@ -65,6 +65,35 @@ START_TEST(the_injector_kills_and_stops)
 }
 END_TEST
 
+/* Who leaves a group with some that are gone, or about to go, is told not to wait for them; where
+ * all are well, they leave in good order. */
+START_TEST(nobody_waits_to_leave_with_the_gone)
+{
+    static const EepWorkerId left[] = {1, 3}, leaving[] = {2};
+    static const char *const modes[] = {"", "", "2.die_at_phase=kv_sync", "2.mute_at_step=1"};
+    Kit *kit = started(3, modes[_i]);
+    EepPhase retire = {.kind = EEP_PHASE_RETIRE_GROUPS, .n_workers = 2, .workers = left};
+    guint n;
+
+    kit_phase(kit, EEP_PHASE_STANDBY_GROUPS, 2, left, 2);
+    ck_assert(kit_wait(kit, n = 3));
+    if (_i == 1)
+        kit_phase(kit, EEP_PHASE_DESTROY, 1, leaving, 2);
+    else if (_i == 2)
+        kit_phase(kit, EEP_PHASE_KV_SYNC, 1, leaving, 1);
+    else if (_i == 3)
+        kit_step(kit);
+    kit_serve(kit, 900 * EEP_NS_PER_MS);
+    n = kit->completions->len + 3;
+    retire.op = (EepOp){.id = ++kit->last_op, .pool = KIT_POOL, .epoch = 2};
+    kit->backend->ops->start_phase(kit->backend, &retire);
+    ck_assert(kit_wait(kit, n));
+    ck_assert_int_eq(kit_whole(kit, retire.op.id)->done, EEP_DONE_OK);
+    ck_assert_int_eq(strstr(kit->said->str, "members are gone") != NULL, _i > 0);
+    kit_free(kit);
+}
+END_TEST
+
 START_TEST(a_group_without_the_lost_goes_on)
 {
     static const EepWorkerId left[] = {1, 3};
@@ -309,6 +338,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_step_waits_for_the_lost_until_it_is_aborted, 0,
                         G_N_ELEMENTS(losses));
     tcase_add_loop_test(tcase, the_injector_kills_and_stops, 0, 2);
+    tcase_add_loop_test(tcase, nobody_waits_to_leave_with_the_gone, 0, 4);
     tcase_add_test(tcase, a_group_without_the_lost_goes_on);
     tcase_add_test(tcase, a_launch_that_dies_ends);
     tcase_add_loop_test(tcase, a_launch_that_nobody_ends_is_bounded, 0, 3);

@@ -25,6 +25,10 @@ as_mode_says() {
     outcome=$(figure incidents.0.outcome)
     [ $status -eq 0 ] || fail "exit $status: $(grep '^eep: ' err | tail -n 1)"
     [ $seconds -lt 20000 ] || fail "it took $seconds ms"
+    # Nothing is left that will never end: the run is over soon after whatever happened last.
+    awk -v wall=$seconds -v last="$(figure duration)" 'BEGIN { exit !(wall / 1000 - last < 4) }' ||
+        fail "it ended $seconds ms after its start, and nothing happened after $(figure duration) s"
+    [ "$outcome" != recovered ] || [ "$(figure incidents.0.recovery_s)" != null ] || fail 'recovered, but never'
     case $mode in
     none) [ "$outcome" = exited ] || [ "$outcome" = recovered ] || [ "$outcome" = unrecovered ] || fail "the incident is $outcome" ;;
     *) [ "$outcome" = recovered ] || fail "the incident is $outcome" ;;

@@ -367,10 +367,10 @@ static gboolean covers(const EepScope *scope, const EepOp *op)
 }
 
 /* Whole operations only; a worker's scope is taken for its pool's. */
-static void desk_abort(EepBackend *backend, const EepOp *op, const EepScope *scope)
+static void end_scope(Backend *self, const EepScope *scope, EepDone done)
 {
-    Backend *self = (Backend *)backend;
-    EepTime last_step = eep_loop_now(backend->loop);
+    EepLoop *loop = self->base.loop;
+    EepTime last_step = eep_loop_now(loop);
 
     for (guint i = 0; i < self->pending->len; i++) {
         Pending *pending = &g_array_index(self->pending, Pending, i);
@@ -381,13 +381,19 @@ static void desk_abort(EepBackend *backend, const EepOp *op, const EepScope *sco
             continue;
         }
         pending->at = 0;
-        if ((pending->hangs ||
-             eep_loop_reschedule(backend->loop, pending->handle, EEP_TIME_NEVER)) &&
+        if ((pending->hangs || eep_loop_reschedule(loop, pending->handle, EEP_TIME_NEVER)) &&
             pending->worker == 0)
-            eep_backend_end(backend, &pending->op, pending->kind, EEP_DONE_ABORTED);
+            eep_backend_end(&self->base, &pending->op, pending->kind, done);
     }
     self->step_end = last_step;
     forget_ended(self);
+}
+
+static void desk_abort(EepBackend *backend, const EepOp *op, const EepScope *scope)
+{
+    Backend *self = (Backend *)backend;
+
+    end_scope(self, scope, EEP_DONE_ABORTED);
     /* A nanosecond later, behind completions of every pool. */
     complete(self, op, EEP_OP_ABORT, 0, workers_new(NULL, 0), eep_loop_now(backend->loop) + 1,
              EEP_DONE_OK, NULL);
@@ -400,12 +406,29 @@ static Backend *broken(EepFaultInjector *injector)
     return (Backend *)((char *)injector - offsetof(Backend, injector));
 }
 
+/* Phases that others share with the worker. */
+static void fail_phases(Backend *self, EepWorkerId worker)
+{
+    for (guint i = 0; i < self->pending->len; i++) {
+        const Pending *pending = &g_array_index(self->pending, Pending, i);
+        EepScope scope = {.op = pending->op.id};
+
+        if (pending->kind != EEP_OP_PHASE || pending->worker != 0 || pending->workers->len == 1 ||
+            !has_worker(pending->workers, worker))
+            continue;
+        end_scope(self, &scope, EEP_DONE_GROUP_BROKEN);
+        i = 0;
+    }
+}
+
 static void inject_stop(EepFaultInjector *injector, EepWorkerId worker, gboolean is_gone)
 {
     Backend *self = broken(injector);
 
     g_array_append_val(self->stopped, worker);
     forget_ended(self);
+    if (self->costs->announces_deaths && is_gone)
+        fail_phases(self, worker);
     for (guint i = 0; i < self->pending->len; i++) {
         Pending *pending = &g_array_index(self->pending, Pending, i);
 

@@ -3,8 +3,9 @@
  * A step lasts `step` and, on top, what the engine with the most work adds, so that one engine's
  * long prefill stretches everybody's step. Phases and moves last what the table says on every
  * worker. Predictor and backend read the same table. The backend can be broken (core/fault.h): what
- * a stopped worker takes part in hangs until it is aborted. Not a cost model: times come from the
- * test, so that its expectations can be worked out by hand. Loop thread only. */
+ * a stopped worker takes part in hangs until it is aborted, or fails at once. Not a cost model:
+ * times come from the test, so that its expectations can be worked out by hand. Loop thread only.
+ */
 #ifndef EEP_TESTS_DESK_BACKEND_H
 #define EEP_TESTS_DESK_BACKEND_H
 
@@ -22,9 +23,10 @@ typedef struct {
     EepTime move; /* of one layer, or of a copy of KV, to which comes: */
     EepTime per_kv_byte;
     gboolean idle_steps_are_free;
-    guint n_cells;            /* MoE layers * experts; 0: loads are refused */
-    const double *load;       /* [n_cells] tokens of each step, dummy ones too; borrowed */
-    const double *later_load; /* nullable [n_cells]; of the steps from later_step on */
+    gboolean announces_deaths; /* a phase fails as soon as somebody dies in it beside others */
+    guint n_cells;             /* MoE layers * experts; 0: loads are refused */
+    const double *load;        /* [n_cells] tokens of each step, dummy ones too; borrowed */
+    const double *later_load;  /* nullable [n_cells]; of the steps from later_step on */
     guint64 later_step;
 } DeskCosts;
 

@@ -332,7 +332,8 @@ START_TEST(a_restart_loses_to_the_fault)
     config.options.fault_tolerance.in_flight = retries ? EEP_IN_FLIGHT_RETRY : EEP_IN_FLIGHT_ABORT;
     config.costs.phase[EEP_PHASE_RETIRE_GROUPS] = 400;
     config.deployment.n_events = 2;
-    events[0] = death("death", AT, 1);
+    /* The new one, with which the others share no group that they leave. */
+    events[0] = death("death", AT, 4);
     events[0].during_resize = "grow";
     events[0].during_phase = "retire_groups";
     events[0].after = 3;
@@ -357,6 +358,29 @@ START_TEST(a_restart_loses_to_the_fault)
                       run->results[i].finish > incident(run, 0)->at;
     ck_assert_uint_eq(incident(run, 0)->n_lost, count_fates(run, EEP_FATE_ABORTED) + n_rejected);
     kit_assert_conserved(run, requests, "restart");
+}
+END_TEST
+
+/* Nobody waits to leave a group with one that is known to be dead. */
+START_TEST(the_dead_are_not_waited_for)
+{
+    set_generation("g2.1");
+    config.options.fault_tolerance.recovery = EEP_RECOVERY_SHRINK;
+    config.costs.phase[EEP_PHASE_RETIRE_GROUPS] = 400;
+    config.deployment.n_events = 2;
+    events[0] = death("death", AT, 1);
+    events[0].during_resize = "grow";
+    events[0].during_phase = "retire_groups";
+    events[0].after = 3;
+    events[1] = (EepOperatorEvent){.id = "grow", .at = 900, .new_data_parallel_size = 5};
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, MAX_ARRIVE);
+    EepTime found = incident(run, 0)->at + incident(run, 0)->detection;
+
+    ck_assert_str_eq(eep_outcome_names[kit_nth(run->resizes, EepResizeRecord, 0)->outcome],
+                     "complete");
+    ck_assert_int_le(kit_nth(run->resizes, EepResizeRecord, 1)->accepted, found + 50);
+    ck_assert_str_eq(incident(run, 0)->outcome, "recovered");
+    kit_assert_conserved(run, requests, "not waited for");
 }
 END_TEST
 
@@ -423,6 +447,7 @@ int main(void)
     tcase_add_loop_test(tcase, all_kv_goes_with_the_deployment, 0, 2);
     tcase_add_loop_test(tcase, full_queues_are_the_faults, 0, 2);
     tcase_add_loop_test(tcase, a_restart_loses_to_the_fault, 0, 2);
+    tcase_add_test(tcase, the_dead_are_not_waited_for);
     tcase_add_test(tcase, a_resize_answers_for_itself);
     tcase_add_test(tcase, every_failure_opens_one);
     return kit_main("incidents", tcase);

@@ -378,7 +378,8 @@ END_TEST
 /* Upstream the first recovery that fails is the end. */
 START_TEST(a_restart_that_fails_is_the_end)
 {
-    g_autoptr(KitRun) run = restart_that_loses_another("g2.1", FOUND + 10);
+    EepTime launch = FOUND + config.costs.phase[EEP_PHASE_DESTROY];
+    g_autoptr(KitRun) run = restart_that_loses_another("g2.1", launch + 10);
 
     ck_assert_uint_eq(run->incidents->len, 2);
     for (guint i = 0; i < 2; i++)
@@ -459,10 +460,80 @@ START_TEST(restarts_that_serve_go_on)
 }
 END_TEST
 
-/* -- experts ---------------------------------------------------------------------------------- */
+/* One that it ends anyway, whichever recovery is set: the restart goes on to the other size. */
+START_TEST(a_restart_loses_what_it_ends)
+{
+    static const EepRecovery recoveries[] = {EEP_RECOVERY_RESTART, EEP_RECOVERY_SHRINK,
+                                             EEP_RECOVERY_REPLACE};
 
-/* With no replica of them the experts of rank 1 are nowhere from its death on: in each of the two
- * layers three, until that layer's map switches. */
+    set_generation("restart");
+    set_recovery(recoveries[_i % 3], EEP_IN_FLIGHT_RETRY);
+    config.shape.max_engines = 8;
+    config.deployment.retry_attempts = 1000;
+    config.deployment.retry_backoff = 50;
+    config.deployment.n_events = 2;
+    events[0].during_resize = "it";
+    events[0].during_phase = "destroy";
+    events[0].after = 3;
+    events[1] =
+        (EepOperatorEvent){.id = "it", .at = 1500, .new_data_parallel_size = _i < 3 ? 6 : 2};
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, MAX_ARRIVE);
+    const EepIncident *incident = only_incident(run);
+
+    ck_assert_uint_eq(run->resizes->len, 1);
+    ck_assert_str_eq(eep_outcome_names[kit_nth(run->resizes, EepResizeRecord, 0)->outcome],
+                     "complete");
+    ck_assert_str_eq(incident->outcome, "recovered");
+    ck_assert_int_lt(incident->recovery, EEP_TIME_NEVER);
+    ck_assert_uint_eq(last_size(run), _i < 3 ? 6 : 2);
+    ck_assert_uint_eq(count_fates(run, EEP_FATE_COMPLETED) +
+                          kit_count(run, EEP_FATE_ABORTED, EEP_REASON_SCALE_DOWN),
+                      MAX_ARRIVE);
+    kit_assert_conserved(run, requests, "ended anyway");
+}
+END_TEST
+
+/* A new engine dies beside others, who fail in their phase before it is found dead: the resize
+ * is stuck by then, and it is this loss that is recovered from. */
+START_TEST(others_fail_first)
+{
+    static const char *const generations[] = {"g2.1", "restart"};
+
+    set_generation(generations[_i]);
+    set_recovery(EEP_RECOVERY_SHRINK, EEP_IN_FLIGHT_RETRY);
+    config.costs.announces_deaths = TRUE;
+    config.shape.max_engines = 8;
+    config.deployment.n_events = 3;
+    config.deployment.retry_attempts = 1000;
+    config.deployment.retry_backoff = 50;
+    events[0].during_resize = "it";
+    events[0].during_phase = "kv_sync";
+    events[0].after = 3;
+    events[0].fault.index = 4;
+    events[1] = (EepOperatorEvent){.id = "it", .at = 1500, .new_data_parallel_size = 5};
+    events[2] = (EepOperatorEvent){.id = "later", .at = 3600, .new_data_parallel_size = 3};
+    g_autoptr(KitRun) run = kit_must_run(&config, requests, MAX_ARRIVE);
+    const EepIncident *incident = only_incident(run);
+
+    ck_assert_uint_eq(run->resizes->len, 3);
+    ck_assert_str_eq(eep_outcome_names[kit_nth(run->resizes, EepResizeRecord, 0)->outcome],
+                     "failed");
+    ck_assert_str_eq(kit_nth(run->resizes, EepResizeRecord, 1)->generation,
+                     _i == 0 ? "shrink" : "restart");
+    ck_assert_str_eq(incident->outcome, "recovered");
+    ck_assert_int_lt(incident->recovery, EEP_TIME_NEVER);
+    ck_assert_str_eq(eep_outcome_names[kit_nth(run->resizes, EepResizeRecord, 2)->outcome],
+                     "complete");
+    ck_assert_uint_eq(last_size(run), 3);
+    kit_assert_conserved(run, requests, generations[_i]);
+}
+END_TEST
+
+/* -- experts ----------------------------------------------------------------------------------
+ */
+
+/* With no replica of them the experts of rank 1 are nowhere from its death on: in each of the
+ * two layers three, until that layer's map switches. */
 START_TEST(missing_experts_are_counted)
 {
     static const EepPhaseKind before[] = {EEP_PHASE_STANDBY_GROUPS};
@@ -514,9 +585,11 @@ START_TEST(degraded_tokens_are_counted)
 }
 END_TEST
 
-/* -- any rank at any moment of any resize ----------------------------------------------------- */
+/* -- any rank at any moment of any resize -----------------------------------------------------
+ */
 
-/* Names of the moments at which a fault may strike: spans and phases of the undisturbed resize. */
+/* Names of the moments at which a fault may strike: spans and phases of the undisturbed resize.
+ */
 static GPtrArray *moments(guint to)
 {
     static const char *const spans[] = {"prepare", "commit", "settle"};
@@ -537,8 +610,8 @@ static GPtrArray *moments(guint to)
     return names;
 }
 
-/* The run ends served: with the server's retry nobody is lost to the fault, and clients that try
- * again get through. */
+/* The run ends served: with the server's retry nobody is lost to the fault, and clients that
+ * try again get through. */
 static void assert_served(const char *context)
 {
     g_autoptr(GError) error = NULL;
@@ -624,6 +697,8 @@ int main(void)
     tcase_add_loop_test(tcase, restarts_in_vain_have_an_end, 0, 2 * G_N_ELEMENTS(all_generations));
     tcase_add_test(tcase, restarts_that_never_end_have_an_end);
     tcase_add_loop_test(tcase, restarts_that_serve_go_on, 0, 2 * G_N_ELEMENTS(all_generations));
+    tcase_add_loop_test(tcase, a_restart_loses_what_it_ends, 0, 6);
+    tcase_add_loop_test(tcase, others_fail_first, 0, 2);
     tcase_add_test(tcase, missing_experts_are_counted);
     tcase_add_test(tcase, degraded_tokens_are_counted);
     tcase_add_loop_test(tcase, any_rank_at_any_moment, 0, 10);

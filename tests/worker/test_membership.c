@@ -1,20 +1,44 @@
-/* Which ids a member of a group takes, over a transport whose groups come about at once. */
+/* Who leaves a group waits for the others while they come, and for nobody twice; a group that is
+ * made again is not waited for at all. On communicators that note what is done to them. */
 #include <check.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "gpu/worker/membership.h"
 
-#define WAIT_NS 1000000
-/* The coordinator's own operations are numbered from here. */
-#define OWN (G_GUINT64_CONSTANT(1) << 63)
+typedef struct {
+    EepComm base;
+    GString *log; /* borrowed */
+    char name;    /* in the order of joining, from a */
+} Comm;
 
-static void comm_abort(EepComm *self)
+typedef struct {
+    EepTransport base;
+    GString *log;
+    char next;
+    gboolean nobody_comes;
+    const gint *stop; /* what leave() was handed last */
+} Transport;
+
+static void note(EepComm *base, char what)
 {
+    const Comm *comm = (const Comm *)base;
+
+    g_string_append_printf(comm->log, "%c%c ", what, comm->name);
 }
 
-static void comm_leave(EepComm *self)
+static void comm_abort(EepComm *base)
 {
-    g_free(self);
+    note(base, 'x');
+}
+
+static gboolean comm_leave(EepComm *base, const gint *stop)
+{
+    Transport *transport = (Transport *)base->transport;
+
+    note(base, '-');
+    transport->stop = stop;
+    g_free(base);
+    return !transport->nobody_comes;
 }
 
 static const EepCommOps comm_ops = {
@@ -22,89 +46,111 @@ static const EepCommOps comm_ops = {
 
 static gboolean make_id(EepTransport *self, EepCommId *ret_id, GError **error)
 {
-    memset(ret_id, 0, sizeof *ret_id);
+    *ret_id = (EepCommId){0};
     return TRUE;
 }
 
-static EepComm *join(EepTransport *self, const EepCommId *id, guint rank, guint n_ranks,
+static EepComm *join(EepTransport *base, const EepCommId *id, guint rank, guint n_ranks,
                      gint64 wait_ns, const gint *stop, GError **error)
 {
-    EepComm *comm = g_new0(EepComm, 1);
+    Transport *self = (Transport *)base;
+    Comm *comm = g_new0(Comm, 1);
 
-    *comm = (EepComm){
-        .ops = &comm_ops, .transport = self, .rank = rank, .n_ranks = id->bytes[0] + n_ranks};
-    return comm;
+    comm->base = (EepComm){.ops = &comm_ops, .transport = base, .rank = rank, .n_ranks = n_ranks};
+    comm->log = self->log;
+    comm->name = self->next++;
+    return &comm->base;
 }
 
 static const EepTransportOps transport_ops = {
-    .size = sizeof(EepTransportOps), .name = "test", .make_id = make_id, .join = join};
+    .size = sizeof(EepTransportOps), .name = "noted", .make_id = make_id, .join = join};
 
-static EepTransport transport = {&transport_ops};
+static Transport transport;
 static EepMembers *members;
+static const gint no_stop;
 
 static void setup(void)
 {
-    members = eep_members_new(&transport);
+    transport = (Transport){.base = {&transport_ops}, .log = g_string_new(NULL), .next = 'a'};
+    members = eep_members_new(&transport.base);
 }
 
 static void teardown(void)
 {
     eep_members_free(members);
+    g_string_free(transport.log, TRUE);
 }
 
-static void hand_id(guint64 op, guint32 epoch, guint8 mark)
+static void tell(gpointer self, const EepWireGroupId *id)
 {
-    EepWireGroupId id = {.op = op, .epoch = epoch};
-
-    id.serve[0] = mark;
-    eep_members_hand_id(members, &id);
 }
 
-static EepWirePhase phase_of(guint64 op, guint32 epoch)
+static void join_epoch(guint32 epoch)
 {
-    return (EepWirePhase){.op = op, .target_epoch = epoch, .rank = 1, .n_ranks = 2};
+    EepWirePhase phase = {.op = epoch, .target_epoch = epoch, .n_ranks = 2};
+
+    ck_assert(eep_members_join(members, &phase, 1000000000, &no_stop, tell, NULL, NULL));
 }
 
-static gboolean joins(guint64 op, guint32 epoch)
+static void expect(const char *log)
 {
-    EepWirePhase phase = phase_of(op, epoch);
-    gint stop = 0;
-
-    return eep_members_join(members, &phase, WAIT_NS, &stop, NULL, NULL, NULL);
+    ck_assert_str_eq(transport.log->str, log);
+    g_string_truncate(transport.log, 0);
 }
 
-static gboolean mends(guint64 op, guint32 epoch)
+/* Its members join the new one, or are gone: nobody is there to leave it with. */
+START_TEST(a_group_made_again_is_not_waited_for)
 {
-    EepWirePhase phase = phase_of(op, epoch);
-    gint stop = 0;
-
-    return eep_members_mend(members, &phase, WAIT_NS, &stop, NULL, NULL, NULL);
-}
-
-/* The step lane waits for a group to be made anew while the aside lane is to join another one. */
-START_TEST(lanes_leave_each_other_their_ids)
-{
-    hand_id(4, 1, 0);
-    ck_assert(joins(4, 1));
-    hand_id(7, 2, 0);
-    ck_assert(!mends(OWN | 1, 1));
-    ck_assert(joins(7, 2));
-    hand_id(OWN | 2, 1, 0);
-    ck_assert(!joins(9, 3));
-    ck_assert(mends(OWN | 2, 1));
+    join_epoch(1);
+    join_epoch(2);
+    expect("");
+    join_epoch(2);
+    expect("xc xd -c -d ");
 }
 END_TEST
 
-/* An id counts for the operation that it was made for, also when an epoch is used again. */
-START_TEST(ids_given_up_are_not_taken)
+START_TEST(retired_groups_are_left_in_good_order)
 {
-    hand_id(4, 2, 7);
-    ck_assert(!joins(5, 2));
-    hand_id(6, 2, 9);
-    ck_assert(joins(6, 2));
-    g_autoptr(EepMembership) group = eep_members_find(members, 2);
-    ck_assert_uint_eq(group->serve->n_ranks, 9 + 2);
-    ck_assert(!joins(4, 2));
+    for (guint epoch = 1; epoch <= 3; epoch++)
+        join_epoch(epoch);
+    eep_members_retire(members, 2, TRUE, &no_stop);
+    expect("-e -f -a -b ");
+    ck_assert_ptr_eq(transport.stop, &no_stop);
+}
+END_TEST
+
+START_TEST(who_does_not_come_is_not_waited_for_again)
+{
+    for (guint epoch = 1; epoch <= 3; epoch++)
+        join_epoch(epoch);
+    transport.nobody_comes = TRUE;
+    eep_members_retire(members, 2, TRUE, &no_stop);
+    expect("-e xf -f xa xb -a xb -b ");
+}
+END_TEST
+
+START_TEST(the_gone_are_not_waited_for)
+{
+    join_epoch(1);
+    join_epoch(2);
+    eep_members_retire(members, 2, FALSE, &no_stop);
+    expect("xa xb -a -b ");
+}
+END_TEST
+
+/* By whoever uses it last. */
+START_TEST(a_group_in_use_is_left_later)
+{
+    EepMembership *group;
+
+    join_epoch(1);
+    join_epoch(2);
+    group = eep_members_find(members, 1);
+    eep_members_retire(members, 2, TRUE, &no_stop);
+    expect("");
+    ck_assert_ptr_null(eep_members_find(members, 1));
+    eep_membership_unref(group);
+    expect("-a -b ");
 }
 END_TEST
 
@@ -112,14 +158,19 @@ int main(void)
 {
     Suite *suite = suite_create("membership");
     TCase *tcase = tcase_create("membership");
+    SRunner *runner;
+    int n_failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, lanes_leave_each_other_their_ids);
-    tcase_add_test(tcase, ids_given_up_are_not_taken);
+    tcase_add_test(tcase, a_group_made_again_is_not_waited_for);
+    tcase_add_test(tcase, retired_groups_are_left_in_good_order);
+    tcase_add_test(tcase, who_does_not_come_is_not_waited_for_again);
+    tcase_add_test(tcase, the_gone_are_not_waited_for);
+    tcase_add_test(tcase, a_group_in_use_is_left_later);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
+    runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
+    n_failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
