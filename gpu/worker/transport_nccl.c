@@ -8,6 +8,8 @@
  *                 |          |             | (the parent)
  *                 +----------+--> ABORTED <+
  *
+ * A communicator that grows stays READY; the larger one is JOINING like any other.
+ *
  * NEW is a communicator before ncclCommInitRankConfig(), JOINING until all ranks are there. READY
  * is the only state with operations; a healthy one may go to SHRINKING and back. BROKEN is passed
  * through, unless somebody will shrink it. ABORTED keeps no NCCL object.
@@ -24,8 +26,9 @@
 #include <string.h>
 #include <time.h>
 
-#define MIN_VERSION 22700 /* the first with ncclCommShrink() */
-#define END_S       2     /* how long NCCL may take to free a communicator */
+#define MIN_VERSION  22700 /* the first with ncclCommShrink() */
+#define GROW_VERSION 22900 /* the first with ncclCommGrow(), in the header and in the library */
+#define END_S        2     /* how long NCCL may take to free a communicator */
 
 typedef enum { NEW, JOINING, READY, BROKEN, SHRINKING, ABORTED } State;
 
@@ -35,6 +38,7 @@ typedef struct {
     pthread_mutex_t lock;
     ncclComm_t handle; /* NULL: ABORTED */
     State state;
+    gboolean may_not_grow; /* an id for it was made and has not come to a communicator */
 } NcclComm;
 
 static const EepCommOps comm_ops;
@@ -351,6 +355,73 @@ static EepComm *nccl_join(EepTransport *transport, const EepCommId *id, guint ra
     return make_ready(self, is_good, &pace, error);
 }
 
+#if NCCL_VERSION_CODE >= GROW_VERSION
+
+/* A second id is not made while one is unused, and whoever missed a grow counts the next one
+ * differently (nccl.h; childCount in NVIDIA's init.cc): one that came to nothing was the last. */
+static gboolean nccl_make_grow_id(EepComm *base, EepCommId *ret_id, GError **error)
+{
+    NcclComm *self = (NcclComm *)base;
+    ncclUniqueId unique;
+    if (eep_transport_nccl_version() < GROW_VERSION || self->may_not_grow || base->n_ranks == 1) {
+        /* One rank alone has no connections to grow from (torchcomms pull request 2464). */
+        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_RETRY,
+                    "the communicator of %u ranks cannot be grown", base->n_ranks);
+        return FALSE;
+    }
+    if (!enter(self, error))
+        return FALSE;
+    self->may_not_grow = TRUE;
+    const gboolean is_made = passes(self->handle, ncclCommGetUniqueId(self->handle, &unique),
+                                    "ncclCommGetUniqueId", error);
+    leave_call(self);
+    if (is_made)
+        memcpy(ret_id, &unique, sizeof *ret_id);
+    return is_made;
+}
+
+/* Begins it under the parent's lock. Of the parent's ranks only the one that made the id gives it;
+ * all of them leave the rank out. */
+static gboolean begin_grow(NcclComm *parent, NcclComm *self, const ncclUniqueId *id, GError **error)
+{
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    const int n_ranks = (int)self->base.n_ranks;
+    if (parent == NULL)
+        return passes(NULL,
+                      ncclCommGrow(NULL, n_ranks, id, (int)self->base.rank, &self->handle, &config),
+                      "ncclCommGrow", error);
+    if (!enter(parent, error))
+        return FALSE;
+    parent->may_not_grow = TRUE;
+    const gboolean is_good =
+        passes(parent->handle,
+               ncclCommGrow(parent->handle, n_ranks, parent->base.rank == 0 ? id : NULL, -1,
+                            &self->handle, &config),
+               "ncclCommGrow", error);
+    leave_call(parent);
+    return is_good;
+}
+
+static EepComm *nccl_grow(EepTransport *transport, EepComm *parent, const EepCommId *id, guint rank,
+                          guint n_ranks, gint64 wait_ns, const gint *stop, GError **error)
+{
+    if (!eep_transport_nccl_is_usable(error))
+        return NULL;
+    EepPace pace = eep_pace(wait_ns, stop);
+    NcclComm *self = new_comm(transport, rank, n_ranks, wait_ns), *from = (NcclComm *)parent;
+    ncclUniqueId unique;
+    memcpy(&unique, id, sizeof unique);
+    self->state = JOINING;
+    const gboolean is_good = begin_grow(from, self, &unique, error);
+    EepComm *grown = make_ready(self, is_good, &pace, error);
+    if (grown != NULL && from != NULL)
+        from->may_not_grow = FALSE;
+    return grown;
+}
+
+#endif
+
 /* Begins the shrink under the lock. *ret_child's handle may come only when the parent is done. */
 static gboolean begin_shrink(NcclComm *self, guint n_gone, const guint *gone, gboolean is_broken,
                              NcclComm *child, GError **error)
@@ -465,6 +536,9 @@ static const EepCommOps comm_ops = {
     .all_reduce_min = nccl_all_reduce_min,
     .wait = nccl_wait,
     .shrink = nccl_shrink,
+#if NCCL_VERSION_CODE >= GROW_VERSION
+    .make_grow_id = nccl_make_grow_id,
+#endif
     .abort = nccl_abort,
     .leave = nccl_leave,
 };
@@ -491,6 +565,9 @@ static const EepTransportOps transport_ops = {
     .name = "nccl",
     .make_id = nccl_make_id,
     .join = nccl_join,
+#if NCCL_VERSION_CODE >= GROW_VERSION
+    .grow = nccl_grow,
+#endif
     .free = nccl_free,
 };
 
