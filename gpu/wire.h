@@ -16,7 +16,7 @@
 G_BEGIN_DECLS
 
 #define EEP_WIRE_MAGIC        G_GUINT64_CONSTANT(0x0a31504545706565) /* "eepEEP1\n" */
-#define EEP_WIRE_VERSION      1
+#define EEP_WIRE_VERSION      2
 #define EEP_WIRE_HEADER_BYTES 8
 
 #define EEP_WIRE_MAX_RANKS     1024
@@ -127,6 +127,7 @@ typedef struct {
     guint64 op; /* of the phase that makes the group */
     guint32 epoch;
     guint8 serve[EEP_WIRE_ID_BYTES], move[EEP_WIRE_ID_BYTES]; /* its two communicators */
+    guint32 is_grown; /* `move` is grown from that of the phase's `epoch` */
 } EepWireGroupId;
 
 #define EEP_WIRE_SLOT_EMPTY G_MAXUINT32
@@ -162,11 +163,14 @@ typedef struct {
     guint64 op;
     guint32 kind; /* EepPhaseKind */
     guint32 epoch, target_epoch;
-    guint64 bytes;    /* per receiver; 0: none */
-    guint32 breaks;   /* EepWireBreak: a scenario's phase_fail or phase_hang */
-    guint32 rank;     /* of this worker in the target group; EEP_RANK_NONE: it is not in it */
-    guint32 n_ranks;  /* of the target group */
-    guint32 n_routes; /* weights: who sends `bytes` to whom, in this order */
+    guint64 bytes;   /* per receiver; 0: none */
+    guint32 breaks;  /* EepWireBreak: a scenario's phase_fail or phase_hang */
+    guint32 rank;    /* of this worker in the target group; EEP_RANK_NONE: it is not in it */
+    guint32 n_ranks; /* of the target group */
+    guint32 n_kept;  /* its first ranks that are all those of the group `epoch`, which may grow */
+    guint32 mends_moves; /* of a group that is there, the communicator for moves is made anew; in
+                            the steps' lane that for steps is */
+    guint32 n_routes;    /* weights: who sends `bytes` to whom, in this order */
     const EepWirePeers *routes;
 } EepWirePhase;
 

@@ -112,7 +112,7 @@ static const Guest guests[] = {
     {"twice", "nobody expects a worker 2", comes_twice, 1.0},
     {"uncalled", "nobody expects a worker 77", comes_uncalled, 1.0},
     {"no token", "has no valid token", has_no_token, 1.0},
-    {"version", "speaks version 2 of the protocol", is_of_tomorrow, 1.0},
+    {"version", "of the protocol (guest), this coordinator version", is_of_tomorrow, 1.0},
     {"out of turn", "READY before HELLO", speaks_out_of_turn, 1.0},
     {"enormous", "is longer than any", counts_enormously, 1.0},
     {"on trust", "is longer than expected", counts_on_trust, 1.0},

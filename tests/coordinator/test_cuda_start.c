@@ -13,7 +13,7 @@ typedef struct {
 
 static const Bad bad[] = {
     {"2.wrong_token", "has no valid token", 2.0},
-    {"2.version", "speaks version 2 of the protocol", 2.0},
+    {"2.version", "of the protocol (fake), this coordinator version", 2.0},
     {"2.garbage", "no message of this protocol", 2.0},
     {"2.stall", "ended within", 2.5},
     {"2.real", "has a real GPU", 2.0},
