@@ -202,7 +202,9 @@ static void launch(ncclComm_t comm, gpointer data)
     Operation *operation = data;
     const cudaError_t status =
         eep_emulated_enqueue(operation->stream, "NCCL", run_operation, operation, free_operation);
-    if (status != cudaSuccess) {
+    if (status == cudaSuccess) {
+        eep_emulated_waits_for_peers(operation->stream);
+    } else {
         eep_nccl_break(
             comm, ncclUnhandledCudaError,
             g_strdup_printf("cannot be put on the stream: %s", cudaGetErrorString(status)));

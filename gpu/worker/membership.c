@@ -14,6 +14,7 @@ enum { FOR_STEPS = 1, FOR_MOVES = 2 };
 
 struct EepMembers {
     EepTransport *transport;
+    const gint *stop_steps;
     pthread_mutex_t lock;
     pthread_cond_t arrived;
     GPtrArray *groups; /* EepMembership, owned */
@@ -22,12 +23,13 @@ struct EepMembers {
 
 G_STATIC_ASSERT(EEP_WIRE_ID_BYTES == EEP_COMM_ID_BYTES);
 
-EepMembers *eep_members_new(EepTransport *transport)
+EepMembers *eep_members_new(EepTransport *transport, const gint *stop_steps)
 {
     EepMembers *members = g_new0(EepMembers, 1);
     pthread_condattr_t attributes;
 
     members->transport = transport;
+    members->stop_steps = stop_steps;
     members->groups = g_ptr_array_new();
     members->ids = g_array_new(FALSE, FALSE, sizeof(EepWireGroupId));
     pthread_mutex_init(&members->lock, NULL);
@@ -251,6 +253,8 @@ gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64
         eep_comm_leave(serve);
         return FALSE;
     }
+    serve->stop = members->stop_steps;
+    move->stop = stop;
     group = g_new(EepMembership, 1);
     *group = (EepMembership){.epoch = phase->target_epoch,
                              .rank = phase->rank,
@@ -307,6 +311,7 @@ gboolean eep_members_mend(EepMembers *members, const EepWirePhase *phase, gint64
     fresh = join(members, phase->mends_moves ? id.move : id.serve, phase, wait_ns, stop, error);
     if (fresh == NULL)
         return FALSE;
+    fresh->stop = stop;
     pthread_mutex_lock(&members->lock);
     group = find(members, phase->target_epoch);
     if (group != NULL) {

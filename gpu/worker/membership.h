@@ -22,8 +22,9 @@ typedef struct {
     gint n_users; /* atomic; the list is one of them */
 } EepMembership;
 
-/* Borrows the transport. */
-EepMembers *eep_members_new(EepTransport *transport);
+/* Borrows the transport, and what ends the waits of steps early (`stop` of join() is that of
+ * moves). */
+EepMembers *eep_members_new(EepTransport *transport, const gint *stop_steps);
 /* Breaks and leaves all groups. */
 void eep_members_free(EepMembers *members);
 

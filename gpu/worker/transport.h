@@ -93,6 +93,8 @@ struct EepComm {
     guint rank, n_ranks;
     gboolean is_bit_exact; /* reduce_scatter adds in the order of the ranks, always */
     gboolean may_shrink;   /* set by who will shrink() it when it breaks */
+    const gint *stop; /* an atomic, nullable; set by its user: ends early what an operation's call
+                         waits for, since the first one of a pair connects the two */
 };
 
 /* NCCL, one rank a process. */

@@ -38,7 +38,8 @@ typedef struct {
     pthread_mutex_t lock;
     ncclComm_t handle; /* NULL: ABORTED */
     State state;
-    gboolean may_not_grow; /* an id for it was made and has not come to a communicator */
+    gboolean is_left_alone; /* NCCL did not end it in time */
+    gboolean may_not_grow;  /* an id for it was made and has not come to a communicator */
 } NcclComm;
 
 static const EepCommOps comm_ops;
@@ -112,20 +113,22 @@ static void *destroy_handle(void *handle)
     return NULL;
 }
 
-static void end_in_time(void *(*end)(void *), ncclComm_t handle)
+/* FALSE: it did not end; NCCL may still write where it was told to. */
+static gboolean end_in_time(void *(*end)(void *), ncclComm_t handle)
 {
     pthread_t thread;
     struct timespec until;
     if (pthread_create(&thread, NULL, end, handle) != 0) {
         end(handle);
-        return;
+        return TRUE;
     }
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += END_S;
-    if (pthread_timedjoin_np(thread, NULL, &until) != 0) {
-        g_warning("NCCL does not end a communicator; it is left alone");
-        pthread_detach(thread);
-    }
+    if (pthread_timedjoin_np(thread, NULL, &until) == 0)
+        return TRUE;
+    g_warning("NCCL does not end a communicator; it is left alone");
+    pthread_detach(thread);
+    return FALSE;
 }
 
 static void nccl_abort(EepComm *base)
@@ -135,8 +138,8 @@ static void nccl_abort(EepComm *base)
     ncclComm_t handle = g_steal_pointer(&self->handle);
     self->state = ABORTED;
     pthread_mutex_unlock(&self->lock);
-    if (handle != NULL)
-        end_in_time(abort_handle, handle);
+    if (handle != NULL && !end_in_time(abort_handle, handle))
+        self->is_left_alone = TRUE;
 }
 
 /* After something went wrong. */
@@ -151,8 +154,11 @@ static void break_up(NcclComm *self)
     pthread_mutex_unlock(&self->lock);
 }
 
+/* What NCCL was told to write a handle into outlives the one that it does not end. */
 static void free_comm(NcclComm *self)
 {
+    if (self->is_left_alone)
+        return;
     pthread_mutex_destroy(&self->lock);
     g_free(self);
 }
@@ -190,7 +196,7 @@ static gboolean await_call(NcclComm *self, EepPace *pace, const char *what, GErr
 /* After an operation was called: `is_good`, so far. It is on the stream when this returns. */
 static gboolean finish(NcclComm *self, gboolean is_good, GError **error)
 {
-    EepPace pace = eep_pace(self->wait_ns, NULL);
+    EepPace pace = eep_pace(self->wait_ns, self->base.stop);
     if (is_good && await_call(self, &pace, "the launch of an NCCL operation", error))
         return TRUE;
     break_up(self);
@@ -324,16 +330,23 @@ static NcclComm *new_comm(EepTransport *transport, guint rank, guint n_ranks, gi
     return self;
 }
 
-/* A communicator whose making was begun becomes READY, or is aborted and freed. */
-static EepComm *make_ready(NcclComm *self, gboolean is_good, EepPace *pace, GError **error)
+/* A communicator whose making was begun becomes READY, or is aborted. */
+static gboolean make_ready(NcclComm *self, gboolean is_good, EepPace *pace, GError **error)
 {
-    if (self->handle == NULL || !is_good || !await_call(self, pace, "joining a group", error)) {
-        nccl_abort(&self->base);
-        free_comm(self);
-        return NULL;
+    if (self->handle != NULL && is_good && await_call(self, pace, "joining a group", error)) {
+        self->state = READY;
+        return TRUE;
     }
-    self->state = READY;
-    return &self->base;
+    nccl_abort(&self->base);
+    return FALSE;
+}
+
+static EepComm *ready_or_free(NcclComm *self, gboolean is_good, EepPace *pace, GError **error)
+{
+    if (make_ready(self, is_good, pace, error))
+        return &self->base;
+    free_comm(self);
+    return NULL;
 }
 
 static EepComm *nccl_join(EepTransport *transport, const EepCommId *id, guint rank, guint n_ranks,
@@ -352,7 +365,7 @@ static EepComm *nccl_join(EepTransport *transport, const EepCommId *id, guint ra
     const ncclResult_t status =
         ncclCommInitRankConfig(&self->handle, (int)n_ranks, unique, (int)rank, &config);
     const gboolean is_good = passes(self->handle, status, "ncclCommInitRankConfig", error);
-    return make_ready(self, is_good, &pace, error);
+    return ready_or_free(self, is_good, &pace, error);
 }
 
 #if NCCL_VERSION_CODE >= GROW_VERSION
@@ -403,6 +416,15 @@ static gboolean begin_grow(NcclComm *parent, NcclComm *self, const ncclUniqueId 
     return is_good;
 }
 
+/* Neither used nor ended any more. */
+static void forget(NcclComm *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->handle = NULL;
+    self->state = ABORTED;
+    pthread_mutex_unlock(&self->lock);
+}
+
 static EepComm *nccl_grow(EepTransport *transport, EepComm *parent, const EepCommId *id, guint rank,
                           guint n_ranks, gint64 wait_ns, const gint *stop, GError **error)
 {
@@ -414,10 +436,16 @@ static EepComm *nccl_grow(EepTransport *transport, EepComm *parent, const EepCom
     memcpy(&unique, id, sizeof unique);
     self->state = JOINING;
     const gboolean is_good = begin_grow(from, self, &unique, error);
-    EepComm *grown = make_ready(self, is_good, &pace, error);
-    if (grown != NULL && from != NULL)
-        from->may_not_grow = FALSE;
-    return grown;
+    if (make_ready(self, is_good, &pace, error)) {
+        if (from != NULL)
+            from->may_not_grow = FALSE;
+        return &self->base;
+    }
+    /* A grow that NCCL does not end works on its parent: nobody touches that any more. */
+    if (self->is_left_alone && from != NULL)
+        forget(from);
+    free_comm(self);
+    return NULL;
 }
 
 #endif
@@ -489,7 +517,8 @@ static EepComm *nccl_shrink(EepComm *base, guint n_gone, const guint *gone, gboo
      * 2.31.2 and later the survivors hang otherwise (PyTorch issue 194775). */
     if (is_broken || !is_good)
         nccl_abort(base);
-    EepComm *result = make_ready(child, is_good, &pace, error);
+    child->is_left_alone = self->is_left_alone;
+    EepComm *result = ready_or_free(child, is_good, &pace, error);
     pthread_mutex_lock(&self->lock);
     self->state = self->state == SHRINKING ? READY : self->state;
     pthread_mutex_unlock(&self->lock);
@@ -513,7 +542,7 @@ static gboolean finalize(NcclComm *self, GError **error)
     self->state = ABORTED;
     pthread_mutex_unlock(&self->lock);
     if (handle != NULL)
-        end_in_time(destroy_handle, handle);
+        self->is_left_alone = !end_in_time(destroy_handle, handle);
     return TRUE;
 }
 
