@@ -8,6 +8,13 @@
 
 #define EMULATED "--emulated"
 
+/* Both programs take the same flags: where only one is built, it tells about them. */
+static gboolean only_asks(char **argv)
+{
+    return g_strv_contains((const char *const *)argv, "--help") ||
+           g_strv_contains((const char *const *)argv, "--version");
+}
+
 /* Takes the word out of the arguments. */
 static gboolean take(char **argv, const char *word)
 {
@@ -25,6 +32,8 @@ int eep_command_worker(int argc, char **argv)
     EepGpuDevice device = take(argv, EMULATED) ? EEP_GPU_DEVICE_EMULATED : EEP_GPU_DEVICE_GPU;
     g_autofree char *program = eep_hardware_find_worker(device, &error);
 
+    if (program == NULL && only_asks(argv))
+        program = eep_hardware_find_worker(EEP_GPU_DEVICE_EMULATED, NULL);
     if (program == NULL)
         return eep_command_fail(g_steal_pointer(&error));
     execv(program, argv);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/human.h"
 #include "core/loop/backend_replay.h"
 #include "gpu/wire.h"
 #include "live/clock_real.h"
@@ -139,8 +140,9 @@ char *eep_hardware_find_worker(EepGpuDevice device, GError **error)
                 "there is no %s beside %s: %s, or name it by EEP_WORKER", program_name(device),
                 self != NULL ? self : "eep",
                 device == EEP_GPU_DEVICE_GPU
-                    ? "build with CUDA and NCCL (cmake -DEEP_CUDA=ON), use --device emulated"
-                    : "build everything");
+                    ? "build with CUDA and NCCL (cmake -DEEP_CUDA=ON), use an emulated device "
+                      "(eep run, eep calibrate: --device emulated; eep worker: --emulated)"
+                    : "./quickstart builds both, or: cmake --build build/release");
     return NULL;
 }
 
@@ -261,6 +263,15 @@ static gboolean start_pools(EepHardwareRun *run, EepGpuDevice device, GError **e
     return TRUE;
 }
 
+static guint engines_at_start(const EepScenario *scenario)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < scenario->n_pools; i++)
+        n += (guint)scenario->pools[i].options.data_parallel_size;
+    return n;
+}
+
 /* What to paste: where the coordinator listens on all of its addresses, by this host's name. */
 static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
 {
@@ -271,9 +282,10 @@ static void tell_address(const EepHardwareRun *run, EepGpuDevice device)
         is_any ? g_strconcat(g_get_host_name(), port, NULL) : g_strdup(address);
 
     fprintf(stderr,
-            "eep: waiting for workers on %s; on each GPU:\n"
-            "  EEP_TOKEN=%s eep worker%s --connect %s\n",
-            address, eep_cuda_backend_token(run->backend),
+            "eep: waiting on %s for %u workers, a resize for more; each on a device of its own "
+            "(0, 1, ...):\n"
+            "  EEP_TOKEN=%s eep worker%s --connect %s --device 0\n",
+            address, engines_at_start(run->scenario), eep_cuda_backend_token(run->backend),
             device == EEP_GPU_DEVICE_EMULATED ? " --emulated" : "", reachable);
 }
 
@@ -290,6 +302,9 @@ static gboolean open_backend(EepHardwareRun *run, const EepHardwareOptions *opti
                                      .say = say,
                                      .self = run};
 
+    if (!options->spawns && run->scenario->gpu.transport == EEP_TRANSPORT_LOOPBACK)
+        return refuse(error, "gpu.transport loopback has all ranks in one process, which eep run "
+                             "starts itself: leave --workers wait out");
     if (options->spawns && program == NULL)
         return FALSE;
     run->clock = eep_clock_real_new(error);
@@ -394,16 +409,70 @@ gboolean eep_hardware_run_run(EepHardwareRun *run, EepExecutionProgress progress
     return look_for_breach(run, error);
 }
 
+static void write_version(EepJson *json, const char *key, guint major, guint minor)
+{
+    char text[32];
+
+    g_snprintf(text, sizeof text, "%u.%u", major, minor);
+    eep_json_add_string(json, key, text);
+}
+
+static void write_worker(const EepCudaWorkerFacts *facts, EepJson *json)
+{
+    const EepWireDevice *device = &facts->device;
+
+    if (facts->host == NULL)
+        return; /* it never came */
+    eep_json_begin_object(json, NULL);
+    eep_json_add_uint(json, "worker", facts->worker);
+    eep_json_add_string(json, "host", facts->host);
+    eep_json_add_uint(json, "pid", facts->pid);
+    eep_json_add_string(json, "device", device->name);
+    eep_json_add_string(json, "bus_id", device->bus_id);
+    eep_json_add_bool(json, "emulated", device->is_emulated != 0);
+    write_version(json, "compute_capability", device->cc_major, device->cc_minor);
+    eep_json_add_uint(json, "memory_bytes", device->memory_bytes);
+    eep_json_add_int(json, "memory_used_bytes", facts->memory_used_bytes);
+    write_version(json, "cuda", device->runtime_version / 1000,
+                  device->runtime_version % 1000 / 10);
+    write_version(json, "driver", device->driver_version / 1000,
+                  device->driver_version % 1000 / 10);
+    write_version(json, "nccl", device->nccl_version / 10000, device->nccl_version / 100 % 100);
+    eep_json_add_string(json, "grouped_gemm", facts->gemm);
+    eep_json_end_object(json);
+}
+
+void eep_hardware_run_write(gconstpointer self, EepJson *json)
+{
+    const EepHardwareRun *run = self;
+    EepCudaBackendCounts counts;
+
+    if (run->backend == NULL)
+        return;
+    counts = eep_cuda_backend_counts(run->backend);
+    eep_json_begin_object(json, "checked");
+    eep_json_add_uint(json, "steps", counts.n_steps);
+    eep_json_add_uint(json, "probes", counts.n_probes);
+    eep_json_add_uint(json, "expert_checksums", counts.n_checksums);
+    eep_json_end_object(json);
+    eep_json_begin_array(json, "workers");
+    for (guint i = 0; i < eep_cuda_backend_n_workers(run->backend); i++)
+        write_worker(eep_cuda_backend_worker(run->backend, i), json);
+    eep_json_end_array(json);
+}
+
 char *eep_hardware_run_describe(const EepHardwareRun *run)
 {
     EepCudaBackendCounts counts;
+    g_autofree char *probes = NULL, *steps = NULL, *checksums = NULL;
 
     if (run->backend == NULL)
         return NULL;
     counts = eep_cuda_backend_counts(run->backend);
-    return g_strdup_printf("%u workers, %" G_GUINT64_FORMAT " lost; right: %" G_GUINT64_FORMAT
-                           " probes in %" G_GUINT64_FORMAT " steps, %" G_GUINT64_FORMAT
-                           " expert checksums",
-                           eep_cuda_backend_n_workers(run->backend), counts.n_lost, counts.n_probes,
-                           counts.n_steps, counts.n_checksums);
+    probes = eep_human_integer((gint64)counts.n_probes);
+    steps = eep_human_integer((gint64)counts.n_steps);
+    checksums = eep_human_integer((gint64)counts.n_checksums);
+    return g_strdup_printf(
+        "%u workers, %" G_GUINT64_FORMAT " lost; right: %s probes in %s steps, %s expert checksums",
+        eep_cuda_backend_n_workers(run->backend), counts.n_lost, probes, steps, checksums);
 }

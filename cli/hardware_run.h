@@ -9,6 +9,7 @@
 
 #include "cli/execution.h"
 #include "cli/run_facts.h"
+#include "core/json.h"
 #include "gpu/coordinator/backend_cuda.h"
 
 G_BEGIN_DECLS
@@ -47,6 +48,9 @@ EepExecution *eep_hardware_run_execution(EepHardwareRun *run);
 /* Time begins; runs to the end; looks at every expert once more. As eep_execution_run(). */
 gboolean eep_hardware_run_run(EepHardwareRun *run, EepExecutionProgress progress, gpointer self,
                               gboolean *ret_interrupted, GError **error);
+
+/* EepWallclock.write_workers: which workers it ran on, what was checked; nothing of a replay. */
+void eep_hardware_run_write(gconstpointer run, EepJson *json);
 
 /* What happened on workers, one line; NULL for a replay. New string. */
 char *eep_hardware_run_describe(const EepHardwareRun *run);

@@ -54,6 +54,18 @@ static int report(const char *scenario, const char *file, gboolean as_json)
     return eep_command_print(&text);
 }
 
+/* The copy names a bundled trace by its place: relative paths are relative to the file. */
+static char *adapt(const char *contents, const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    g_autofree char *whole = g_canonicalize_filename(folder, NULL);
+    g_autofree char *there = g_strdup_printf("path: %s/traces/", whole);
+    GString *copy = g_string_new(contents);
+
+    g_string_replace(copy, "path: traces/", there, 0);
+    return g_string_free(copy, FALSE);
+}
+
 int eep_command_init(int argc, char **argv)
 {
     gboolean as_json = FALSE;
@@ -69,11 +81,11 @@ int eep_command_init(int argc, char **argv)
     if (path == NULL)
         return eep_command_fail(error);
     g_autofree char *contents = NULL;
-    gsize length;
-    if (!g_file_get_contents(path, &contents, &length, &error))
+    if (!g_file_get_contents(path, &contents, NULL, &error))
         return eep_command_fail(error);
+    g_autofree char *copy = adapt(contents, path);
     g_autofree char *file = g_path_get_basename(path);
-    if (!write_new(file, contents, length, &error))
+    if (!write_new(file, copy, strlen(copy), &error))
         return eep_command_fail(error);
     g_autofree char *scenario = g_strndup(file, strlen(file) - strlen(".yaml"));
     return report(scenario, file, as_json);

@@ -25,7 +25,9 @@ static const EepCommand commands[] = {
     {"run", "SCENARIO [--set KEY=VALUE]... [--out DIR] [--seed N] [--json] [--quiet]",
      "run a scenario and print its summary",
      "SCENARIO is a file or the name of a bundled scenario (eep list scenarios).\n"
-     "Without --out the run folder is runs/NAME, NAME-2, ...; runs/latest points to it.",
+     "Without --out the run folder is runs/NAME, NAME-2, ...; runs/latest points to it.\n"
+     "--backend cuda runs it on worker processes: on this host's GPUs, without any with --device\n"
+     "emulated, or with --workers wait on those that `eep worker` starts elsewhere.",
      eep_command_run},
     {"init", "[NAME] [--json]", "copy a bundled scenario into the current folder",
      "Writes NAME.yaml, a commented scenario to change and run; quickstart without a NAME.\n"
@@ -182,21 +184,34 @@ static int fail_option(const char *name, const GOptionEntry *entries, GError *er
     return eep_command_fail(better);
 }
 
+static char *flag_of(const GOptionEntry *entry)
+{
+    return entry->arg_description == NULL
+               ? g_strdup_printf("--%s", entry->long_name)
+               : g_strdup_printf("--%s %s", entry->long_name, entry->arg_description);
+}
+
 static int print_command_help(const EepCommand *command, const GOptionEntry *entries)
 {
     g_auto(EepText) text = {0};
     g_autofree char *head = g_strdup_printf("Usage: eep %s %s\n\n%s\n\nOptions:\n", command->name,
                                             command->usage, command->help);
 
+    gsize width = 0;
+
     eep_text_add_string(&text, head);
     for (const GOptionEntry *entry = entries; entry->long_name != NULL; entry++) {
-        g_autofree char *flag =
-            g_strdup_printf("--%s%s%s", entry->long_name, entry->arg_description != NULL ? " " : "",
-                            entry->arg_description != NULL ? entry->arg_description : "");
-        g_autofree char *line = g_strdup_printf("  %-18s  %s\n", flag, entry->description);
-        eep_text_add_string(&text, line);
+        g_autofree char *flag = flag_of(entry);
+
+        width = MAX(width, strlen(flag));
     }
-    eep_text_add_string(&text, "  --help              print this\n");
+    width = MAX(width, strlen("--help"));
+    for (const GOptionEntry *entry = entries; entry->long_name != NULL; entry++) {
+        g_autofree char *flag = flag_of(entry);
+
+        eep_command_add_line(&text, "  %-*s  %s", (int)width, flag, entry->description);
+    }
+    eep_command_add_line(&text, "  %-*s  %s", (int)width, "--help", "print this");
     return eep_command_print(&text);
 }
 

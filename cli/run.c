@@ -304,7 +304,9 @@ static EepWallclock wallclock_of(const Run *run, const char *host)
                           .host = host,
                           .folder = eep_run_folder_path(run->folder),
                           .n_events = eep_execution_n_events(run->execution),
-                          .peak_rss_bytes = (gint64)usage.ru_maxrss * 1024};
+                          .peak_rss_bytes = (gint64)usage.ru_maxrss * 1024,
+                          .write_workers = run->hardware != NULL ? eep_hardware_run_write : NULL,
+                          .workers = run->hardware};
 }
 
 /* NULL-terminated; *ret_holds: no invariant broke but by a known flaw. */
@@ -359,6 +361,8 @@ static int report(Run *run, const Options *options, gboolean interrupted, GError
                                        eep_run_folder_has_link(run->folder), status};
 
         eep_summary_screen_add(&text, run->metrics, &facts, summary, &place);
+        if (eep_trace_skipped(run->trace) > 0)
+            eep_command_add_line(&text, "Skipped   first: %s", eep_trace_first_skipped(run->trace));
         if (run->hardware != NULL && workers != NULL)
             eep_command_add_line(&text, "Workers   %s", workers);
         if (options->replay != NULL)
@@ -409,12 +413,12 @@ int eep_command_run(int argc, char **argv)
         {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.sets, "override one key", "KEY=VALUE"},
         {"out", 0, 0, G_OPTION_ARG_FILENAME, &options.out, "run folder", "DIR"},
         {"seed", 0, 0, G_OPTION_ARG_INT64, &options.seed, "seed instead of the scenario's", "N"},
-        {"backend", 0, 0, G_OPTION_ARG_STRING, &options.backend, "what executes the steps",
-         "sim|cuda"},
-        {"device", 0, 0, G_OPTION_ARG_STRING, &options.device, "what workers run on",
+        {"backend", 0, 0, G_OPTION_ARG_STRING, &options.backend,
+         "what executes the steps; sim without", "sim|cuda"},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &options.device, "what workers run on; gpu without",
          "gpu|emulated"},
-        {"workers", 0, 0, G_OPTION_ARG_STRING, &options.workers, "start workers, or wait for them",
-         "spawn|wait"},
+        {"workers", 0, 0, G_OPTION_ARG_STRING, &options.workers,
+         "start workers, or wait for them; spawn without", "spawn|wait"},
         {"journal", 0, 0, G_OPTION_ARG_FILENAME, &options.journal, "record every event", "FILE"},
         {"replay", 0, 0, G_OPTION_ARG_FILENAME, &options.replay, "run a journal again and compare",
          "FILE"},

@@ -5,6 +5,7 @@
 #ifndef EEP_CLI_RUN_FACTS_H
 #define EEP_CLI_RUN_FACTS_H
 
+#include "core/json.h"
 #include "core/metrics.h"
 #include "core/token_curve.h"
 
@@ -25,6 +26,9 @@ typedef struct {
     guint64 n_events;      /* dispatched by the loop */
     gint64 peak_rss_bytes; /* of the process; 0: not known */
     double lag_s;          /* of a paced run behind its clock, at most; 0 otherwise */
+    /* Adds members on the workers that it ran on; nullable. */
+    void (*write_workers)(gconstpointer workers, EepJson *json);
+    gconstpointer workers;
 } EepWallclock;
 
 typedef struct {

@@ -345,6 +345,8 @@ static void write_wallclock(EepText *text, const EepMetrics *metrics, const EepR
     }
     eep_json_add_int(&json, "peak_rss_bytes", clock->peak_rss_bytes);
     eep_json_add_double(&json, "lag_s", clock->lag_s, 6);
+    if (clock->write_workers != NULL)
+        clock->write_workers(clock->workers, &json);
     eep_json_end_object(&json);
 }
 

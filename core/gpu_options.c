@@ -13,8 +13,8 @@ static const EepOption options[] = {
     {"transport", EEP_OPTION_WORD, AT(transport), "nccl", EEP_NO_BOUNDS, "nccl|loopback", NULL,
      "how ranks exchange tokens: a process a rank, or all ranks in one process on one device"},
     {"listen", EEP_OPTION_STRING, AT(listen), NULL, EEP_NO_BOUNDS, NULL, NULL,
-     "HOST:PORT or unix:PATH that workers connect to; unset: a free port of the loopback "
-     "interface"},
+     "HOST:PORT or unix:PATH that workers connect to; unset: a name of this host's own, with "
+     "--workers wait a free port of the loopback interface"},
     {"heartbeat_interval", EEP_OPTION_TIME, AT(heartbeat_interval), "500ms", 1e6, 6e10, NULL, NULL,
      "between two heartbeats of a worker"},
     {"start_timeout", EEP_OPTION_TIME, AT(start_timeout), "2min", 1e6, 3.6e12, NULL, NULL,

@@ -20,7 +20,7 @@ extern const char *const eep_transport_names[EEP_TRANSPORT_COUNT];
 typedef struct {
     gint64 layers;  /* MoE layers that workers compute, the first ones; 0: they do no work */
     gint transport; /* EepTransportKind */
-    char *listen;   /* HOST:PORT or unix:PATH; NULL: a free port of the loopback interface */
+    char *listen;   /* HOST:PORT or unix:PATH; NULL: the backend chooses */
     EepTime heartbeat_interval;
     EepTime start_timeout;  /* until the first workers are ready */
     EepTime wait_timeout;   /* of a worker for its device or for its group */

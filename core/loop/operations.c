@@ -140,21 +140,6 @@ gboolean eep_operations_expire(EepOperations *operations, EepOpId id, EepComplet
     return TRUE;
 }
 
-guint eep_operations_retire_epoch(EepOperations *operations, EepPoolId pool, EepEpoch epoch)
-{
-    guint n = 0;
-    for (guint i = 0; i < operations->capacity; i++) {
-        Entry *entry = &operations->entries[i];
-        const EepOp *op = &entry->operation.op;
-        if (op->id != 0 && op->pool == pool && op->epoch <= epoch) {
-            end(operations, entry);
-            n++;
-        }
-    }
-    operations->counts.n_retired += n;
-    return n;
-}
-
 const EepOperation *eep_operations_find(const EepOperations *operations, EepOpId id)
 {
     Entry *entry = find(operations, id);

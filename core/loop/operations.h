@@ -2,7 +2,7 @@
  *
  * Kept by the owner of the loop, not by the backend: gives out ids, arms deadlines as
  * EEP_EVENT_DEADLINE events, and tells a completion that ends something from one that comes too
- * late, because its operation has ended (deadline, retired epoch) before. Late ones are counted and
+ * late, because its operation has ended (its deadline) before. Late ones are counted and
  * dropped. Not a contract checker (backend_check.h). Loop thread only; O(1), no allocation but to
  * grow the table. */
 #ifndef EEP_CORE_LOOP_OPERATIONS_H
@@ -25,7 +25,6 @@ typedef struct {
     guint64 n_begun;
     guint64 n_ended;   /* by a completion */
     guint64 n_expired; /* by their deadline */
-    guint64 n_retired; /* with their epoch */
     guint64 n_late;    /* completions dropped */
     guint n_outstanding;
 } EepOperationsCounts;
@@ -53,9 +52,6 @@ gboolean eep_operations_complete(EepOperations *operations, const EepCompletion 
  * ended before. */
 gboolean eep_operations_expire(EepOperations *operations, EepOpId id,
                                EepCompletion *ret_completion);
-
-/* Ends all operations of the pool's epochs up to `epoch` without a completion. Returns how many. */
-guint eep_operations_retire_epoch(EepOperations *operations, EepPoolId pool, EepEpoch epoch);
 
 /* NULL: not outstanding. Valid until the next begin or end. */
 const EepOperation *eep_operations_find(const EepOperations *operations, EepOpId id);

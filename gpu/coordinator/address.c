@@ -5,10 +5,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define UNIX    "unix:"
+#include "gpu/unix_name.h"
+
 #define BACKLOG 128
 
 static int fail(const char *address, const char *what, GError **error)
@@ -20,7 +20,7 @@ static int fail(const char *address, const char *what, GError **error)
 static int fail_errno(const char *address, int fd, GError **error)
 {
     int number = errno;
-    gboolean is_path = g_str_has_prefix(address, UNIX);
+    gboolean is_path = eep_unix_name(address) != NULL;
     const char *hint =
         number == EADDRINUSE && is_path ? "; somebody listens there, or it is no socket: "
                                           "choose another path, or remove it"
@@ -49,7 +49,7 @@ static gboolean is_stale(const struct sockaddr_un *at)
     struct stat status;
     int fd;
 
-    if (lstat(at->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+    if (at->sun_path[0] == '\0' || lstat(at->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
         return FALSE;
     fd = open_socket(AF_UNIX);
     if (fd < 0)
@@ -61,19 +61,21 @@ static gboolean is_stale(const struct sockaddr_un *at)
 
 static int listen_unix(const char *address, char **ret_actual, GError **error)
 {
-    const char *path = address + strlen(UNIX);
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct sockaddr_un at;
+    socklen_t size;
     int fd;
 
-    if (*path == '\0' || strlen(path) >= sizeof at.sun_path)
+    if (!eep_unix_name_address(eep_unix_name(address), &at, &size))
         return fail(address, "a path of 1 to 107 characters has to follow unix:", error);
-    g_strlcpy(at.sun_path, path, sizeof at.sun_path);
     if (is_stale(&at))
-        unlink(path);
+        unlink(at.sun_path);
     fd = open_socket(AF_UNIX);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof at) < 0 || listen(fd, BACKLOG) < 0)
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&at, size) < 0 || listen(fd, BACKLOG) < 0)
         return fail_errno(address, fd, error);
-    *ret_actual = g_strdup(address);
+    size = sizeof at;
+    if (getsockname(fd, (struct sockaddr *)&at, &size) < 0)
+        return fail_errno(address, fd, error);
+    *ret_actual = eep_unix_name_describe(&at, size);
     return fd;
 }
 
@@ -114,7 +116,7 @@ int eep_address_listen(const char *address, char **ret_actual, GError **error)
     const int yes = 1;
     int fd, status;
 
-    if (g_str_has_prefix(address, UNIX))
+    if (eep_unix_name(address) != NULL)
         return listen_unix(address, ret_actual, error);
     if (!split(address, &host, &port))
         return fail(address, "write HOST:PORT or unix:PATH", error);
@@ -132,6 +134,8 @@ int eep_address_listen(const char *address, char **ret_actual, GError **error)
 
 void eep_address_forget(const char *actual)
 {
-    if (g_str_has_prefix(actual, UNIX))
-        unlink(actual + strlen(UNIX));
+    const char *path = eep_unix_name(actual);
+
+    if (path != NULL && path[0] != '@')
+        unlink(path);
 }

@@ -1,7 +1,7 @@
 /* EepAddress: where the coordinator listens, as users write it.
  *
- * HOST:PORT (a name, an address, [IPv6]; port 0: any free one) or unix:PATH. Opens listening
- * sockets and nothing else: workers connect with code of their own. Any thread. */
+ * HOST:PORT (a name, an address, [IPv6]; port 0: any free one) or unix:PATH (unix_name.h). Opens
+ * listening sockets and nothing else: workers connect with code of their own. Any thread. */
 #ifndef EEP_GPU_COORDINATOR_ADDRESS_H
 #define EEP_GPU_COORDINATOR_ADDRESS_H
 
@@ -9,11 +9,13 @@
 
 G_BEGIN_DECLS
 
-/* A free port of the loopback interface. */
-#define EEP_ADDRESS_ANY "127.0.0.1:0"
+/* A free port of the loopback interface; a name that only this host knows, cheaper a message. */
+#define EEP_ADDRESS_ANY     "127.0.0.1:0"
+#define EEP_ADDRESS_PRIVATE "unix:@"
 
 /* A listening, non-blocking socket; -1 with an error that says what to do. *ret_actual: the address
- * with the port that it got, to be freed. A socket file left behind by nobody is replaced. */
+ * with the port or name that it got, to be freed. A socket file left behind by nobody is replaced.
+ */
 int eep_address_listen(const char *address, char **ret_actual, GError **error);
 
 /* Takes the socket's file away, if it has one. */

@@ -3,6 +3,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "gpu/coordinator/address.h"
 #include "gpu/coordinator/cuda_internal.h"
 #include "gpu/coordinator/expert_sums.h"
 
@@ -383,6 +384,14 @@ static const EepBackendOps cuda_ops = {
     .abort = cuda_abort,
 };
 
+/* Nobody but those whom it spawns has to find the way. */
+static const char *door_address(const EepCudaBackend *self)
+{
+    return self->gpu.listen != NULL ? self->gpu.listen
+           : self->options.spawns   ? EEP_ADDRESS_PRIVATE
+                                    : EEP_ADDRESS_ANY;
+}
+
 EepBackend *eep_cuda_backend_new(const EepCudaBackendOptions *options, GError **error)
 {
     EepCudaBackend *self = g_new0(EepCudaBackend, 1);
@@ -399,7 +408,7 @@ EepBackend *eep_cuda_backend_new(const EepCudaBackendOptions *options, GError **
     self->injector = (EepCudaInjector){{&eep_cuda_injector_ops}, self};
     self->timer_fd = -1;
     self->crew = eep_crew_new(options->clock, eep_cuda_on_exit, self);
-    self->door = eep_door_new(options->clock, self->gpu.listen, options->token,
+    self->door = eep_door_new(options->clock, door_address(self), options->token,
                               &eep_cuda_door_events, self, error);
     if (self->door == NULL || !start_timer(self, error)) {
         cuda_free(&self->base);
@@ -521,13 +530,18 @@ const char *eep_cuda_backend_breach(const EepBackend *backend)
     return backend_of(backend)->breach;
 }
 
+static gboolean has_come(const EepCudaWorker *worker)
+{
+    return worker != NULL && worker->facts.host != NULL;
+}
+
 guint eep_cuda_backend_n_workers(const EepBackend *backend)
 {
     const EepCudaBackend *self = backend_of(backend);
     guint n = 0;
 
     for (guint i = 1; i < self->workers->len; i++)
-        n += eep_cuda_worker(self, i) != NULL;
+        n += has_come(eep_cuda_worker(self, i));
     return n;
 }
 
@@ -538,7 +552,7 @@ const EepCudaWorkerFacts *eep_cuda_backend_worker(const EepBackend *backend, gui
     for (guint i = 1; i < self->workers->len; i++) {
         const EepCudaWorker *worker = eep_cuda_worker(self, i);
 
-        if (worker != NULL && index-- == 0)
+        if (has_come(worker) && index-- == 0)
             return &worker->facts;
     }
     return NULL;

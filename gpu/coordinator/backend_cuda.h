@@ -95,15 +95,15 @@ gboolean eep_cuda_backend_measure(EepBackend *backend, EepPoolId pool,
 /* What the pool's first worker said of its device; NULL: there is none. */
 const EepWireDevice *eep_cuda_backend_device(const EepBackend *backend);
 
-/* Facts for the run folder: one of each worker ever. */
+/* Facts for the run folder: one of each worker ever; host: NULL of one that never came. */
 typedef struct {
     EepWorkerId worker;
-    char *device, *host, *gemm;
+    EepWireDevice device;
+    char *host, *gemm; /* gemm: NULL until it is ready */
     guint64 pid;
-    gboolean is_emulated;
     gint64 memory_used_bytes;
 } EepCudaWorkerFacts;
-guint eep_cuda_backend_n_workers(const EepBackend *backend);
+guint eep_cuda_backend_n_workers(const EepBackend *backend); /* that have come */
 const EepCudaWorkerFacts *eep_cuda_backend_worker(const EepBackend *backend, guint index);
 
 typedef struct {

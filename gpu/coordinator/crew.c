@@ -168,11 +168,6 @@ gboolean eep_crew_start(EepCrew *crew, EepWorkerId worker, char *const *argv,
     return TRUE;
 }
 
-gboolean eep_crew_has(const EepCrew *crew, EepWorkerId worker)
-{
-    return find(crew, worker) != NULL;
-}
-
 guint eep_crew_n(const EepCrew *crew)
 {
     return crew->processes->len;

@@ -25,8 +25,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepCrew, eep_crew_free)
 gboolean eep_crew_start(EepCrew *crew, EepWorkerId worker, char *const *argv,
                         char *const *environment, GError **error);
 
-gboolean eep_crew_has(const EepCrew *crew, EepWorkerId worker); /* its process runs */
-guint eep_crew_n(const EepCrew *crew);                          /* processes that run */
+guint eep_crew_n(const EepCrew *crew); /* processes that run */
 void eep_crew_signal(EepCrew *crew, EepWorkerId worker, int signal_number);
 
 /* Serves the clock until all have ended, at most so long; kills and reaps the rest. */

@@ -38,7 +38,8 @@ static gboolean is_close(const gfloat *x, const gfloat *y)
 static gboolean is_same(const EepCudaWorker *worker, const EepWireDone *done, guint64 hash,
                         const gfloat *sums)
 {
-    return worker->facts.is_emulated ? done->probe_hash == hash : is_close(done->probe, sums);
+    return worker->facts.device.is_emulated ? done->probe_hash == hash
+                                            : is_close(done->probe, sums);
 }
 
 /* All ranks of a step against its first, and the first step against all others. */

@@ -42,7 +42,6 @@ typedef struct {
     gint64 deadline; /* LEAVING: when its process is killed */
     guint rank;      /* wanted by the group that it joins */
     guint gpu;       /* of its own process: the device's ordinal */
-    EepWireDevice device;
     /* what it has been sent: [n_layers] and [n_layers][slots_per_rank] */
     EepEpoch map_epoch;    /* 0: nothing */
     gboolean has_stepped;  /* a forward by its maps has ended well: it holds what they say */

@@ -152,5 +152,5 @@ const EepWireDevice *eep_cuda_backend_device(const EepBackend *backend)
 {
     const EepCudaWorker *worker = eep_cuda_worker((const EepCudaBackend *)backend, 1);
 
-    return worker != NULL ? &worker->device : NULL;
+    return worker != NULL ? &worker->facts.device : NULL;
 }

@@ -140,12 +140,10 @@ static void welcome(EepCudaWorker *worker, EepLink *link, const EepWireHello *he
 
     worker->link = link;
     worker->state = EEP_CUDA_JOINING;
-    worker->device = hello->device;
     worker->facts = (EepCudaWorkerFacts){.worker = worker->id,
-                                         .device = g_strdup(hello->device.name),
+                                         .device = hello->device,
                                          .host = g_strdup(hello->host),
-                                         .pid = hello->pid,
-                                         .is_emulated = hello->device.is_emulated != 0};
+                                         .pid = hello->pid};
     if (!self->options.spawns)
         eep_cuda_say(self, "rank %u is worker %u: %s, %s (%s)", worker->rank, worker->id,
                      hello->host, hello->device.name, hello->device.bus_id);
@@ -166,7 +164,8 @@ static EepWorkerId owner_of(const EepCudaBackend *self, const EepWireDevice *dev
     for (guint i = 1; !is_loopback(self) && i < self->workers->len; i++) {
         const EepCudaWorker *worker = eep_cuda_worker(self, i);
 
-        if (is_there(worker) && worker->link != NULL && is_same_device(&worker->device, device))
+        if (is_there(worker) && worker->link != NULL &&
+            is_same_device(&worker->facts.device, device))
             return worker->id;
     }
     return 0;
@@ -191,7 +190,7 @@ static char *objection(const EepCudaBackend *self, const EepWireHello *hello)
                                wants_emulated ? "emulated" : "gpu");
     if (owner != 0)
         return g_strdup_printf("GPU %s of host %s has worker %u already: start one worker a GPU "
-                               "(eep worker --device), or set gpu.transport: loopback",
+                               "(eep worker --device N)",
                                hello->device.bus_id, hello->host, owner);
     if (hello->worker == 0 && self->waiting->len >= MAX_WAITING)
         return g_strdup("too many workers wait already");
@@ -285,8 +284,8 @@ static void on_refused(gpointer user_data, const char *reason)
 
 const EepDoorEvents eep_cuda_door_events = {on_arrived, on_refused};
 
-/* One that waits takes the place. */
-static void take_waiting(EepCudaBackend *self, EepCudaWorker *worker)
+/* One that waits takes the place; FALSE: there is none. */
+static gboolean take_waiting(EepCudaBackend *self, EepCudaWorker *worker)
 {
     for (guint i = 0; i < self->waiting->len; i++) {
         Waiting *waiting = waiting_at(self, i);
@@ -299,8 +298,9 @@ static void take_waiting(EepCudaBackend *self, EepCudaWorker *worker)
         waiting->link = NULL;
         g_ptr_array_remove_index(self->waiting, i);
         welcome(worker, link, &hello);
-        return;
+        return TRUE;
     }
+    return FALSE;
 }
 
 gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, EepWorkerId id,
@@ -321,7 +321,9 @@ gboolean eep_cuda_worker_expect(EepCudaBackend *self, EepCudaPoolState *pool, Ee
     self->workers->pdata[id] = worker;
     if (self->options.spawns)
         return start(self, worker);
-    take_waiting(self, worker);
+    /* Of the first ones the coordinator has told already. */
+    if (!take_waiting(self, worker) && eep_worker_groups_newest_with(pool->groups, 0, NULL) != NULL)
+        eep_cuda_say(self, "rank %u waits for a worker: start one more, on a GPU of its own", rank);
     return TRUE;
 }
 
@@ -351,7 +353,6 @@ void eep_cuda_worker_free(gpointer data)
     drop_link(worker);
     g_free(worker->map_versions);
     g_free(worker->map);
-    g_free(worker->facts.device);
     g_free(worker->facts.host);
     g_free(worker->facts.gemm);
     g_free(worker);

@@ -190,8 +190,7 @@ EepDoor *eep_door_new(EepClock *clock, const char *address, const char *token,
     door->events = events;
     door->self = self;
     door->guests = g_ptr_array_new_with_free_func(guest_free);
-    door->fd =
-        eep_address_listen(address != NULL ? address : EEP_ADDRESS_ANY, &door->address, error);
+    door->fd = eep_address_listen(address, &door->address, error);
     if (door->fd < 0 ||
         !(token != NULL ? take_token(door, token, error) : draw_token(door, error))) {
         eep_door_free(door);

@@ -22,8 +22,7 @@ typedef struct {
     void (*refused)(gpointer self, const char *reason); /* one who came was sent away */
 } EepDoorEvents;
 
-/* `address` as in address.h, NULL: a free port of the loopback interface. `token` in hexadecimal,
- * NULL: drawn. */
+/* `address` as in address.h. `token` in hexadecimal, NULL: drawn. */
 EepDoor *eep_door_new(EepClock *clock, const char *address, const char *token,
                       const EepDoorEvents *events, gpointer self, GError **error);
 void eep_door_free(EepDoor *door); /* NULL is allowed */

@@ -8,10 +8,10 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "gpu/unix_name.h"
 #include "gpu/worker/worker_options.h"
 #include "live/clock_real.h"
 
@@ -46,14 +46,6 @@ static int try_address(const struct sockaddr *address, socklen_t length)
     return fd;
 }
 
-static int try_unix(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    return try_address((const struct sockaddr *)&address, sizeof address);
-}
-
 /* *ret_why: the last reason, static. */
 static int try_tcp(const char *host, const char *port, const char **ret_why)
 {
@@ -73,27 +65,28 @@ static int try_tcp(const char *host, const char *port, const char **ret_why)
 
 gboolean eep_connection_open(const char *address, gint64 wait_ns, int *ret_fd, GError **error)
 {
-    const char *path = g_str_has_prefix(address, "unix:") ? address + strlen("unix:") : NULL;
+    const char *name = eep_unix_name(address);
     const char *colon = strrchr(address, ':'), *why = "";
     gint64 end = eep_monotonic_ns() + wait_ns;
     g_autofree char *host = NULL;
-    struct sockaddr_un unused;
+    struct sockaddr_un at;
+    socklen_t size;
     int fd;
 
-    if (path != NULL ? path[0] == '\0' || strlen(path) >= sizeof unused.sun_path
+    if (name != NULL ? strcmp(name, "@") == 0 || !eep_unix_name_address(name, &at, &size)
                      : colon == NULL || colon == address || colon[1] == '\0') {
         g_set_error(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_USAGE,
                     "'%s' is no address: HOST:PORT or unix:PATH", address);
         return FALSE;
     }
-    if (path == NULL)
+    if (name == NULL)
         /* [::1]:5000 */
         host = address[0] == '[' && colon[-1] == ']'
                    ? g_strndup(address + 1, (gsize)(colon - address - 2))
                    : g_strndup(address, (gsize)(colon - address));
     for (;;) {
-        if (path != NULL) {
-            fd = try_unix(path);
+        if (name != NULL) {
+            fd = try_address((const struct sockaddr *)&at, size);
             why = g_strerror(errno);
         } else {
             fd = try_tcp(host, colon + 1, &why);

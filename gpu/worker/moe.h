@@ -81,14 +81,17 @@ void eep_moe_read_load(const EepMoe *moe, guint64 from_step, guint64 to_step, gu
 /* -- the moves' thread -- */
 
 gsize eep_moe_expert_bytes(const EepMoe *moe);
-/* Device memory of a slot that is held, to send from; NULL: the slot does not hold that expert. */
+/* Device memory of a slot to send the expert from: what it holds or, of earlier moves, what has
+ * arrived for it and no map has wanted yet; NULL: neither is that expert. */
 gconstpointer eep_moe_held(EepMoe *moe, guint layer, guint slot, guint expert);
-/* The slot that holds the expert; G_MAXUINT: none. */
+/* The slot for which eep_moe_held() has the expert; G_MAXUINT: none. */
 guint eep_moe_find(EepMoe *moe, guint layer, guint expert);
-/* Memory to receive an expert for a slot into, beside what serves; a later one replaces it. It
- * counts as staged from here on: who does not receive it has to unstage. */
+/* Memory to receive an expert for a slot into, beside what serves. It counts as staged from here
+ * on: who does not receive it has to unstage. What has arrived for the slot before stays. */
 gpointer eep_moe_stage(EepMoe *moe, guint layer, guint slot, guint expert, GError **error);
-/* What was staged and not committed is forgotten; layer G_MAXUINT: everywhere. */
+/* All that was staged in the layer is there: a later move may send it on before a map wants it. */
+void eep_moe_arrived(EepMoe *moe, guint layer);
+/* What was staged and has not arrived is forgotten; layer G_MAXUINT: everywhere. */
 void eep_moe_unstage(EepMoe *moe, guint layer);
 /* Fills an expert's memory from the hash: "from disk", "from host". */
 gboolean eep_moe_fill(EepMoe *moe, guint layer, guint expert, gpointer memory, EepStream stream,

@@ -34,12 +34,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepMoeLock, eep_moe_unlock)
 #define EEP_MOE_HOLD(lock) g_autoptr(EepMoeLock) G_GNUC_UNUSED held_lock = eep_moe_lock(&(lock))
 
 /* A slot's memory and the one beside it; under `lock`. */
+/* An expert that came for a slot and that no map has wanted there yet. */
+typedef struct EepMoeStaged EepMoeStaged;
+struct EepMoeStaged {
+    gpointer memory;
+    guint expert;
+    gboolean is_whole; /* all of it is there: the move that brought it has ended */
+    EepMoeStaged *older;
+};
+
 typedef struct {
     gpointer memory;
-    guint expert;    /* that `memory` holds, or EEP_MOE_NO_EXPERT */
-    gboolean serves; /* the map wants it there; else it is only good to be sent or copied */
-    gpointer staged;
-    guint staged_expert;
+    guint expert;         /* that `memory` holds, or EEP_MOE_NO_EXPERT */
+    gboolean serves;      /* the map wants it there; else it is only good to be sent or copied */
+    EepMoeStaged *staged; /* the newest */
 } EepMoeSlot;
 
 typedef struct {

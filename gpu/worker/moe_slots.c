@@ -1,6 +1,12 @@
 /* Slots and maps. The steps' thread changes what slots hold, the moves' thread what is staged; both
- * under the lock. Memory that leaves a slot is used again last, after all older spares. */
+ * under the lock. Memory that leaves a slot is used again last, after all older spares.
+ *
+ * Moves may run ahead of maps: while no step runs, no map comes, and the next move already sends on
+ * what the last one brought. So what was staged for a slot is a list. */
 #include "gpu/worker/moe_internal.h"
+
+/* Resizes that were undone leave behind what nobody will want: no more of it than this. */
+#define MAX_STAGED 4
 
 /* -- memory -- */
 
@@ -18,6 +24,23 @@ static void give_spare(EepMoe *moe, gpointer memory)
         g_queue_push_tail(&moe->spares, memory);
 }
 
+/* Takes it out of its list. */
+static void drop_staged(EepMoe *moe, EepMoeStaged **link)
+{
+    EepMoeStaged *staged = *link;
+    *link = staged->older;
+    give_spare(moe, staged->memory);
+    g_free(staged);
+}
+
+static EepMoeStaged **find_staged(EepMoeSlot *slot, guint expert)
+{
+    EepMoeStaged **link = &slot->staged;
+    while (*link && (*link)->expert != expert)
+        link = &(*link)->older;
+    return link;
+}
+
 gboolean eep_moe_slots_new(EepMoe *moe, GError **error)
 {
     guint n_slots = moe->shape.slots_per_rank;
@@ -25,7 +48,7 @@ gboolean eep_moe_slots_new(EepMoe *moe, GError **error)
         moe->layers[layer].slots = g_new0(EepMoeSlot, n_slots);
         for (guint i = 0; i < n_slots; i++) {
             EepMoeSlot *slot = &moe->layers[layer].slots[i];
-            slot->expert = slot->staged_expert = EEP_MOE_NO_EXPERT;
+            slot->expert = EEP_MOE_NO_EXPERT;
             if (!(slot->memory = eep_moe_alloc(moe, moe->layout.bytes, error)))
                 return FALSE;
         }
@@ -41,8 +64,13 @@ gboolean eep_moe_slots_new(EepMoe *moe, GError **error)
 
 void eep_moe_slots_free(EepMoe *moe)
 {
-    for (guint layer = 0; moe->layers && layer < moe->shape.n_layers; layer++)
-        g_free(moe->layers[layer].slots);
+    for (guint layer = 0; moe->layers && layer < moe->shape.n_layers; layer++) {
+        EepMoeSlot *slots = moe->layers[layer].slots;
+        for (guint i = 0; slots && i < moe->shape.slots_per_rank; i++)
+            while (slots[i].staged)
+                drop_staged(moe, &slots[i].staged);
+        g_free(slots);
+    }
     g_queue_clear(&moe->spares);
 }
 
@@ -60,11 +88,20 @@ static EepMoeSlot *find_slot(EepMoe *moe, guint layer, guint slot)
                : NULL;
 }
 
+/* Locked. */
+static gconstpointer held(EepMoeSlot *slot, guint expert)
+{
+    const EepMoeStaged *staged = *find_staged(slot, expert);
+    return slot->expert == expert       ? slot->memory
+           : staged && staged->is_whole ? staged->memory
+                                        : NULL;
+}
+
 gconstpointer eep_moe_held(EepMoe *moe, guint layer, guint slot, guint expert)
 {
     EEP_MOE_HOLD(moe->lock);
-    const EepMoeSlot *found = find_slot(moe, layer, slot);
-    return found && found->expert == expert ? found->memory : NULL;
+    EepMoeSlot *found = find_slot(moe, layer, slot);
+    return found ? held(found, expert) : NULL;
 }
 
 guint eep_moe_find(EepMoe *moe, guint layer, guint expert)
@@ -72,27 +109,61 @@ guint eep_moe_find(EepMoe *moe, guint layer, guint expert)
     EEP_MOE_HOLD(moe->lock);
     if (layer < moe->shape.n_layers && expert < moe->shape.n_experts)
         for (guint i = 0; i < moe->shape.slots_per_rank; i++)
-            if (moe->layers[layer].slots[i].expert == expert)
+            if (held(&moe->layers[layer].slots[i], expert))
                 return i;
     return G_MAXUINT;
+}
+
+/* The newest becomes `expert`, with memory that nobody reads. */
+static gpointer stage(EepMoe *moe, EepMoeSlot *slot, guint expert, GError **error)
+{
+    EepMoeStaged **link = find_staged(slot, expert), *staged = *link;
+    guint n = 0;
+    if (!staged && slot->staged && !slot->staged->is_whole)
+        staged = *(link = &slot->staged);
+    if (staged) {
+        *link = staged->older;
+    } else {
+        gpointer memory = take_spare(moe, error);
+        if (!memory)
+            return NULL;
+        staged = g_new0(EepMoeStaged, 1);
+        staged->memory = memory;
+    }
+    staged->expert = expert;
+    staged->is_whole = FALSE;
+    staged->older = slot->staged;
+    slot->staged = staged;
+    for (link = &slot->staged; *link;)
+        if (++n > MAX_STAGED)
+            drop_staged(moe, link);
+        else
+            link = &(*link)->older;
+    return staged->memory;
 }
 
 gpointer eep_moe_stage(EepMoe *moe, guint layer, guint slot, guint expert, GError **error)
 {
     EEP_MOE_HOLD(moe->lock);
     EepMoeSlot *found = find_slot(moe, layer, slot);
-    if (!found || expert >= moe->shape.n_experts) {
-        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_RETRY,
-                    "expert %u of layer %u for slot %u: this rank has %u layers of %u slots and %u "
-                    "experts",
-                    expert, layer, slot, moe->shape.n_layers, moe->shape.slots_per_rank,
-                    moe->shape.n_experts);
-        return NULL;
+    if (found && expert < moe->shape.n_experts)
+        return stage(moe, found, expert, error);
+    g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_RETRY,
+                "expert %u of layer %u for slot %u: this rank has %u layers of %u slots and %u "
+                "experts",
+                expert, layer, slot, moe->shape.n_layers, moe->shape.slots_per_rank,
+                moe->shape.n_experts);
+    return NULL;
+}
+
+void eep_moe_arrived(EepMoe *moe, guint layer)
+{
+    EEP_MOE_HOLD(moe->lock);
+    for (guint i = 0; layer < moe->shape.n_layers && i < moe->shape.slots_per_rank; i++) {
+        EepMoeStaged *newest = moe->layers[layer].slots[i].staged;
+        if (newest)
+            newest->is_whole = TRUE;
     }
-    if (!found->staged && !(found->staged = take_spare(moe, error)))
-        return NULL;
-    found->staged_expert = expert;
-    return found->staged;
 }
 
 void eep_moe_unstage(EepMoe *moe, guint layer)
@@ -102,9 +173,8 @@ void eep_moe_unstage(EepMoe *moe, guint layer)
         for (guint i = 0; i < moe->shape.slots_per_rank && (layer == G_MAXUINT || layer == l);
              i++) {
             EepMoeSlot *slot = &moe->layers[l].slots[i];
-            give_spare(moe, slot->staged);
-            slot->staged = NULL;
-            slot->staged_expert = EEP_MOE_NO_EXPERT;
+            if (slot->staged && !slot->staged->is_whole)
+                drop_staged(moe, &slot->staged);
         }
     }
 }
@@ -128,11 +198,12 @@ typedef struct {
 static gconstpointer find_anywhere(const EepMoe *moe, const EepMoeLayer *layer, guint expert)
 {
     for (guint i = 0; i < moe->shape.slots_per_rank; i++) {
-        const EepMoeSlot *slot = &layer->slots[i];
+        EepMoeSlot *slot = &layer->slots[i];
+        const EepMoeStaged *staged = *find_staged(slot, expert);
         if (slot->expert == expert)
             return slot->memory;
-        if (slot->staged && slot->staged_expert == expert)
-            return slot->staged;
+        if (staged)
+            return staged->memory;
     }
     return NULL;
 }
@@ -145,7 +216,7 @@ static gboolean plan_slot(EepMoe *moe, const EepWireMap *map, guint slot_index, 
     *ret_plan = (Plan){SLOT_KEEPS};
     if (wanted == EEP_WIRE_SLOT_EMPTY || slot->expert == wanted)
         return TRUE;
-    if (slot->staged && slot->staged_expert == wanted) {
+    if (*find_staged(slot, wanted)) {
         ret_plan->way = SLOT_SWAPS;
         return TRUE;
     }
@@ -179,9 +250,13 @@ static void commit_slot(EepMoe *moe, EepMoeSlot *slot, guint wanted, const Plan 
 {
     gpointer old = slot->memory;
     if (plan->way == SLOT_SWAPS) {
-        slot->memory = slot->staged;
-        slot->staged = NULL;
-        slot->staged_expert = EEP_MOE_NO_EXPERT;
+        EepMoeStaged **link = find_staged(slot, wanted), *staged = *link;
+        slot->memory = staged->memory;
+        /* Moves come in order: what came before it is of a map that is past. */
+        while (staged->older)
+            drop_staged(moe, &staged->older);
+        *link = NULL;
+        g_free(staged);
     } else if (plan->to) {
         slot->memory = plan->to;
     }

@@ -181,5 +181,7 @@ gboolean eep_worker_move(EepWorker *worker, const EepWireMove *move, EepWorkerYi
             return FALSE;
         }
     }
+    if (!move->is_kv)
+        eep_moe_arrived(worker->moe, move->layer);
     return TRUE;
 }

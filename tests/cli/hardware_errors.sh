@@ -75,6 +75,13 @@ status=$?
 exits 2
 err_has 'there is no eep-worker beside'
 err_has 'cmake -DEEP_CUDA=ON'
+ln -s "$(dirname "$program")/gpu/eep-worker-emulated" "$scratch/alone/"
+last='worker --help, without an eep-worker'
+"$scratch/alone/eep" worker --help >"$scratch/out" 2>"$scratch/err" </dev/null
+status=$?
+exits 0
+err_is_empty
+out_has '--connect HOST:PORT'
 emulated 5 EEP_WORKER=/nonexistent/worker --
 exits 2
 err_has 'EEP_WORKER=/nonexistent/worker: is no program'
@@ -111,6 +118,9 @@ err_has 'choose another profile'
 emulated 5 A= -- --twin
 exits 2
 err_has 'twin'
+emulated 5 A= -- --set gpu.transport=loopback --workers wait
+exits 2
+err_has 'has all ranks in one process, which eep run starts itself: leave --workers wait out'
 
 # -- nobody comes --
 emulated 5 A= -- --workers wait --set gpu.start_timeout=1s

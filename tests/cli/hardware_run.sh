@@ -33,7 +33,7 @@ eep run "$scenario" "${on_workers[@]}" --journal journal --out hw --set output.e
 exits 0
 head -n 1 "$scratch/out" | grep -q 'EMULATED$' || fail 'line 1 does not say EMULATED'
 out_has 'Journal   journal'
-grep -qE '^Workers   4 workers, 0 lost; right: [1-9][0-9]* probes' "$scratch/out" || fail 'no line Workers'
+grep -qE '^Workers   4 workers, 0 lost; right: [1-9][0-9,]* probes' "$scratch/out" || fail 'no line Workers'
 no_worker_left
 eep run "$scenario" --out sim --quiet --set output.events=steps
 exits 0
@@ -53,6 +53,11 @@ members() { grep -o '^ *"[a-z0-9_]*"' "$1/summary.json" | sort -u; }
 for name in step 'resize 2->4' launch standby_groups weights_from_peer switch warm_up graph_capture reshuffle; do
     grep -q "\"ph\":\"X\".*\"name\":\"$name\"" hw/trace.json || fail "trace.json has no span $name"
 done
+# Which devices it ran on, and what was checked.
+[ "$(grep -c '"device": "emulated' hw/wallclock.json)" -eq 4 ] || fail "not four devices: $(cat hw/wallclock.json)"
+[ "$(grep -c "\"host\": \"$(uname -n)\"" hw/wallclock.json)" -eq 5 ] || fail "hosts: $(cat hw/wallclock.json)"
+grep -qE '"probes": [1-9]' hw/wallclock.json || fail "no probes: $(cat hw/wallclock.json)"
+! grep -q '"workers"' sim/wallclock.json || fail 'a simulated run has workers'
 # Hosts and paths stand in wallclock.json alone.
 for word in "$(uname -n)" "$scratch" "$(dirname "$worker")"; do
     ! grep -rlF --exclude wallclock.json -- "$word" hw >"$scratch/diff" || fail "$word is in $(cat "$scratch/diff")"

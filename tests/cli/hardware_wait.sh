@@ -32,6 +32,7 @@ timeout -s KILL 90 "$program" run hw-smoke --backend cuda --device emulated --wo
     --set gpu.listen="$door" >"$scratch/out" 2>"$scratch/err" </dev/null &
 coordinator=$!
 until_err_has 'eep worker --emulated'
+err_has 'for 2 workers, a resize for more; each on a device of its own'
 
 # What is shown can be pasted, where eep is found.
 command=$(grep -o 'EEP_TOKEN=[0-9a-f]* eep worker .*' "$scratch/err")
@@ -51,7 +52,7 @@ PATH=$scratch/bin:$PATH bash -c "$command" >"$scratch/zeroth" 2>&1 </dev/null &
 pids+=($!)
 until_err_has 'rank 0 is worker 1'
 # The run serves; its resize at 4 s wants rank 2, too, which comes late, and to a GPU that is taken first.
-sleep 5
+until_err_has 'rank 2 waits for a worker: start one more'
 out=$(EEP_TOKEN=$token timeout 10 "$program" worker --emulated --device 1 --connect "$door" 2>&1 </dev/null)
 [ $? -eq 2 ] || fail "a second worker on a GPU is not refused with 2: $out"
 [[ $out == *'has worker 2 already: start one worker a GPU'* ]] || fail "$out"

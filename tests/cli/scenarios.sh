@@ -12,6 +12,12 @@ eep init constant_step --json
 exits 0
 out_is_json
 [ -f constant-step.yaml ] || fail "no constant-step.yaml"
+# A bundled trace is found from the copy.
+eep init hw-smoke
+exits 0
+eep check hw-smoke.yaml
+exits 0
+out_has '122 requests'
 refused 'there is no bundled scenario quikstart: did you mean the bundled quickstart' init quikstart
 refused 'there is no bundled scenario ../x' init ../x
 

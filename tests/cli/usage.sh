@@ -13,6 +13,8 @@ for command in run init check explain list show plot compare eplb explore genera
     out_has "Usage: eep $command"
     out_has "  --json "
     out_has "  --help "
+    columns=$(awk '/^Options:/ { on = 1; next } on { match($0, /[^ ]  +[^ ]/); print RSTART + RLENGTH }' "$scratch/out" | sort -u)
+    [ "$(wc -l <<<"$columns")" -eq 1 ] || fail "the options' columns differ: $(tr '\n' ' ' <<<"$columns")"
     eep --help
 done
 for later in report trace cost sweep serve import validate; do

@@ -90,6 +90,13 @@ Kit *kit_new(guint n_engines, const char *modes)
     return kit;
 }
 
+void kit_use_tcp(Kit *kit)
+{
+    static char any_port[] = "127.0.0.1:0";
+
+    kit->gpu.listen = any_port;
+}
+
 gboolean kit_start(Kit *kit, GError **error)
 {
     EepCudaPool pool = {.model = &kit->model,

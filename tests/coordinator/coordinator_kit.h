@@ -37,6 +37,8 @@ struct Kit {
 
 /* EEP_FAKE becomes `modes`. Short deadlines; no backend yet. */
 Kit *kit_new(guint n_engines, const char *modes);
+/* Before kit_start(): workers come over TCP, not by the name that spawned ones are given. */
+void kit_use_tcp(Kit *kit);
 /* Opens the backend and starts the pool. */
 gboolean kit_start(Kit *kit, GError **error);
 /* With the backend; fails the test when a process is left. */

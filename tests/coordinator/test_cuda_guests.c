@@ -164,6 +164,7 @@ START_TEST(strangers_are_sent_away_and_steps_go_on)
     gint64 begin;
     int fd;
 
+    kit_use_tcp(kit);
     ck_assert_msg(kit_start(kit, &error), "%s", error != NULL ? error->message : "");
     guest->say(kit, said);
     ck_assert(eep_connection_open(eep_cuda_backend_address(kit->backend), EEP_NS_PER_S, &fd, NULL));
@@ -190,6 +191,7 @@ START_TEST(a_crowd_does_not_get_in_the_way)
     int fds[EEP_DOOR_MAX_GUESTS + 16];
     Kit *kit = kit_new(N, "");
 
+    kit_use_tcp(kit);
     ck_assert(kit_start(kit, NULL));
     for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
         ck_assert(eep_connection_open(eep_cuda_backend_address(kit->backend), EEP_NS_PER_S, &fds[i],

@@ -12,6 +12,7 @@ static Kit *started(guint n, const char *modes)
     Kit *kit = kit_new(n, modes);
     g_autoptr(GError) error = NULL;
 
+    kit_use_tcp(kit);
     ck_assert_msg(kit_start(kit, &error), "%s", error != NULL ? error->message : "");
     return kit;
 }

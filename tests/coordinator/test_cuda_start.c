@@ -62,7 +62,7 @@ START_TEST(comes_up_and_goes)
 
         ck_assert_uint_eq(facts->worker, i + 1);
         ck_assert_str_eq(facts->host, "here");
-        ck_assert(facts->is_emulated);
+        ck_assert(facts->device.is_emulated);
     }
     ck_assert_uint_eq(eep_cuda_backend_counts(kit->backend).n_spawned, 4);
     begin = eep_monotonic_ns();
@@ -98,6 +98,18 @@ START_TEST(listens_on_a_unix_socket)
     kit_free(kit);
     ck_assert(!g_file_test(path, G_FILE_TEST_EXISTS));
     rmdir(folder);
+}
+END_TEST
+
+/* Unless told otherwise: no port that anybody could try, no file that could be left. */
+START_TEST(listens_for_its_own_workers_alone)
+{
+    Kit *kit = kit_new(2, "");
+
+    ck_assert(kit_start(kit, NULL));
+    ck_assert(g_str_has_prefix(eep_cuda_backend_address(kit->backend), "unix:@"));
+    ck_assert_uint_gt(strlen(eep_cuda_backend_address(kit->backend)), strlen("unix:@"));
+    kit_free(kit);
 }
 END_TEST
 
@@ -141,6 +153,7 @@ int main(void)
     tcase_add_test(tcase, comes_up_and_goes);
     tcase_add_test(tcase, kills_who_does_not_leave);
     tcase_add_test(tcase, listens_on_a_unix_socket);
+    tcase_add_test(tcase, listens_for_its_own_workers_alone);
     tcase_add_test(tcase, hosts_logical_ranks_in_one_process);
     tcase_add_test(tcase, says_why_an_address_cannot_be_listened_on);
     suite_add_tcase(suite, tcase);

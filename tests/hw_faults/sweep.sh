@@ -24,7 +24,7 @@ swept() {
         [ $status -eq 0 ] || [ -n "$(grep -E '^eep: ' err | grep -vE 'the run is over|the group goes on')" ] || fail 'exit 1 without a word'
     fi
     if [ $status -eq 0 ]; then
-        [ "$(figure completed)" -eq 0 ] || grep -q 'Workers .* right: [1-9][0-9]* probes' out || fail 'exit 0, and no probe was compared'
+        [ "$(figure completed)" -eq 0 ] || grep -q 'Workers .* right: [1-9][0-9,]* probes' out || fail 'exit 0, and no probe was compared'
         [ "$(figure incidents.0.id)" != '' ] || ! grep -q 'is lost' err || fail 'a worker was lost without an incident'
     fi
     tell "$(figure incidents.0.id) $(figure incidents.0.fault) $(figure incidents.0.outcome)"

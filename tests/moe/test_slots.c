@@ -145,6 +145,40 @@ START_TEST(what_is_not_there_is_told)
 }
 END_TEST
 
+/* Moves run ahead of maps: what one has brought the next sends on, and each map finds its own. */
+START_TEST(moves_run_ahead_of_maps)
+{
+    EepWireModel shape = shape_of_slots(4);
+    g_autoptr(MoeGroup) group = moe_group_new(2, &shape, EEP_GEMM_GROUPED);
+    g_autofree guint32 *experts = moe_group_placement(group, 0);
+    MoeRank *first = &group->ranks[0], *second = &group->ranks[1];
+    moe_group_place(group, experts);
+    guint64 hash = probe_hash(group, 1);
+    /* 4 and 0 change places, and again, before any map. */
+    stage(first, second, 0, 0, 4);
+    stage(second, first, 0, 0, 0);
+    ck_assert_uint_eq(eep_moe_find(first->moe, 0, 4), G_MAXUINT); /* still under way */
+    eep_moe_arrived(first->moe, 0);
+    eep_moe_arrived(second->moe, 0);
+    ck_assert_uint_eq(eep_moe_find(first->moe, 0, 4), 0);
+    stage(first, NULL, 0, 0, 6);
+    eep_moe_unstage(first->moe, 0); /* a move that failed takes nothing of the one before */
+    ck_assert_uint_eq(eep_moe_find(first->moe, 0, 4), 0);
+    stage(first, NULL, 0, 0, 5);
+    eep_moe_arrived(first->moe, 0);
+    stage(second, first, 0, 1, 4);
+    eep_moe_arrived(second->moe, 0);
+    static const guint32 maps[][8] = {{4, 1, 2, 3, 0, 5, 6, 7}, {5, 1, 2, 3, 0, 4, 6, 7}};
+    for (guint i = 0; i < 2; i++) {
+        ck_assert(moe_group_map(group, 0, 2 + i, maps[i], FALSE));
+        ck_assert_uint_eq(probe_hash(group, 2 + i), hash);
+        expect_sound(group, 8);
+    }
+    /* What the second map has passed by is forgotten. */
+    ck_assert_uint_eq(eep_moe_find(first->moe, 0, 4), G_MAXUINT);
+}
+END_TEST
+
 /* What a map leaves out gets no tokens and is not told, but is there when the next one wants it. */
 START_TEST(empty_slots_remember)
 {
@@ -310,6 +344,7 @@ int main(void)
     tcase_add_test(tcase, moved_experts_keep_the_bits);
     tcase_add_test(tcase, copies_within_a_rank);
     tcase_add_test(tcase, what_is_not_there_is_told);
+    tcase_add_test(tcase, moves_run_ahead_of_maps);
     tcase_add_test(tcase, empty_slots_remember);
     tcase_add_test(tcase, bad_maps_are_refused);
     tcase_add_test(tcase, memory_does_not_grow);

@@ -69,6 +69,9 @@ bad_row() { # bad_row LINE WORD SED_SCRIPT
     [ "$("$json_value" skipped/summary.json submitted completed notes.0 | tr '\n' ' ')" = \
         '3 3 1 bad rows of the trace were skipped ' ] ||
         fail "skipped: $("$json_value" skipped/summary.json submitted completed notes | tr '\n' ' ')"
+    eep run good.yaml --set traffic.trace.path=bad.csv --set traffic.trace.on_error=skip --out skipped
+    exits 0
+    grep -qE "^Skipped   first: bad\.csv:$1(:[0-9]+)?: .*$2" "$scratch/out" || fail "does not say that row $1 was skipped"
     eep check good.yaml --set traffic.trace.path=bad.csv
     exits 2
 }

@@ -97,22 +97,6 @@ START_TEST(deadlines)
 }
 END_TEST
 
-START_TEST(retired_epochs)
-{
-    EepOp old = begin(1, 1, 0, 100), current = begin(1, 2, 0, EEP_TIME_NEVER),
-          other = begin(2, 1, 0, EEP_TIME_NEVER), older = begin(1, 0, 0, EEP_TIME_NEVER);
-    ck_assert_uint_eq(eep_operations_retire_epoch(operations, 1, 1), 2);
-    ck_assert(!complete(old.id, 0, NULL));
-    ck_assert(!complete(older.id, 0, NULL));
-    ck_assert(complete(current.id, 0, NULL));
-    ck_assert(complete(other.id, 0, NULL));
-    ck_assert_int_eq(eep_loop_horizon(loop), EEP_TIME_NEVER);
-    EepOperationsCounts counts = eep_operations_counts(operations);
-    ck_assert_uint_eq(counts.n_retired, 2);
-    ck_assert_uint_eq(counts.n_late, 2);
-}
-END_TEST
-
 /* Many outstanding at once, long-lived ones in between: ids stay unique and findable. */
 START_TEST(table_grows_and_skips)
 {
@@ -148,7 +132,6 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, workers_then_whole);
     tcase_add_test(tcase, deadlines);
-    tcase_add_test(tcase, retired_epochs);
     tcase_add_test(tcase, table_grows_and_skips);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -66,7 +66,7 @@ END_TEST
 
 START_TEST(test_no_address)
 {
-    static const char *const addresses[] = {"", "host", ":80", "host:", "unix:"};
+    static const char *const addresses[] = {"", "host", ":80", "host:", "unix:", "unix:@"};
     GError *error = NULL;
     int fd;
 
@@ -78,10 +78,11 @@ END_TEST
 
 START_TEST(test_unix)
 {
+    static const char *const addresses[] = {"unix:/nonexistent/socket", "unix:@nobody-listens"};
     GError *error = NULL;
     int fd;
 
-    ck_assert(!eep_connection_open("unix:/nonexistent/socket", 0, &fd, &error));
+    ck_assert(!eep_connection_open(addresses[_i], 0, &fd, &error));
     ck_assert(g_error_matches(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_LOST));
     g_clear_error(&error);
 }
@@ -96,8 +97,8 @@ int main(void)
 
     tcase_add_test(ways, test_tcp);
     tcase_add_test(ways, test_nobody_there);
-    tcase_add_loop_test(ways, test_no_address, 0, 5);
-    tcase_add_test(ways, test_unix);
+    tcase_add_loop_test(ways, test_no_address, 0, 6);
+    tcase_add_loop_test(ways, test_unix, 0, 2);
     suite_add_tcase(suite, ways);
     srunner_run_all(runner, CK_ENV);
     n_failed = srunner_ntests_failed(runner);
