@@ -261,7 +261,10 @@ static gboolean self_test(EepGemm *gemm, EepGemmKind first, const EepGemmShape *
  * from, and what calibrate measures would be another library than users'. */
 static gsize workspace_bytes(const EepDevice *device)
 {
-    const guint major = eep_device_facts(device)->cc_major;
+    const EepDeviceFacts *facts = eep_device_facts(device);
+    const guint major = facts->cc_major;
+    if (facts->is_emulated)
+        return 1 << 20; /* of which it uses nothing */
     return (gsize)(major == 9 || major == 10 ? 32 : major == 12 ? 12 : 4) << 20;
 }
 
