@@ -43,7 +43,8 @@ add_custom_target(must_check DEPENDS ${must_check})
 
 add_library(eep_worker_cuda STATIC ${worker_sources} ${kernel_sources})
 add_dependencies(eep_worker_cuda must_check)
-target_include_directories(eep_worker_cuda PUBLIC ${NCCL_INCLUDE_DIR})
+# SYSTEM: not every header of NCCL stands our warnings.
+target_include_directories(eep_worker_cuda SYSTEM BEFORE PUBLIC ${NCCL_INCLUDE_DIR})
 target_link_libraries(eep_worker_cuda PUBLIC eep_gpu CUDA::cudart CUDA::cublas ${NCCL_LIBRARY})
 target_compile_options(eep_worker_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:C>:-include ${must_check}>

@@ -127,6 +127,7 @@ typedef struct {
     guint64 op; /* of the phase that makes the group */
     guint32 epoch;
     guint8 serve[EEP_WIRE_ID_BYTES], move[EEP_WIRE_ID_BYTES]; /* its two communicators */
+    guint32 is_grown; /* `move` is grown from that of the phase's `epoch` */
 } EepWireGroupId;
 
 #define EEP_WIRE_SLOT_EMPTY G_MAXUINT32
@@ -167,7 +168,10 @@ typedef struct {
     guint32 rank;     /* of this worker in the target group; EEP_RANK_NONE: it is not in it */
     guint32 n_ranks;  /* of the target group */
     guint32 has_gone; /* retire_groups: members of groups that are left are gone, 0 or 1 */
-    guint32 n_routes; /* weights: who sends `bytes` to whom, in this order */
+    guint32 n_kept;   /* its first ranks that are all those of the group `epoch`, which may grow */
+    guint32 mends_moves; /* of a group that is there, the communicator for moves is made anew; in
+                            the steps' lane that for steps is */
+    guint32 n_routes;    /* weights: who sends `bytes` to whom, in this order */
     const EepWirePeers *routes;
 } EepWirePhase;
 

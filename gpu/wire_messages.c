@@ -128,11 +128,9 @@ static const EepWireField popularity[] = {
 };
 
 static const EepWireField group_id[] = {
-    U64(EepWireGroupId, op, 0, ANY64),
-    U32(EepWireGroupId, epoch, 1, ANY32),
-    BYTES(EepWireGroupId, serve),
-    BYTES(EepWireGroupId, move),
-    END,
+    U64(EepWireGroupId, op, 0, ANY64),   U32(EepWireGroupId, epoch, 1, ANY32),
+    BYTES(EepWireGroupId, serve),        BYTES(EepWireGroupId, move),
+    U32(EepWireGroupId, is_grown, 0, 1), END,
 };
 
 static const EepWireField one_expert[] = {
@@ -180,6 +178,8 @@ static const EepWireField phase[] = {
     U32_OR_NONE(EepWirePhase, rank, 0, EEP_WIRE_MAX_RANKS - 1),
     U32(EepWirePhase, n_ranks, 0, EEP_WIRE_MAX_RANKS),
     U32(EepWirePhase, has_gone, 0, 1),
+    U32(EepWirePhase, n_kept, 0, EEP_WIRE_MAX_RANKS),
+    U32(EepWirePhase, mends_moves, 0, 1),
     ARRAY(EepWirePhase, routes, n_routes, EEP_WIRE_MAX_RANKS, one_route),
     END,
 };

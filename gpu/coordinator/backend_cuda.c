@@ -151,7 +151,6 @@ static void cuda_submit_step(EepBackend *backend, const EepStepPlan *plan)
     EepCudaBackend *self = backend_of(backend);
     EepCudaPoolState *pool = eep_cuda_pool(self, plan->op.pool);
     EepWorkerId members[EEP_WIRE_MAX_RANKS];
-    const EepWorkerGroup *group;
     EepTask *task;
 
     if (pool == NULL || plan->n_engines > EEP_WIRE_MAX_RANKS ||
@@ -168,9 +167,7 @@ static void cuda_submit_step(EepBackend *backend, const EepStepPlan *plan)
     task->compares_probes = plan->placement != NULL && plan->placement->n_missing == 0;
     note_step(pool, plan);
     eep_cuda_follow_popularity(self, pool);
-    group = eep_worker_groups_find(pool->groups, plan->op.epoch);
-    if (group->is_broken)
-        eep_cuda_mend_group(self, pool, group);
+    eep_cuda_mend_group(self, pool, plan->op.epoch, EEP_GROUP_STEPS);
     send_step(self, pool, plan);
     eep_cuda_check_experts(self, pool);
 }
@@ -243,7 +240,7 @@ static gboolean is_in_scope(const EepTask *task, const EepScope *scope)
 }
 
 /* Nobody is waited for: what a worker still says of it comes too late for anybody to hear. Who
- * joins anew for a step that is given up gives up, too. */
+ * joins anew for a step or a move that is given up gives up, too. */
 static void abort_task(EepCudaBackend *self, EepTask *task, EepOpId id)
 {
     EepWireMessage message = {.type = EEP_WIRE_ABORT, .abort = {id, task->op.id, task->op.epoch}};
@@ -257,8 +254,7 @@ static void abort_task(EepCudaBackend *self, EepTask *task, EepOpId id)
             eep_link_send(worker->link, &message);
     }
     eep_cuda_note_broken(self, task);
-    if (task->kind == EEP_OP_STEP)
-        mending = eep_cuda_mending(self, task->op.pool, task->op.epoch);
+    mending = eep_cuda_mending(self, task);
     eep_tasks_abort(self->tasks, task);
     if (mending != NULL)
         abort_task(self, mending, id);

@@ -167,13 +167,14 @@ void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase);
 void eep_cuda_own_phase(EepCudaBackend *self, EepPoolId pool, EepPhaseKind kind, EepEpoch epoch,
                         GArray *members, EepTaskEnded ended, gpointer user_data);
 
-/* A forward did not end well, or was given up: the communicator that it used is of no use any more,
- * at some members at least. */
+/* A forward, a move or a phase did not end well, or was given up: the communicator that it used is
+ * of no use any more, at some members at least. */
 void eep_cuda_note_broken(EepCudaBackend *self, const EepTask *task);
-/* Has the members join anew, before what they are sent next. */
-void eep_cuda_mend_group(EepCudaBackend *self, EepCudaPoolState *pool, const EepWorkerGroup *group);
-/* That of the pool's group, while its members are at it; NULL. */
-EepTask *eep_cuda_mending(const EepCudaBackend *self, EepPoolId pool, EepEpoch epoch);
+/* Has the members join anew if that is so, before what they are sent next of that use. */
+void eep_cuda_mend_group(EepCudaBackend *self, EepCudaPoolState *pool, EepEpoch epoch,
+                         EepGroupUse use);
+/* What mends the group for this task, while its members are at it; NULL. */
+EepTask *eep_cuda_mending(const EepCudaBackend *self, const EepTask *task);
 
 /* -- cuda_moves.c -- */
 

@@ -127,7 +127,9 @@ void eep_cuda_move(EepBackend *backend, const EepMove *move)
         eep_tasks_end_at_once(self->tasks, &move->op, kind, EEP_DONE_OK);
     } else {
         eep_tasks_begin(self->tasks, &move->op, kind, workers->len,
-                        (const EepWorkerId *)(gconstpointer)workers->data);
+                        (const EepWorkerId *)(gconstpointer)workers->data)
+            ->target_epoch = group->epoch;
+        eep_cuda_mend_group(self, pool, group->epoch, EEP_GROUP_MOVES);
         send_move(self, pool, move, group, by_rank, workers);
     }
 }

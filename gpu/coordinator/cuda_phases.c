@@ -1,10 +1,26 @@
 /* Phases: who has to do what, and who sends the weights to whom. */
+#include <string.h>
+
 #include "gpu/coordinator/cuda_internal.h"
 
 static gboolean makes_group(guint kind)
 {
     return kind == EEP_PHASE_STANDBY_GROUPS || kind == EEP_PHASE_COMM_SPLIT ||
            kind == EEP_PHASE_MASK;
+}
+
+/* How many members the target group has of the phase's epoch, if it has all of them, by the same
+ * ranks, and others behind: it may grow out of that group. */
+static guint count_kept(const EepCudaPoolState *pool, const EepPhase *phase)
+{
+    const EepWorkerGroup *old = eep_worker_groups_find(pool->groups, phase->op.epoch);
+
+    if (!makes_group(phase->kind) || old == NULL || phase->op.epoch == phase->target_epoch ||
+        old->is_broken[EEP_GROUP_MOVES] || old->n_members >= phase->n_members)
+        return 0;
+    return memcmp(old->members, phase->members, old->n_members * sizeof *old->members) == 0
+               ? old->n_members
+               : 0;
 }
 
 static gboolean sends_weights(guint kind)
@@ -95,7 +111,7 @@ static gboolean leaves_the_gone(const EepCudaBackend *self, const EepCudaPoolSta
 
 /* To everybody who takes part and is there; the others' parts wait for whoever gives them up. */
 static void send_phase(EepCudaBackend *self, const EepCudaPoolState *pool, const EepPhase *phase,
-                       EepWireBreak breaks)
+                       EepWireBreak breaks, gboolean mends_moves)
 {
     g_autoptr(GArray) routes =
         sends_weights(phase->kind) ? routes_of(pool, phase) : g_array_new(FALSE, FALSE, 1);
@@ -110,6 +126,8 @@ static void send_phase(EepCudaBackend *self, const EepCudaPoolState *pool, const
                   .n_ranks = phase->n_members,
                   .has_gone = phase->kind == EEP_PHASE_RETIRE_GROUPS &&
                               leaves_the_gone(self, pool, phase->op.epoch),
+                  .n_kept = count_kept(pool, phase),
+                  .mends_moves = mends_moves,
                   .n_routes = routes->len,
                   .routes = (const EepWirePeers *)(gconstpointer)routes->data}};
 
@@ -215,7 +233,7 @@ void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase)
     else if (phase->kind == EEP_PHASE_DESTROY)
         destroy(self, phase, task);
     else
-        send_phase(self, pool, phase, breaks);
+        send_phase(self, pool, phase, breaks, FALSE);
     if (phase->kind == EEP_PHASE_RETIRE_GROUPS) {
         eep_worker_groups_retire(pool->groups, phase->op.epoch);
         clear_away(self, pool);
@@ -247,22 +265,36 @@ void eep_cuda_own_phase(EepCudaBackend *self, EepPoolId id, EepPhaseKind kind, E
     if (kind == EEP_PHASE_LAUNCH)
         launch(self, pool, &phase, task, EEP_WIRE_BREAK_NONE);
     else
-        send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE);
+        send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE, FALSE);
 }
 
-/* -- groups whose forwards broke -- */
+/* -- groups over which something broke -- */
+
+/* Which communicator of which group the task is about; FALSE: of none that is to last. */
+static gboolean use_of(const EepTask *task, EepGroupUse *ret_use, EepEpoch *ret_epoch)
+{
+    gboolean is_step = task->kind == EEP_OP_STEP, is_phase = task->kind == EEP_OP_PHASE;
+    gboolean is_forward = is_step || (is_phase && task->phase == EEP_PHASE_WARM_UP);
+    gboolean is_move =
+        task->kind == EEP_OP_MOVE_EXPERTS || task->kind == EEP_OP_MOVE_KV ||
+        (is_phase && (task->phase == EEP_PHASE_KV_SYNC || task->phase == EEP_PHASE_MAP_BROADCAST ||
+                      sends_weights(task->phase)));
+
+    *ret_use = is_forward ? EEP_GROUP_STEPS : EEP_GROUP_MOVES;
+    *ret_epoch = is_step ? task->op.epoch : task->target_epoch;
+    return is_forward || is_move;
+}
 
 void eep_cuda_note_broken(EepCudaBackend *self, const EepTask *task)
 {
     EepCudaPoolState *pool = eep_cuda_pool(self, task->op.pool);
+    EepGroupUse use;
+    EepEpoch epoch;
 
-    if (task->kind == EEP_OP_STEP)
-        eep_worker_groups_set_broken(pool->groups, task->op.epoch, TRUE);
-    else if (task->kind == EEP_OP_PHASE && task->phase == EEP_PHASE_WARM_UP)
-        eep_worker_groups_set_broken(pool->groups, task->target_epoch, TRUE);
-    else
+    if (!use_of(task, &use, &epoch))
         return;
-    for (guint i = 0; i < task->n_parts; i++) {
+    eep_worker_groups_set_broken(pool->groups, epoch, use, TRUE);
+    for (guint i = 0; use == EEP_GROUP_STEPS && i < task->n_parts; i++) {
         EepCudaWorker *worker = eep_cuda_worker(self, task->parts[i].worker);
 
         if (worker != NULL)
@@ -270,48 +302,84 @@ void eep_cuda_note_broken(EepCudaBackend *self, const EepTask *task)
     }
 }
 
-/* What did not end well is tried again before the next step. */
-static void on_mended(gpointer user_data, const EepTask *task)
+static void note_mended(gpointer user_data, const EepTask *task, EepGroupUse use)
 {
     EepCudaBackend *self = user_data;
     EepCudaPoolState *pool = eep_cuda_pool(self, task->op.pool);
 
     if (task->done != EEP_DONE_OK)
-        eep_worker_groups_set_broken(pool->groups, task->target_epoch, TRUE);
+        eep_worker_groups_set_broken(pool->groups, task->target_epoch, use, TRUE);
 }
 
-/* That epoch and target are the same tells the workers that steps wait for it. */
-void eep_cuda_mend_group(EepCudaBackend *self, EepCudaPoolState *pool, const EepWorkerGroup *group)
+/* What did not end well is tried again before the next step, or move. */
+static void on_steps_mended(gpointer user_data, const EepTask *task)
 {
-    EepPhase phase = {
-        .op = {.id = eep_tasks_own_id(self->tasks), .pool = pool->id, .epoch = group->epoch},
-        .kind = EEP_PHASE_STANDBY_GROUPS,
-        .n_workers = group->n_members,
-        .workers = group->members,
-        .n_ranks_new = group->n_members,
-        .target_epoch = group->epoch,
-        .n_members = group->n_members,
-        .members = group->members};
-    EepTask *task =
-        eep_tasks_begin(self->tasks, &phase.op, EEP_OP_PHASE, group->n_members, group->members);
+    note_mended(user_data, task, EEP_GROUP_STEPS);
+}
 
-    eep_cuda_say(self, "a forward of epoch %u broke: its %u workers join anew", group->epoch,
-                 group->n_members);
+static void on_moves_mended(gpointer user_data, const EepTask *task)
+{
+    note_mended(user_data, task, EEP_GROUP_MOVES);
+}
+
+static const EepTaskEnded on_mended[EEP_GROUP_USE_COUNT] = {on_steps_mended, on_moves_mended};
+
+/* Without one of them the others would wait in vain; who moves is told at once that it is broken.
+ */
+static gboolean can_join(EepCudaBackend *self, const EepWorkerGroup *group, EepGroupUse use)
+{
+    for (guint i = 0; use == EEP_GROUP_MOVES && i < group->n_members; i++) {
+        const EepCudaWorker *worker = eep_cuda_worker(self, group->members[i]);
+
+        if (worker == NULL || worker->link == NULL || worker->is_silent)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* That epoch and target are the same tells the workers that steps wait for it, or moves. */
+void eep_cuda_mend_group(EepCudaBackend *self, EepCudaPoolState *pool, EepEpoch epoch,
+                         EepGroupUse use)
+{
+    const EepWorkerGroup *group = eep_worker_groups_find(pool->groups, epoch);
+    EepPhase phase;
+    EepTask *task;
+
+    if (!group->is_broken[use] || !can_join(self, group, use))
+        return;
+    phase =
+        (EepPhase){.op = {.id = eep_tasks_own_id(self->tasks), .pool = pool->id, .epoch = epoch},
+                   .kind = EEP_PHASE_STANDBY_GROUPS,
+                   .n_workers = group->n_members,
+                   .workers = group->members,
+                   .n_ranks_new = group->n_members,
+                   .target_epoch = epoch,
+                   .n_members = group->n_members,
+                   .members = group->members};
+    task = eep_tasks_begin(self->tasks, &phase.op, EEP_OP_PHASE, group->n_members, group->members);
+    eep_cuda_say(self, "a %s of epoch %u broke: its %u workers join anew",
+                 use == EEP_GROUP_STEPS ? "forward" : "move", epoch, group->n_members);
     task->phase = phase.kind;
-    task->target_epoch = group->epoch;
-    task->ended = on_mended;
+    task->target_epoch = epoch;
+    task->ended = on_mended[use];
     task->self = self;
-    eep_worker_groups_set_broken(pool->groups, group->epoch, FALSE);
-    send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE);
+    eep_worker_groups_set_broken(pool->groups, epoch, use, FALSE);
+    send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE, use == EEP_GROUP_MOVES);
 }
 
-EepTask *eep_cuda_mending(const EepCudaBackend *self, EepPoolId pool, EepEpoch epoch)
+EepTask *eep_cuda_mending(const EepCudaBackend *self, const EepTask *task)
 {
-    for (guint i = 0; i < eep_tasks_n(self->tasks); i++) {
-        EepTask *task = eep_tasks_nth(self->tasks, i);
+    EepGroupUse use;
+    EepEpoch epoch;
 
-        if (task->ended == on_mended && task->op.pool == pool && task->target_epoch == epoch)
-            return task;
+    if (task->kind == EEP_OP_PHASE || !use_of(task, &use, &epoch))
+        return NULL;
+    for (guint i = 0; i < eep_tasks_n(self->tasks); i++) {
+        EepTask *other = eep_tasks_nth(self->tasks, i);
+
+        if (other->ended == on_mended[use] && other->op.pool == task->op.pool &&
+            other->target_epoch == epoch)
+            return other;
     }
     return NULL;
 }
@@ -325,6 +393,9 @@ void eep_cuda_on_group_id(EepCudaWorker *worker, const EepWireMessage *message)
 
     if (group == NULL || eep_worker_group_rank(group, worker->id) != 0)
         return;
+    if (message->group_id.is_grown)
+        eep_cuda_say(self, "the group of epoch %u grows out of the one before (ncclCommGrow)",
+                     group->epoch);
     for (guint rank = 1; rank < group->n_members; rank++) {
         EepCudaWorker *member = eep_cuda_worker(self, group->members[rank]);
 

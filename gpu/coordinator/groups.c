@@ -36,7 +36,8 @@ const EepWorkerGroup *eep_worker_groups_make(EepWorkerGroups *groups, EepEpoch e
 {
     EepWorkerGroup *group = g_new0(EepWorkerGroup, 1);
 
-    *group = (EepWorkerGroup){epoch, n, g_memdup2(members, n * sizeof *members), FALSE};
+    *group = (EepWorkerGroup){
+        .epoch = epoch, .n_members = n, .members = g_memdup2(members, n * sizeof *members)};
     for (guint i = 0; i < groups->made->len; i++)
         if (nth(groups, i)->epoch == epoch) {
             g_ptr_array_remove_index(groups->made, i);
@@ -79,11 +80,12 @@ const EepWorkerGroup *eep_worker_groups_newest_with(const EepWorkerGroups *group
     return NULL;
 }
 
-void eep_worker_groups_set_broken(EepWorkerGroups *groups, EepEpoch epoch, gboolean is_broken)
+void eep_worker_groups_set_broken(EepWorkerGroups *groups, EepEpoch epoch, EepGroupUse use,
+                                  gboolean is_broken)
 {
     for (guint i = 0; i < groups->made->len; i++)
         if (nth(groups, i)->epoch == epoch)
-            nth(groups, i)->is_broken = is_broken;
+            nth(groups, i)->is_broken[use] = is_broken;
 }
 
 void eep_worker_groups_retire(EepWorkerGroups *groups, EepEpoch kept)

@@ -9,11 +9,15 @@
 
 G_BEGIN_DECLS
 
+/* Each has a communicator. */
+typedef enum { EEP_GROUP_STEPS, EEP_GROUP_MOVES, EEP_GROUP_USE_COUNT } EepGroupUse;
+
 typedef struct {
     EepEpoch epoch;
     guint n_members;
     EepWorkerId *members; /* [n_members], by rank */
-    gboolean is_broken;   /* a forward on it did not end well: its members have to join anew */
+    /* What went over its communicator did not end well: its members have to join anew. */
+    gboolean is_broken[EEP_GROUP_USE_COUNT];
 } EepWorkerGroup;
 
 typedef struct EepWorkerGroups EepWorkerGroups;
@@ -32,7 +36,8 @@ const EepWorkerGroup *eep_worker_groups_newest_with(const EepWorkerGroups *group
                                                     const EepWorkerId *workers);
 
 /* Nothing if there is no such group. */
-void eep_worker_groups_set_broken(EepWorkerGroups *groups, EepEpoch epoch, gboolean is_broken);
+void eep_worker_groups_set_broken(EepWorkerGroups *groups, EepEpoch epoch, EepGroupUse use,
+                                  gboolean is_broken);
 
 /* Forgets all but this one. */
 void eep_worker_groups_retire(EepWorkerGroups *groups, EepEpoch kept);

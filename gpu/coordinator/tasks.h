@@ -27,7 +27,7 @@ struct EepTask {
     EepOp op;
     EepOpKind kind;
     guint32 phase;         /* EepPhaseKind, of phases */
-    EepEpoch target_epoch; /* of phases */
+    EepEpoch target_epoch; /* of phases; of moves: the group that they go over */
     guint n_parts, n_left;
     EepTaskPart *parts;
     EepDone done;          /* the widest thing broken so far */

@@ -97,6 +97,11 @@ static cudaError_t give_copy(EepEmulatedRuntime *runtime, Copy *copy, enum cudaM
     cudaError_t status = check_kinds(from, to, kind);
     if (status == cudaSuccess)
         status = eep_emulated_check_stream(runtime, stream, "cudaMemcpyAsync");
+    if (status == cudaSuccess && to == PAGEABLE && stream->n_done < stream->n_until_peers) {
+        eep_emulated_report("cudaMemcpyAsync: a download to pageable memory returns when it is "
+                            "done, and waits here without a deadline for an operation of NCCL");
+        status = cudaErrorInvalidValue;
+    }
     if (status != cudaSuccess) {
         copy_free(copy);
         return status;

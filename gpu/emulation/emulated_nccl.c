@@ -8,6 +8,9 @@
 #include <sys/random.h>
 #include <time.h>
 
+/* Who was built with an older header passes a shorter configuration. */
+#define CONFIG_BYTES_2_28 offsetof(ncclConfig_t, graphUsageMode)
+
 typedef struct {
     void (*run)(ncclComm_t comm, gpointer data);
     gpointer data;
@@ -258,9 +261,9 @@ static void connect_all(ncclComm_t comm, gpointer data)
     eep_nccl_break_by(comm, result, text);
 }
 
-/* A new communicator that begins to join. */
-static ncclResult_t begin(ncclComm_t *ret_comm, const guint8 *id, const EepNcclAddress *root,
-                          guint rank, guint n_ranks, guint64 tag, int device, gboolean is_blocking)
+ncclResult_t eep_nccl_begin(ncclComm_t *ret_comm, const guint8 *id, const EepNcclAddress *root,
+                            guint rank, guint n_ranks, guint64 tag, int device,
+                            gboolean is_blocking)
 {
     char bus_id[32] = "";
     if (eep_nccl_switches()->compares_bus_id &&
@@ -331,10 +334,11 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId *id)
     return ncclSuccess;
 }
 
-static gboolean check_config(const ncclConfig_t *config, const char *call, ncclResult_t *ret_result)
+gboolean eep_nccl_check_config(const ncclConfig_t *config, const char *call,
+                               ncclResult_t *ret_result)
 {
-    if (config != NULL &&
-        (config->magic != EEP_EMULATED_NCCL_MAGIC || config->size != sizeof *config)) {
+    if (config != NULL && (config->magic != EEP_EMULATED_NCCL_MAGIC ||
+                           (config->size != sizeof *config && config->size != CONFIG_BYTES_2_28))) {
         *ret_result = eep_nccl_fail(NULL, ncclInvalidArgument,
                                     "%s: the configuration does not start as "
                                     "NCCL_CONFIG_INITIALIZER",
@@ -349,7 +353,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int n_ranks, ncclUniqueId 
 {
     ncclResult_t result = eep_nccl_count("ncclCommInitRankConfig");
     *comm = NULL;
-    if (result != ncclSuccess || !check_config(config, "ncclCommInitRankConfig", &result))
+    if (result != ncclSuccess || !eep_nccl_check_config(config, "ncclCommInitRankConfig", &result))
         return result;
     if (n_ranks < 1 || rank < 0 || rank >= n_ranks) {
         return eep_nccl_fail(NULL, ncclInvalidArgument,
@@ -360,8 +364,8 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int n_ranks, ncclUniqueId 
         return eep_nccl_fail(NULL, ncclUnhandledCudaError, "there is no current device");
     EepNcclAddress root;
     memcpy(&root, id.internal + EEP_MESH_ID_BYTES, sizeof root);
-    return begin(comm, (const guint8 *)id.internal, &root, (guint)rank, (guint)n_ranks, 0, device,
-                 config == NULL || config->blocking != 0);
+    return eep_nccl_begin(comm, (const guint8 *)id.internal, &root, (guint)rank, (guint)n_ranks, 0,
+                          device, config == NULL || config->blocking != 0);
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *async_error)
@@ -377,8 +381,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *async_error)
     return ncclSuccess;
 }
 
-/* Waits for the operations; FALSE: they will not end, or were aborted. */
-static gboolean await_quiet(ncclComm_t comm)
+gboolean eep_nccl_await_quiet(ncclComm_t comm)
 {
     pthread_mutex_lock(&comm->lock);
     while (comm->n_run < comm->n_calls && comm->async == ncclSuccess &&
@@ -397,7 +400,7 @@ static gboolean await_quiet(ncclComm_t comm)
 
 static void finalize(ncclComm_t comm, gpointer data)
 {
-    if (!await_quiet(comm))
+    if (!eep_nccl_await_quiet(comm))
         return;
     g_autofree EepMeshItem *items = g_new0(EepMeshItem, 2 * comm->n_ranks);
     guint n = 0;
@@ -503,101 +506,6 @@ ncclResult_t ncclCommRevoke(ncclComm_t comm, int flags)
         comm->is_revoked = TRUE;
         eep_mesh_abort(comm->mesh);
         result = eep_nccl_engage(comm, await_still, NULL);
-    }
-    eep_nccl_leave(comm);
-    return result;
-}
-
-/* -- shrink -- */
-
-typedef struct {
-    ncclComm_t *result;
-    guint8 id[EEP_MESH_ID_BYTES];
-    guint rank, n_ranks;
-    guint root; /* the parent's rank at which they find each other: the lowest that stays */
-    guint64 tag;
-    gboolean is_blocking;
-    gboolean must_wait; /* for the parent's operations */
-} Shrink;
-
-static void shrink(ncclComm_t comm, gpointer data)
-{
-    g_autofree Shrink *job = data;
-    if (job->must_wait && !await_quiet(comm))
-        return;
-    pthread_mutex_lock(&comm->lock);
-    const gboolean is_ending = comm->is_ending;
-    pthread_mutex_unlock(&comm->lock);
-    if (is_ending)
-        return;
-    const EepNcclAddress root = eep_mesh_root_of(comm->mesh, job->root);
-    const ncclResult_t result = begin(job->result, job->id, &root, job->rank, job->n_ranks,
-                                      job->tag, comm->device, job->is_blocking);
-    if (result != ncclSuccess && result != ncclInProgress)
-        eep_nccl_break(comm, result, g_strdup("the smaller communicator cannot be made"));
-}
-
-/* Who stays, and a tag by which ranks with another list are found; FALSE: the list is wrong. */
-static gboolean read_list(ncclComm_t comm, const int *excluded, int n_excluded, Shrink *ret_job)
-{
-    g_autofree gboolean *is_out = g_new0(gboolean, comm->n_ranks);
-    for (int i = 0; i < n_excluded; i++) {
-        if (excluded[i] < 0 || excluded[i] >= (int)comm->n_ranks || is_out[excluded[i]] ||
-            excluded[i] == (int)comm->rank)
-            return FALSE;
-        is_out[excluded[i]] = TRUE;
-    }
-    ret_job->tag = 1;
-    for (guint i = 0; i < comm->n_ranks; i++) {
-        ret_job->tag = ret_job->tag * 0x100000001b3u + (is_out[i] ? i + 2 : 1);
-        ret_job->rank += i < comm->rank && !is_out[i];
-    }
-    while (is_out[ret_job->root])
-        ret_job->root++;
-    ret_job->n_ranks = comm->n_ranks - (guint)n_excluded;
-    return n_excluded > 0;
-}
-
-/* All survivors find the same name without a word: from the parent's, and how many shrinks before.
- */
-static void name_child(ncclComm_t comm, guint8 *ret_id)
-{
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    guint8 digest[32];
-    gsize n = sizeof digest;
-    comm->n_shrinks++;
-    g_checksum_update(sum, comm->id, EEP_MESH_ID_BYTES);
-    g_checksum_update(sum, (const guchar *)&comm->n_shrinks, sizeof comm->n_shrinks);
-    g_checksum_get_digest(sum, digest, &n);
-    memcpy(ret_id, digest, EEP_MESH_ID_BYTES);
-}
-
-ncclResult_t ncclCommShrink(ncclComm_t comm, int *excluded, int n_excluded, ncclComm_t *new_comm,
-                            ncclConfig_t *config, int flags)
-{
-    ncclResult_t result;
-    *new_comm = NULL;
-    if (eep_nccl_enter(comm, "ncclCommShrink", &result) == NULL)
-        return result;
-    Shrink job = {.result = new_comm,
-                  .is_blocking = config == NULL ? comm->is_blocking : config->blocking != 0,
-                  .must_wait = comm->ended_by == NULL && flags == NCCL_SHRINK_DEFAULT};
-    if (!check_config(config, "ncclCommShrink", &result)) {
-        eep_nccl_leave(comm);
-        return result;
-    }
-    if ((flags != NCCL_SHRINK_DEFAULT && flags != NCCL_SHRINK_ABORT) || comm->is_finalized ||
-        !read_list(comm, excluded, n_excluded, &job)) {
-        result = eep_nccl_fail(comm, ncclInvalidArgument,
-                               "ncclCommShrink: flags, list or state are wrong (%d excluded)",
-                               n_excluded);
-    } else {
-        name_child(comm, job.id);
-        if (flags == NCCL_SHRINK_ABORT) {
-            comm->ended_by = "ncclCommShrink with NCCL_SHRINK_ABORT";
-            eep_mesh_abort(comm->mesh);
-        }
-        result = eep_nccl_engage(comm, shrink, g_memdup2(&job, sizeof job));
     }
     eep_nccl_leave(comm);
     return result;

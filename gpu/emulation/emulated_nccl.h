@@ -38,7 +38,8 @@ struct ncclComm {
     guint64 n_collectives;
     guint64 *n_sent, *n_received; /* [n_ranks] */
     guint64 n_delays;
-    guint n_shrinks;
+    guint n_children;     /* shrinks and grows that were begun: the same on all ranks */
+    gboolean has_grow_id; /* ncclCommGetUniqueId() made one that is not used */
     gboolean is_finalized, is_revoked;
     const char *ended_by; /* "ncclCommRevoke", ...: nothing can be launched any more */
 };
@@ -57,6 +58,10 @@ ncclResult_t eep_nccl_count(const char *call);
 ncclResult_t eep_nccl_fail(ncclComm_t comm, ncclResult_t result, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
+/* FALSE: it does not start as NCCL_CONFIG_INITIALIZER. NULL is right. */
+gboolean eep_nccl_check_config(const ncclConfig_t *config, const char *call,
+                               ncclResult_t *ret_result);
+
 /* For a communicator with `ended_by`: says so and returns ncclInvalidUsage. */
 ncclResult_t eep_nccl_refuse_ended(ncclComm_t comm, const char *call);
 
@@ -65,6 +70,12 @@ ncclResult_t eep_nccl_refuse_ended(ncclComm_t comm, const char *call);
 /* Lets the engine do `run`; returns ncclInProgress, or waits for it if the communicator blocks. */
 ncclResult_t eep_nccl_engage(ncclComm_t comm, void (*run)(ncclComm_t comm, gpointer data),
                              gpointer data);
+/* A new communicator that begins to join those of the same id; all must have the same tag. */
+ncclResult_t eep_nccl_begin(ncclComm_t *ret_comm, const guint8 *id, const EepNcclAddress *root,
+                            guint rank, guint n_ranks, guint64 tag, int device,
+                            gboolean is_blocking);
+/* Waits for the operations; FALSE: they will not end, or were aborted. */
+gboolean eep_nccl_await_quiet(ncclComm_t comm);
 ncclComm_t eep_nccl_ref(ncclComm_t comm);
 void eep_nccl_unref(ncclComm_t comm);
 

@@ -202,7 +202,9 @@ static void launch(ncclComm_t comm, gpointer data)
     Operation *operation = data;
     const cudaError_t status =
         eep_emulated_enqueue(operation->stream, "NCCL", run_operation, operation, free_operation);
-    if (status != cudaSuccess) {
+    if (status == cudaSuccess) {
+        eep_emulated_waits_for_peers(operation->stream);
+    } else {
         eep_nccl_break(
             comm, ncclUnhandledCudaError,
             g_strdup_printf("cannot be put on the stream: %s", cudaGetErrorString(status)));
@@ -342,75 +344,65 @@ static ncclResult_t call_part(ncclComm_t comm, Part part, cudaStream_t stream)
 ncclResult_t ncclSend(const void *data, size_t count, ncclDataType_t type, int peer,
                       ncclComm_t comm, cudaStream_t stream)
 {
-    const Part part = {.kind = EEP_MESH_P2P,
-                       .name = "ncclSend",
-                       .is_send = TRUE,
-                       .send = data,
-                       .count = count,
-                       .type = type,
-                       .peer = (guint)peer};
-    return call_part(comm, part, stream);
+    return call_part(comm,
+                     (Part){.kind = EEP_MESH_P2P,
+                            .name = "ncclSend",
+                            .is_send = TRUE,
+                            .send = data,
+                            .count = count,
+                            .type = type,
+                            .peer = (guint)peer},
+                     stream);
 }
 
 ncclResult_t ncclRecv(void *data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                       cudaStream_t stream)
 {
-    const Part part = {.kind = EEP_MESH_P2P,
-                       .name = "ncclRecv",
-                       .recv = data,
-                       .count = count,
-                       .type = type,
-                       .peer = (guint)peer};
+    return call_part(comm,
+                     (Part){.kind = EEP_MESH_P2P,
+                            .name = "ncclRecv",
+                            .recv = data,
+                            .count = count,
+                            .type = type,
+                            .peer = (guint)peer},
+                     stream);
+}
+
+/* Of all ranks; `part` says what differs between them. */
+static ncclResult_t call_all(Part part, const void *send, void *recv, size_t count,
+                             ncclDataType_t type, ncclComm_t comm, cudaStream_t stream)
+{
+    part.send = send;
+    part.recv = recv;
+    part.count = count;
+    part.type = type;
     return call_part(comm, part, stream);
 }
 
 ncclResult_t ncclAllGather(const void *send, void *recv, size_t n_each, ncclDataType_t type,
                            ncclComm_t comm, cudaStream_t stream)
 {
-    const Part part = {.kind = EEP_MESH_ALL_GATHER,
-                       .name = "ncclAllGather",
-                       .send = send,
-                       .recv = recv,
-                       .count = n_each,
-                       .type = type};
-    return call_part(comm, part, stream);
+    const Part part = {.kind = EEP_MESH_ALL_GATHER, .name = "ncclAllGather"};
+    return call_all(part, send, recv, n_each, type, comm, stream);
 }
 
 ncclResult_t ncclReduceScatter(const void *send, void *recv, size_t n_each, ncclDataType_t type,
                                ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream)
 {
-    const Part part = {.kind = EEP_MESH_REDUCE_SCATTER,
-                       .name = "ncclReduceScatter",
-                       .send = send,
-                       .recv = recv,
-                       .count = n_each,
-                       .type = type,
-                       .op = op};
-    return call_part(comm, part, stream);
+    const Part part = {.kind = EEP_MESH_REDUCE_SCATTER, .name = "ncclReduceScatter", .op = op};
+    return call_all(part, send, recv, n_each, type, comm, stream);
 }
 
 ncclResult_t ncclAllReduce(const void *send, void *recv, size_t count, ncclDataType_t type,
                            ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream)
 {
-    const Part part = {.kind = EEP_MESH_ALL_REDUCE,
-                       .name = "ncclAllReduce",
-                       .send = send,
-                       .recv = recv,
-                       .count = count,
-                       .type = type,
-                       .op = op};
-    return call_part(comm, part, stream);
+    const Part part = {.kind = EEP_MESH_ALL_REDUCE, .name = "ncclAllReduce", .op = op};
+    return call_all(part, send, recv, count, type, comm, stream);
 }
 
 ncclResult_t ncclBroadcast(const void *send, void *recv, size_t count, ncclDataType_t type,
                            int root, ncclComm_t comm, cudaStream_t stream)
 {
-    const Part part = {.kind = EEP_MESH_BROADCAST,
-                       .name = "ncclBroadcast",
-                       .send = send,
-                       .recv = recv,
-                       .count = count,
-                       .type = type,
-                       .peer = (guint)root};
-    return call_part(comm, part, stream);
+    const Part part = {.kind = EEP_MESH_BROADCAST, .name = "ncclBroadcast", .peer = (guint)root};
+    return call_all(part, send, recv, count, type, comm, stream);
 }

@@ -234,7 +234,9 @@ static gboolean fits(const EepMesh *mesh, const Hello *peer, char **ret_text)
                                     peer->rank, peer->n_ranks, place->rank, place->n_ranks);
     } else if (peer->tag != place->tag) {
         *ret_text =
-            g_strdup_printf("ranks %u and %u shrink by different lists", peer->rank, place->rank);
+            g_strdup_printf("ranks %u and %u shrink by different lists, or grow from different "
+                            "communicators",
+                            peer->rank, place->rank);
     } else if (place->bus_id[0] != '\0' &&
                strncmp(peer->bus_id, place->bus_id, BUS_ID_BYTES) == 0) {
         *ret_text = g_strdup_printf("Duplicate GPU detected: ranks %u and %u both on %s",

@@ -53,7 +53,7 @@ typedef struct {
     guint8 id[EEP_MESH_ID_BYTES];
     EepNcclAddress root; /* port 0: all ranks are on this host */
     guint rank, n_ranks;
-    guint64 tag;        /* must be the same on all ranks: which ranks a shrink left out */
+    guint64 tag; /* must be the same on all: whom a shrink left out, what a grow began with */
     gboolean announces; /* a dead peer is an error; else it is waited for */
     int device;         /* whose death ends everything */
     const char *bus_id; /* "" or what no other rank may have */

@@ -28,6 +28,7 @@ struct CUstream_st {
     pthread_cond_t work; /* something is queued, or it closes */
     guint64 n_given;     /* operations so far; n_given == n_done: idle */
     guint64 n_done;
+    guint64 n_until_peers; /* with these done, none is left that waits for another process */
     gboolean is_closing;
     guint64 random; /* used by the stream's thread only */
     /* Capture; graph NULL: none. */

@@ -37,6 +37,9 @@ cudaError_t eep_emulated_health(int device);
 cudaError_t eep_emulated_enqueue(cudaStream_t stream, const char *name, void (*run)(gpointer data),
                                  gpointer data, GDestroyNotify data_free);
 
+/* What was enqueued on the stream last waits for other processes, for as long as they like. */
+void eep_emulated_waits_for_peers(cudaStream_t stream);
+
 int eep_emulated_stream_device(cudaStream_t stream); /* -1: not a stream */
 gboolean eep_emulated_is_capturing(cudaStream_t stream);
 

@@ -219,6 +219,15 @@ cudaError_t eep_emulated_enqueue(cudaStream_t stream, const char *name, void (*r
     return status;
 }
 
+void eep_emulated_waits_for_peers(cudaStream_t stream)
+{
+    EepEmulatedRuntime *runtime = eep_emulated_runtime();
+    pthread_mutex_lock(&runtime->lock);
+    if (g_hash_table_contains(runtime->streams, stream))
+        stream->n_until_peers = stream->n_given;
+    pthread_mutex_unlock(&runtime->lock);
+}
+
 int eep_emulated_stream_device(cudaStream_t stream)
 {
     EepEmulatedRuntime *runtime = eep_emulated_runtime();

@@ -1,9 +1,11 @@
-/* The part of NCCL 2.28 that the worker uses, as the emulation (emulated_nccl.c) offers it.
+/* The part of NCCL that the worker uses, as the emulation (emulated_nccl.c) offers it.
  *
  * Stands in for NVIDIA's nccl.h where the worker is built for the host: names, types, values and
- * argument lists are those of NCCL 2.28.9, so that the same source compiles against either. What
- * the worker does not use is not here. What the emulation does differently is in docs/emulation.md.
- * Functions may be called on any thread; a communicator by one thread at a time. */
+ * argument lists are those of NCCL 2.28.9, so that the same source compiles against either; with
+ * EEP_EMULATED_NCCL_MINOR 29 those of 2.29.3, which can grow communicators. The emulation itself
+ * is built as the newer one and takes callers of both. What the worker does not use is not here.
+ * What the emulation does differently is in docs/emulation.md. Functions may be called on any
+ * thread; a communicator by one thread at a time. */
 #ifndef EEP_GPU_EMULATION_NCCL_H
 #define EEP_GPU_EMULATION_NCCL_H
 
@@ -11,15 +13,25 @@
 #include <limits.h>
 #include <stddef.h>
 
+#ifndef EEP_EMULATED_NCCL_MINOR
+#define EEP_EMULATED_NCCL_MINOR 28
+#endif
+
 #define NCCL_MAJOR  2
-#define NCCL_MINOR  28
-#define NCCL_PATCH  9
 #define NCCL_SUFFIX "emulated"
+#if EEP_EMULATED_NCCL_MINOR >= 29
+#define NCCL_MINOR        29
+#define NCCL_PATCH        3
+#define NCCL_VERSION_CODE 22903
+#else
+#define NCCL_MINOR        28
+#define NCCL_PATCH        9
+#define NCCL_VERSION_CODE 22809
+#endif
 
 #define NCCL_VERSION(major, minor, patch)                                                          \
     ((major) <= 2 && (minor) <= 8 ? (major)*1000 + (minor)*100 + (patch)                           \
                                   : (major)*10000 + (minor)*100 + (patch))
-#define NCCL_VERSION_CODE 22809
 
 #define NCCL_COMM_NULL       NULL
 #define NCCL_UNIQUE_ID_BYTES 128
@@ -103,9 +115,19 @@ typedef struct ncclConfig_v22800 {
     int nvlsCTAs;
     int nChannelsPerNetPeer;
     int nvlinkCentricSched;
+#if NCCL_VERSION_CODE >= 22900
+    int graphUsageMode;
+    int numRmaCtx;
+#endif
 } ncclConfig_t;
 
 #define EEP_EMULATED_NCCL_MAGIC 0xcafebeefU
+
+#if NCCL_VERSION_CODE >= 22900
+#define EEP_EMULATED_NCCL_CONFIG_END NCCL_CONFIG_UNDEF_INT, NCCL_CONFIG_UNDEF_INT
+#else
+#define EEP_EMULATED_NCCL_CONFIG_END
+#endif
 
 #define NCCL_CONFIG_INITIALIZER                                                                    \
     {                                                                                              \
@@ -116,6 +138,7 @@ typedef struct ncclConfig_v22800 {
             NCCL_CONFIG_UNDEF_INT, NCCL_CONFIG_UNDEF_INT, NCCL_CONFIG_UNDEF_PTR, /* commName */    \
             NCCL_CONFIG_UNDEF_INT, NCCL_CONFIG_UNDEF_INT, NCCL_CONFIG_UNDEF_INT,                   \
             NCCL_CONFIG_UNDEF_INT, NCCL_CONFIG_UNDEF_INT, NCCL_CONFIG_UNDEF_INT,                   \
+            EEP_EMULATED_NCCL_CONFIG_END                                                           \
     }
 
 ncclResult_t ncclGetVersion(int *version);
@@ -132,6 +155,14 @@ ncclResult_t ncclCommAbort(ncclComm_t comm);
 ncclResult_t ncclCommRevoke(ncclComm_t comm, int flags);
 ncclResult_t ncclCommShrink(ncclComm_t comm, int *excluded, int n_excluded, ncclComm_t *new_comm,
                             ncclConfig_t *config, int flags);
+#if NCCL_VERSION_CODE >= 22900
+/* An id for one grow, made by one rank of `comm`; a second one only after that grow. */
+ncclResult_t ncclCommGetUniqueId(ncclComm_t comm, ncclUniqueId *id);
+/* Ranks of `comm`: rank -1, and the id at the one that made it, else NULL. New ranks: comm NULL,
+ * the id, and a rank behind those. */
+ncclResult_t ncclCommGrow(ncclComm_t comm, int n_ranks, const ncclUniqueId *id, int rank,
+                          ncclComm_t *new_comm, ncclConfig_t *config);
+#endif
 
 ncclResult_t ncclGroupStart(void);
 ncclResult_t ncclGroupEnd(void);

@@ -9,8 +9,12 @@
 /* How long one wait for an id lasts until `stop` is looked at again. */
 #define LOOK_NS 10000000
 
+/* Which of a group's communicators are to be made. */
+enum { FOR_STEPS = 1, FOR_MOVES = 2 };
+
 struct EepMembers {
     EepTransport *transport;
+    const gint *stop_steps;
     pthread_mutex_t lock;
     pthread_cond_t arrived;
     GPtrArray *groups; /* EepMembership, owned */
@@ -19,12 +23,13 @@ struct EepMembers {
 
 G_STATIC_ASSERT(EEP_WIRE_ID_BYTES == EEP_COMM_ID_BYTES);
 
-EepMembers *eep_members_new(EepTransport *transport)
+EepMembers *eep_members_new(EepTransport *transport, const gint *stop_steps)
 {
     EepMembers *members = g_new0(EepMembers, 1);
     pthread_condattr_t attributes;
 
     members->transport = transport;
+    members->stop_steps = stop_steps;
     members->groups = g_ptr_array_new();
     members->ids = g_array_new(FALSE, FALSE, sizeof(EepWireGroupId));
     pthread_mutex_init(&members->lock, NULL);
@@ -133,16 +138,33 @@ static gboolean wait_for_id(EepMembers *members, const EepWirePhase *phase, gint
     return FALSE;
 }
 
-static gboolean make_id(EepMembers *members, const EepWirePhase *phase, EepWireGroupId *ret_id,
-                        GError **error)
+/* An id by which `parent` grows; FALSE: it does not, which is no error. */
+static gboolean make_grow_id(const EepMembership *parent, EepCommId *ret_id)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (parent == NULL || parent->move->ops->make_grow_id == NULL)
+        return FALSE;
+    if (parent->move->ops->make_grow_id(parent->move, ret_id, &why))
+        return TRUE;
+    g_debug("joining anew instead of growing: %s", why->message);
+    return FALSE;
+}
+
+/* The ids that are needed, and no others: NCCL keeps a thread and a socket for each until all ranks
+ * have come. */
+static gboolean make_id(EepMembers *members, const EepWirePhase *phase, const EepMembership *parent,
+                        guint needs, EepWireGroupId *ret_id, GError **error)
 {
     EepTransport *transport = members->transport;
-    EepCommId serve, move;
+    EepCommId serve = {{0}}, move = {{0}};
+    gboolean is_grown = make_grow_id(parent, &move);
 
-    if (!transport->ops->make_id(transport, &serve, error) ||
-        !transport->ops->make_id(transport, &move, error))
+    if (((needs & FOR_STEPS) != 0 && !transport->ops->make_id(transport, &serve, error)) ||
+        ((needs & FOR_MOVES) != 0 && !is_grown &&
+         !transport->ops->make_id(transport, &move, error)))
         return FALSE;
-    *ret_id = (EepWireGroupId){.op = phase->op, .epoch = phase->target_epoch};
+    *ret_id = (EepWireGroupId){.op = phase->op, .epoch = phase->target_epoch, .is_grown = is_grown};
     memcpy(ret_id->serve, serve.bytes, sizeof serve.bytes);
     memcpy(ret_id->move, move.bytes, sizeof move.bytes);
     return TRUE;
@@ -156,6 +178,29 @@ static EepComm *join(EepMembers *members, const guint8 *bytes, const EepWirePhas
 
     memcpy(id.bytes, bytes, sizeof id.bytes);
     return transport->ops->join(transport, &id, phase->rank, phase->n_ranks, wait_ns, stop, error);
+}
+
+/* The communicator for moves: grown, as rank 0 said, or joined. */
+static EepComm *join_or_grow(EepMembers *members, const EepWireGroupId *id,
+                             const EepWirePhase *phase, const EepMembership *parent, gint64 wait_ns,
+                             const gint *stop, GError **error)
+{
+    EepTransport *transport = members->transport;
+    EepCommId bytes;
+
+    if (!id->is_grown)
+        return join(members, id->move, phase, wait_ns, stop, error);
+    if (transport->ops->grow == NULL || (parent == NULL && phase->rank < phase->n_kept)) {
+        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP,
+                    "rank 0 grows the group of epoch %u: %s", phase->epoch,
+                    transport->ops->grow == NULL
+                        ? "this worker was built with an NCCL that cannot; give all of them one"
+                        : "this worker does not have it");
+        return NULL;
+    }
+    memcpy(bytes.bytes, id->move, sizeof bytes.bytes);
+    return transport->ops->grow(transport, parent != NULL ? parent->move : NULL, &bytes,
+                                phase->rank, phase->n_ranks, wait_ns, stop, error);
 }
 
 /* Takes out of the list the group of the epoch, or all `others`. */
@@ -188,39 +233,55 @@ static void leave_all(GPtrArray *groups, gboolean waits, const gint *stop)
     g_ptr_array_unref(groups);
 }
 
-/* Rank 0 makes the ids of both communicators, the others wait for them. */
-static gboolean agree_on_id(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
+/* Rank 0 makes the ids of the communicators, the others wait for them. */
+static gboolean agree_on_id(EepMembers *members, const EepWirePhase *phase,
+                            const EepMembership *parent, guint needs, gint64 wait_ns,
                             const gint *stop, EepMembersTell tell, gpointer self,
                             EepWireGroupId *ret_id, GError **error)
 {
     if (phase->rank != 0)
         return wait_for_id(members, phase, wait_ns, stop, ret_id, error);
-    if (!make_id(members, phase, ret_id, error))
+    if (!make_id(members, phase, parent, needs, ret_id, error))
         return FALSE;
     tell(self, ret_id);
     return TRUE;
 }
 
+/* The group out of which the target group grows; NULL: it does not, or this rank is new. */
+static EepMembership *find_parent(EepMembers *members, const EepWirePhase *phase)
+{
+    g_autoptr(EepMembership) parent =
+        phase->rank < phase->n_kept ? eep_members_find(members, phase->epoch) : NULL;
+    gboolean fits =
+        parent != NULL && parent->rank == phase->rank && parent->n_ranks == phase->n_kept;
+
+    return fits ? g_steal_pointer(&parent) : NULL;
+}
+
 gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error)
 {
+    g_autoptr(EepMembership) parent = find_parent(members, phase);
     EepMembership *group;
     EepWireGroupId id;
     EepComm *serve, *move;
 
-    if (!agree_on_id(members, phase, wait_ns, stop, tell, self, &id, error))
+    if (!agree_on_id(members, phase, parent, FOR_STEPS | FOR_MOVES, wait_ns, stop, tell, self, &id,
+                     error))
         return FALSE;
     /* What was undone; its members join this one, or are gone. */
     leave_all(take_groups(members, phase->target_epoch, FALSE), FALSE, NULL);
     serve = join(members, id.serve, phase, wait_ns, stop, error);
     if (serve == NULL)
         return FALSE;
-    move = join(members, id.move, phase, wait_ns, stop, error);
+    move = join_or_grow(members, &id, phase, parent, wait_ns, stop, error);
     if (move == NULL) {
         serve->ops->abort(serve);
         eep_comm_leave(serve);
         return FALSE;
     }
+    serve->stop = members->stop_steps;
+    move->stop = stop;
     group = g_new(EepMembership, 1);
     *group = (EepMembership){.epoch = phase->target_epoch,
                              .rank = phase->rank,
@@ -268,24 +329,28 @@ gboolean eep_members_mend(EepMembers *members, const EepWirePhase *phase, gint64
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error)
 {
     EepWireGroupId id;
-    EepComm *serve;
+    EepComm *fresh, **used;
     EepMembership *group;
 
-    if (!agree_on_id(members, phase, wait_ns, stop, tell, self, &id, error))
+    if (!agree_on_id(members, phase, NULL, phase->mends_moves ? FOR_MOVES : FOR_STEPS, wait_ns,
+                     stop, tell, self, &id, error))
         return FALSE;
-    serve = join(members, id.serve, phase, wait_ns, stop, error);
-    if (serve == NULL)
+    fresh = join(members, phase->mends_moves ? id.move : id.serve, phase, wait_ns, stop, error);
+    if (fresh == NULL)
         return FALSE;
+    fresh->stop = stop;
     pthread_mutex_lock(&members->lock);
     group = find(members, phase->target_epoch);
     if (group != NULL) {
-        EepComm *broken = group->serve;
+        EepComm *broken;
 
-        group->serve = serve;
-        serve = broken;
+        used = phase->mends_moves ? &group->move : &group->serve;
+        broken = *used;
+        *used = fresh;
+        fresh = broken;
     }
     pthread_mutex_unlock(&members->lock);
-    abort_and_leave(serve);
+    abort_and_leave(fresh);
     if (group == NULL)
         g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP,
                     "the group of epoch %u was left while it was joined anew", phase->target_epoch);

@@ -22,8 +22,9 @@ typedef struct {
     gint n_users; /* atomic; the list is one of them */
 } EepMembership;
 
-/* Borrows the transport. */
-EepMembers *eep_members_new(EepTransport *transport);
+/* Borrows the transport, and what ends the waits of steps early (`stop` of join() is that of
+ * moves). */
+EepMembers *eep_members_new(EepTransport *transport, const gint *stop_steps);
 /* Breaks and leaves all groups. */
 void eep_members_free(EepMembers *members);
 
@@ -33,12 +34,14 @@ void eep_members_hand_id(EepMembers *members, const EepWireGroupId *id);
 typedef void (*EepMembersTell)(gpointer self, const EepWireGroupId *id);
 
 /* Joins the phase's target group, whose rank and size it says; takes the place of a group of the
- * same epoch. `tell` sends the ids that rank 0 made to the coordinator. */
+ * same epoch. Where the group of the phase's epoch becomes larger and the transport can, `move`
+ * grows out of that group's; `serve` is always new, since steps go on in the old one. `tell` sends
+ * the ids that rank 0 made to the coordinator. */
 gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error);
 
-/* Joins a group anew whose `serve` communicator may be broken, for forwards; the group has to be
- * there. Only for the lane that uses it. */
+/* Joins a group anew whose `serve` communicator, or `move` if the phase mends moves, may be broken;
+ * the group has to be there. Only for the lane that uses it. */
 gboolean eep_members_mend(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error);
 

@@ -40,6 +40,11 @@ typedef struct {
     /* Waits for all n_ranks, at most wait_ns; `stop` (an atomic, nullable) ends it early. */
     EepComm *(*join)(EepTransport *self, const EepCommId *id, guint rank, guint n_ranks,
                      gint64 wait_ns, const gint *stop, GError **error);
+    /* join() of a communicator that is grown: `parent` is the one whose make_grow_id() made the
+     * id, at its own ranks, which keep their numbers; NULL at a rank that is new. The parent stays
+     * and is not used meanwhile. Nullable: this transport grows nothing. */
+    EepComm *(*grow)(EepTransport *self, EepComm *parent, const EepCommId *id, guint rank,
+                     guint n_ranks, gint64 wait_ns, const gint *stop, GError **error);
     void (*free)(EepTransport *self);
 } EepTransportOps;
 
@@ -71,6 +76,10 @@ typedef struct {
      * list. `is_broken`: the others are dead; the parent is aborted by it. NULL on error. */
     EepComm *(*shrink)(EepComm *self, guint n_gone, const guint *gone, gboolean is_broken,
                        gint64 wait_ns, GError **error);
+    /* At rank 0, with nothing enqueued on it: an id for grow(). FALSE: this communicator cannot be
+     * grown (now, or by this library), and all have to join() by an id of make_id(); nothing is
+     * broken. Nullable, as grow(). */
+    gboolean (*make_grow_id)(EepComm *self, EepCommId *ret_id, GError **error);
     /* From any thread, but not beside leave(): everything enqueued ends soon, in error. */
     void (*abort)(EepComm *self);
     /* Destroys. Waits for what is enqueued and for the other ranks to leave, as long as join() was
@@ -85,6 +94,8 @@ struct EepComm {
     guint rank, n_ranks;
     gboolean is_bit_exact; /* reduce_scatter adds in the order of the ranks, always */
     gboolean may_shrink;   /* set by who will shrink() it when it breaks */
+    const gint *stop; /* an atomic, nullable; set by its user: ends early what an operation's call
+                         waits for, since the first one of a pair connects the two */
 };
 
 /* NCCL, one rank a process. */

@@ -8,6 +8,8 @@
  *                 |          |             | (the parent)
  *                 +----------+--> ABORTED <+
  *
+ * A communicator that grows stays READY; the larger one is JOINING like any other.
+ *
  * NEW is a communicator before ncclCommInitRankConfig(), JOINING until all ranks are there. READY
  * is the only state with operations; a healthy one may go to SHRINKING and back. BROKEN is passed
  * through, unless somebody will shrink it. ABORTED keeps no NCCL object.
@@ -24,9 +26,10 @@
 #include <string.h>
 #include <time.h>
 
-#define MIN_VERSION 22700 /* the first with ncclCommShrink() */
-#define NS_PER_S    1000000000
-#define END_NS      2000000000 /* how long NCCL may take at most to free a communicator */
+#define MIN_VERSION  22700 /* the first with ncclCommShrink() */
+#define GROW_VERSION 22900 /* the first with ncclCommGrow(), in the header and in the library */
+#define NS_PER_S     1000000000
+#define END_NS       2000000000 /* how long NCCL may take at most to free a communicator */
 
 typedef enum { NEW, JOINING, READY, BROKEN, SHRINKING, ABORTED } State;
 
@@ -36,6 +39,8 @@ typedef struct {
     pthread_mutex_t lock;
     ncclComm_t handle; /* NULL: ABORTED */
     State state;
+    gboolean is_left_alone; /* NCCL did not end it in time */
+    gboolean may_not_grow;  /* an id for it was made and has not come to a communicator */
 } NcclComm;
 
 static const EepCommOps comm_ops;
@@ -109,23 +114,25 @@ static void *destroy_handle(void *handle)
     return NULL;
 }
 
-static void end_in_time(void *(*end)(void *), ncclComm_t handle, gint64 wait_ns)
+/* FALSE: it did not end; NCCL may still write where it was told to. */
+static gboolean end_in_time(void *(*end)(void *), ncclComm_t handle, gint64 wait_ns)
 {
     const gint64 limit = MIN(wait_ns, END_NS);
     pthread_t thread;
     struct timespec until;
     if (pthread_create(&thread, NULL, end, handle) != 0) {
         end(handle);
-        return;
+        return TRUE;
     }
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += limit % NS_PER_S;
     until.tv_sec += limit / NS_PER_S + until.tv_nsec / NS_PER_S;
     until.tv_nsec %= NS_PER_S;
-    if (pthread_timedjoin_np(thread, NULL, &until) != 0) {
-        g_warning("NCCL does not end a communicator; it is left alone");
-        pthread_detach(thread);
-    }
+    if (pthread_timedjoin_np(thread, NULL, &until) == 0)
+        return TRUE;
+    g_warning("NCCL does not end a communicator; it is left alone");
+    pthread_detach(thread);
+    return FALSE;
 }
 
 static void nccl_abort(EepComm *base)
@@ -135,8 +142,8 @@ static void nccl_abort(EepComm *base)
     ncclComm_t handle = g_steal_pointer(&self->handle);
     self->state = ABORTED;
     pthread_mutex_unlock(&self->lock);
-    if (handle != NULL)
-        end_in_time(abort_handle, handle, self->wait_ns);
+    if (handle != NULL && !end_in_time(abort_handle, handle, self->wait_ns))
+        self->is_left_alone = TRUE;
 }
 
 /* After something went wrong. */
@@ -151,8 +158,11 @@ static void break_up(NcclComm *self)
     pthread_mutex_unlock(&self->lock);
 }
 
+/* What NCCL was told to write a handle into outlives the one that it does not end. */
 static void free_comm(NcclComm *self)
 {
+    if (self->is_left_alone)
+        return;
     pthread_mutex_destroy(&self->lock);
     g_free(self);
 }
@@ -190,7 +200,7 @@ static gboolean await_call(NcclComm *self, EepPace *pace, const char *what, GErr
 /* After an operation was called: `is_good`, so far. It is on the stream when this returns. */
 static gboolean finish(NcclComm *self, gboolean is_good, GError **error)
 {
-    EepPace pace = eep_pace(self->wait_ns, NULL);
+    EepPace pace = eep_pace(self->wait_ns, self->base.stop);
     if (is_good && await_call(self, &pace, "the launch of an NCCL operation", error))
         return TRUE;
     break_up(self);
@@ -324,16 +334,23 @@ static NcclComm *new_comm(EepTransport *transport, guint rank, guint n_ranks, gi
     return self;
 }
 
-/* A communicator whose making was begun becomes READY, or is aborted and freed. */
-static EepComm *make_ready(NcclComm *self, gboolean is_good, EepPace *pace, GError **error)
+/* A communicator whose making was begun becomes READY, or is aborted. */
+static gboolean make_ready(NcclComm *self, gboolean is_good, EepPace *pace, GError **error)
 {
-    if (self->handle == NULL || !is_good || !await_call(self, pace, "joining a group", error)) {
-        nccl_abort(&self->base);
-        free_comm(self);
-        return NULL;
+    if (self->handle != NULL && is_good && await_call(self, pace, "joining a group", error)) {
+        self->state = READY;
+        return TRUE;
     }
-    self->state = READY;
-    return &self->base;
+    nccl_abort(&self->base);
+    return FALSE;
+}
+
+static EepComm *ready_or_free(NcclComm *self, gboolean is_good, EepPace *pace, GError **error)
+{
+    if (make_ready(self, is_good, pace, error))
+        return &self->base;
+    free_comm(self);
+    return NULL;
 }
 
 static EepComm *nccl_join(EepTransport *transport, const EepCommId *id, guint rank, guint n_ranks,
@@ -352,8 +369,90 @@ static EepComm *nccl_join(EepTransport *transport, const EepCommId *id, guint ra
     const ncclResult_t status =
         ncclCommInitRankConfig(&self->handle, (int)n_ranks, unique, (int)rank, &config);
     const gboolean is_good = passes(self->handle, status, "ncclCommInitRankConfig", error);
-    return make_ready(self, is_good, &pace, error);
+    return ready_or_free(self, is_good, &pace, error);
 }
+
+#if NCCL_VERSION_CODE >= GROW_VERSION
+
+/* A second id is not made while one is unused, and whoever missed a grow counts the next one
+ * differently (nccl.h; childCount in NVIDIA's init.cc): one that came to nothing was the last. */
+static gboolean nccl_make_grow_id(EepComm *base, EepCommId *ret_id, GError **error)
+{
+    NcclComm *self = (NcclComm *)base;
+    ncclUniqueId unique;
+    if (eep_transport_nccl_version() < GROW_VERSION || self->may_not_grow || base->n_ranks == 1) {
+        /* One rank alone has no connections to grow from (torchcomms pull request 2464). */
+        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_RETRY,
+                    "the communicator of %u ranks cannot be grown", base->n_ranks);
+        return FALSE;
+    }
+    if (!enter(self, error))
+        return FALSE;
+    self->may_not_grow = TRUE;
+    const gboolean is_made = passes(self->handle, ncclCommGetUniqueId(self->handle, &unique),
+                                    "ncclCommGetUniqueId", error);
+    leave_call(self);
+    if (is_made)
+        memcpy(ret_id, &unique, sizeof *ret_id);
+    return is_made;
+}
+
+/* Begins it under the parent's lock. Of the parent's ranks only the one that made the id gives it;
+ * all of them leave the rank out. */
+static gboolean begin_grow(NcclComm *parent, NcclComm *self, const ncclUniqueId *id, GError **error)
+{
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    const int n_ranks = (int)self->base.n_ranks;
+    if (parent == NULL)
+        return passes(NULL,
+                      ncclCommGrow(NULL, n_ranks, id, (int)self->base.rank, &self->handle, &config),
+                      "ncclCommGrow", error);
+    if (!enter(parent, error))
+        return FALSE;
+    parent->may_not_grow = TRUE;
+    const gboolean is_good =
+        passes(parent->handle,
+               ncclCommGrow(parent->handle, n_ranks, parent->base.rank == 0 ? id : NULL, -1,
+                            &self->handle, &config),
+               "ncclCommGrow", error);
+    leave_call(parent);
+    return is_good;
+}
+
+/* Neither used nor ended any more. */
+static void forget(NcclComm *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->handle = NULL;
+    self->state = ABORTED;
+    pthread_mutex_unlock(&self->lock);
+}
+
+static EepComm *nccl_grow(EepTransport *transport, EepComm *parent, const EepCommId *id, guint rank,
+                          guint n_ranks, gint64 wait_ns, const gint *stop, GError **error)
+{
+    if (!eep_transport_nccl_is_usable(error))
+        return NULL;
+    EepPace pace = eep_pace(wait_ns, stop);
+    NcclComm *self = new_comm(transport, rank, n_ranks, wait_ns), *from = (NcclComm *)parent;
+    ncclUniqueId unique;
+    memcpy(&unique, id, sizeof unique);
+    self->state = JOINING;
+    const gboolean is_good = begin_grow(from, self, &unique, error);
+    if (make_ready(self, is_good, &pace, error)) {
+        if (from != NULL)
+            from->may_not_grow = FALSE;
+        return &self->base;
+    }
+    /* A grow that NCCL does not end works on its parent: nobody touches that any more. */
+    if (self->is_left_alone && from != NULL)
+        forget(from);
+    free_comm(self);
+    return NULL;
+}
+
+#endif
 
 /* Begins the shrink under the lock. *ret_child's handle may come only when the parent is done. */
 static gboolean begin_shrink(NcclComm *self, guint n_gone, const guint *gone, gboolean is_broken,
@@ -422,7 +521,8 @@ static EepComm *nccl_shrink(EepComm *base, guint n_gone, const guint *gone, gboo
      * 2.31.2 and later the survivors hang otherwise (PyTorch issue 194775). */
     if (is_broken || !is_good)
         nccl_abort(base);
-    EepComm *result = make_ready(child, is_good, &pace, error);
+    child->is_left_alone = self->is_left_alone;
+    EepComm *result = ready_or_free(child, is_good, &pace, error);
     pthread_mutex_lock(&self->lock);
     self->state = self->state == SHRINKING ? READY : self->state;
     pthread_mutex_unlock(&self->lock);
@@ -446,7 +546,7 @@ static gboolean finalize(NcclComm *self, const gint *stop, GError **error)
     self->state = ABORTED;
     pthread_mutex_unlock(&self->lock);
     if (handle != NULL)
-        end_in_time(destroy_handle, handle, self->wait_ns);
+        self->is_left_alone = !end_in_time(destroy_handle, handle, self->wait_ns);
     return TRUE;
 }
 
@@ -471,6 +571,9 @@ static const EepCommOps comm_ops = {
     .all_reduce_min = nccl_all_reduce_min,
     .wait = nccl_wait,
     .shrink = nccl_shrink,
+#if NCCL_VERSION_CODE >= GROW_VERSION
+    .make_grow_id = nccl_make_grow_id,
+#endif
     .abort = nccl_abort,
     .leave = nccl_leave,
 };
@@ -497,6 +600,9 @@ static const EepTransportOps transport_ops = {
     .name = "nccl",
     .make_id = nccl_make_id,
     .join = nccl_join,
+#if NCCL_VERSION_CODE >= GROW_VERSION
+    .grow = nccl_grow,
+#endif
     .free = nccl_free,
 };
 

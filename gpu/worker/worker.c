@@ -74,9 +74,10 @@ static void on_welcome(EepWorker *worker, EepWireMessage *message)
     worker->transport = message->welcome.transport == EEP_TRANSPORT_LOOPBACK
                             ? eep_transport_loopback_new()
                             : eep_transport_nccl_new();
-    worker->members = eep_members_new(worker->transport);
     worker->next_beat = eep_monotonic_ns();
     worker->lanes[EEP_LANE_STEP] = eep_lane_new(&eep_worker_step_lane, worker);
+    worker->members =
+        eep_members_new(worker->transport, eep_lane_stop(worker->lanes[EEP_LANE_STEP]));
     worker->lanes[EEP_LANE_ASIDE] = eep_lane_new(&eep_worker_aside_lane, worker);
 }
 

@@ -315,10 +315,11 @@ static gboolean share_id(Bench *bench, EepCommId *id, GError **error)
         pieces[n++] = (EepPiece){peer, TRUE, at, sizeof *id};
     if (group->rank > 0)
         pieces[n++] = (EepPiece){0, FALSE, at, sizeof *id};
+    /* A download to pageable memory blocks without a deadline: the others are waited for first. */
     return (n == 0 || comm->ops->exchange(comm, n, pieces, bench->stream, error)) &&
+           wait(bench, error) &&
            EEP_CUDA(cudaMemcpyAsync(id, at, sizeof *id, cudaMemcpyDeviceToHost, bench->stream),
-                    error) &&
-           wait(bench, error);
+                    error);
 }
 
 static gboolean meet_on_host(Bench *bench, GError **error)

@@ -56,11 +56,11 @@ static gboolean join(EepWorker *worker, const EepWirePhase *phase, EepWorkerYiel
                             stop_of(worker, EEP_LANE_ASIDE), tell_id, worker, error);
 }
 
-/* The group of the next steps, whose communicator for forwards is broken. */
-static gboolean mend(EepWorker *worker, const EepWirePhase *phase, GError **error)
+/* The group of the next steps or moves, whose communicator for them is broken. */
+static gboolean mend(EepWorker *worker, EepLaneKind lane, const EepWirePhase *phase, GError **error)
 {
-    return eep_members_mend(worker->members, phase, wait_ns(worker), stop_of(worker, EEP_LANE_STEP),
-                            tell_id, worker, error);
+    return eep_members_mend(worker->members, phase, wait_ns(worker), stop_of(worker, lane), tell_id,
+                            worker, error);
 }
 
 static gboolean retire(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
@@ -258,7 +258,8 @@ static gboolean mends(const EepWorker *worker, const EepWirePhase *phase)
 gboolean eep_worker_phase_is_for_steps(const EepWirePhase *phase)
 {
     return acts[phase->kind].lane == EEP_LANE_STEP ||
-           (phase->kind == EEP_PHASE_STANDBY_GROUPS && phase->epoch == phase->target_epoch);
+           (phase->kind == EEP_PHASE_STANDBY_GROUPS && phase->epoch == phase->target_epoch &&
+            !phase->mends_moves);
 }
 
 gboolean eep_worker_phase(EepWorker *worker, EepLaneKind lane, const EepWirePhase *phase,
@@ -276,6 +277,6 @@ gboolean eep_worker_phase(EepWorker *worker, EepLaneKind lane, const EepWirePhas
                     "phase_hang of the scenario");
         return FALSE;
     }
-    return mends(worker, phase) ? mend(worker, phase, error)
+    return mends(worker, phase) ? mend(worker, lane, phase, error)
                                 : acts[phase->kind].act(worker, phase, yield, error);
 }

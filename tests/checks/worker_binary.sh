@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What the shipped eep-worker is bound to: the libraries that it names, the symbols that it uses of
 # CUDA, cuBLAS and NCCL (gpu/symbols.txt, all of which the emulation has too), PTX as plain text, and
-# what it says where there is no GPU.
+# what it says where there is no GPU. A symbol with a word behind it is of a later library: a worker
+# may use it, one that was built with an older library does not.
 # (cudaLaunchKernel apart: launch.h has the emulated way to launch.)
 # Usage: worker_binary.sh ROOT WORKER EMULATION_LIBRARY... | --renew ROOT WORKER
 #        worker_binary.sh --self-test ROOT | --coordinator EEP
@@ -18,6 +19,8 @@ used() {
 
 look_at_symbols() { # look_at_symbols LIST USED EXPORTED: files of names
     local failed=0 name
+    awk '{ print $1 }' "$1" >"$scratch/may"
+    awk 'NF == 1' "$1" >"$scratch/must"
     while read -r name; do
         echo "uses the driver API: $name"
         failed=1
@@ -25,15 +28,16 @@ look_at_symbols() { # look_at_symbols LIST USED EXPORTED: files of names
     while read -r name; do
         echo "uses $name, which gpu/symbols.txt does not list (worker_binary.sh --renew)"
         failed=1
-    done < <(comm -13 "$1" "$2")
+    done < <(comm -13 "$scratch/may" "$2")
     while read -r name; do
         echo "gpu/symbols.txt lists $name, which is not used"
         failed=1
-    done < <(comm -23 "$1" "$2")
+    done < <(comm -23 "$scratch/must" "$2")
     while read -r name; do
         echo "uses $name, which gpu/emulation does not have"
         failed=1
-    done < <(grep -v -e '^__cuda' -e '^cudaLaunchKernel$' "$2" | comm -23 - "$3")
+    done < <(sort -u "$scratch/may" "$2" | grep -v -e '^__cuda' -e '^cudaLaunchKernel$' |
+        comm -23 - "$3")
     return $failed
 }
 
@@ -84,6 +88,15 @@ case ${1-} in
     echo cudaFree >"$scratch/used"
     look_at_symbols "$scratch/list" "$scratch/used" "$scratch/exported" >/dev/null && exit 1
     cp "$scratch/list" "$scratch/used"
+    cp "$scratch/list" "$scratch/plain"
+    echo 'ncclLater 9.9' >>"$scratch/list"
+    look_at_symbols "$scratch/list" "$scratch/used" "$scratch/exported" >/dev/null && exit 1
+    echo ncclLater >>"$scratch/exported"
+    look_at_symbols "$scratch/list" "$scratch/used" "$scratch/exported" || exit 1
+    echo ncclLater >>"$scratch/used"
+    look_at_symbols "$scratch/list" "$scratch/used" "$scratch/exported" || exit 1
+    cp "$scratch/plain" "$scratch/list"
+    cp "$scratch/plain" "$scratch/used"
     echo cudaFree >"$scratch/exported"
     look_at_symbols "$scratch/list" "$scratch/used" "$scratch/exported" >/dev/null && exit 1
     exit 0
@@ -99,7 +112,11 @@ case ${1-} in
     exit 0
     ;;
 --renew)
-    used "$3" >"$2/gpu/symbols.txt"
+    used "$3" >"$scratch/used"
+    awk 'NR == FNR { later[$1] = $2; next } { print $1 in later && later[$1] != "" ? $1 " " later[$1] : $1
+        delete later[$1] } END { for (name in later) if (later[name] != "") print name, later[name] }' \
+        "$2/gpu/symbols.txt" "$scratch/used" | sort >"$scratch/list"
+    cp "$scratch/list" "$2/gpu/symbols.txt"
     exit
     ;;
 esac

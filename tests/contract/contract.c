@@ -126,7 +126,7 @@ static guint32 expert_of(const World *world, guint rank)
                : 0;
 }
 
-static void move(World *world, gboolean is_kv)
+static EepOpId move(World *world, gboolean is_kv)
 {
     EepTransfer transfers[] = {{.from_rank = 0, .to_rank = 1, .expert = expert_of(world, 0)},
                                {.from_rank = 1, .to_rank = 0, .expert = expert_of(world, 1)}};
@@ -144,6 +144,7 @@ static void move(World *world, gboolean is_kv)
         .to_pool = world->subject->pool,
     };
     world->backend->ops->move(world->backend, &expert_move);
+    return expert_move.op.id;
 }
 
 static void stop(World *world, EepScope scope)
@@ -401,6 +402,26 @@ static void finish_abort_second(World *world)
     expect(world, n == 2, "%u of two steps ended", n);
 }
 
+static gboolean allows_kv_moves(const EepBackendCaps *caps)
+{
+    return caps->moves_kv;
+}
+
+static void begin_abort_move(World *world)
+{
+    stop(world, (EepScope){.op = move(world, TRUE)});
+}
+
+/* Who stays can move on, without a new group. */
+static void ended_abort_move(World *world, const EepCompletion *completion)
+{
+    if (completion->kind == EEP_OP_ABORT && completion->done == EEP_DONE_OK)
+        world->first = move(world, TRUE);
+    else if (world->first != 0 && completion->id == world->first)
+        expect(world, completion->done == EEP_DONE_OK, "a move after an aborted one ended %s",
+               eep_done_names[completion->done]);
+}
+
 static void begin_phase(World *world)
 {
     start_phase(world);
@@ -424,6 +445,7 @@ static const Scenario scenarios[] = {
     {"an abort of everything", NULL, begin_abort_all, step_after_abort, finish_abort},
     {"an abort of the second step", allows_two, begin_abort_second, ended_abort_second,
      finish_abort_second},
+    {"an abort of a move", allows_kv_moves, begin_abort_move, ended_abort_move, finish_abort},
 };
 
 /* -- the machinery -- */

@@ -38,7 +38,7 @@ typedef struct {
     gint64 beat_at;
     gint32 *slots[MAX_LAYERS]; /* [slots_per_rank], what each holds */
     Group groups[MAX_GROUPS];
-    guint n_groups, n_steps, n_checks;
+    guint n_groups, n_steps, n_moves, n_checks;
     gboolean is_mute;
     guint64 tokens; /* of all steps */
 } Fake;
@@ -359,6 +359,19 @@ static void on_fault(Fake *fake, const EepWireFault *fault)
     fake->is_mute = fault->kind == EEP_FAULT_KIND_HANG;
 }
 
+/* fail_moves=N: the first N of them break. */
+static void on_move(Fake *fake, const EepWireMove *move)
+{
+    const char *fails = mode(fake, "fail_moves");
+    gboolean is_broken = fails != NULL && fake->n_moves < strtoul(fails, NULL, 10);
+
+    if (mode(fake, "die_at_move") != NULL)
+        raise(SIGKILL);
+    fake->n_moves++;
+    done(fake, move->op, move->is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS,
+         is_broken ? EEP_DONE_GROUP_BROKEN : EEP_DONE_OK, move->epoch);
+}
+
 static void on_message(Fake *fake, const EepWireMessage *message)
 {
     switch (message->type) {
@@ -381,10 +394,7 @@ static void on_message(Fake *fake, const EepWireMessage *message)
         on_phase(fake, &message->phase);
         break;
     case EEP_WIRE_MOVE:
-        if (mode(fake, "die_at_move") != NULL)
-            raise(SIGKILL);
-        done(fake, message->move.op, message->move.is_kv ? EEP_OP_MOVE_KV : EEP_OP_MOVE_EXPERTS,
-             EEP_DONE_OK, message->move.epoch);
+        on_move(fake, &message->move);
         break;
     case EEP_WIRE_READ_LOAD:
         on_read_load(fake, &message->read_load);

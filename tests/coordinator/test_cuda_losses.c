@@ -192,6 +192,56 @@ START_TEST(scales_up_and_down)
 }
 END_TEST
 
+/* KV from rank 0 to rank 1; how it ended. */
+static EepDone move_kv(Kit *kit)
+{
+    static const EepTransfer transfer = {.from_rank = 0, .to_rank = 1};
+    static const gint64 bytes = 1 << 20;
+    EepMove move = {.op = kit_op(kit),
+                    .is_kv = TRUE,
+                    .n_transfers = 1,
+                    .transfers = &transfer,
+                    .bytes = &bytes,
+                    .n_ranks = kit->n_engines,
+                    .to_pool = KIT_POOL};
+
+    kit->backend->ops->move(kit->backend, &move);
+    for (guint i = 0; i < 100 && kit_whole(kit, move.op.id) == NULL; i++)
+        kit_serve(kit, 20 * EEP_NS_PER_MS);
+    ck_assert_ptr_nonnull(kit_whole(kit, move.op.id));
+    return kit_whole(kit, move.op.id)->done;
+}
+
+static guint n_mended(const Kit *kit)
+{
+    g_auto(GStrv) parts = g_strsplit(kit->said->str, "a move of epoch 1 broke", -1);
+
+    return g_strv_length(parts) - 1;
+}
+
+/* After a move that broke all members join anew, which the next one waits for; without one of them
+ * nobody waits. */
+START_TEST(moves_go_on_after_one_that_broke)
+{
+    Kit *kit = started(3, "1.fail_moves=2");
+    EepFaultInjector *injector = eep_cuda_backend_injector(kit->backend);
+
+    ck_assert_int_eq(move_kv(kit), EEP_DONE_GROUP_BROKEN);
+    ck_assert_uint_eq(n_mended(kit), 0);
+    if (_i == 1) {
+        injector->ops->stop_worker(injector, 3, TRUE);
+        kit_serve(kit, 500 * EEP_NS_PER_MS);
+    }
+    ck_assert_int_eq(move_kv(kit), EEP_DONE_GROUP_BROKEN);
+    ck_assert_uint_eq(n_mended(kit), _i == 1 ? 0 : 1);
+    ck_assert_int_eq(move_kv(kit), EEP_DONE_OK);
+    ck_assert_uint_eq(n_mended(kit), _i == 1 ? 0 : 2);
+    ck_assert_int_eq(move_kv(kit), EEP_DONE_OK);
+    ck_assert_uint_eq(n_mended(kit), _i == 1 ? 0 : 2);
+    kit_free(kit);
+}
+END_TEST
+
 START_TEST(a_phase_breaks_as_the_scenario_says)
 {
     static const EepWorkerId all[] = {1, 2};
@@ -344,6 +394,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_launch_that_nobody_ends_is_bounded, 0, 3);
     tcase_add_test(tcase, an_answer_to_another_question_is_a_loss);
     tcase_add_test(tcase, scales_up_and_down);
+    tcase_add_loop_test(tcase, moves_go_on_after_one_that_broke, 0, 2);
     tcase_add_test(tcase, a_phase_breaks_as_the_scenario_says);
     tcase_add_loop_test(tcase, waits_for_checksums_while_it_makes_sense, 0, 3);
     tcase_add_loop_test(tcase, looks_at_probes_and_checksums, 0, 5);

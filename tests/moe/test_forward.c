@@ -1,11 +1,11 @@
 /* The forward over the loopback transport: the same bits as the scalar reference, for every row, at
  * every number of ranks, wherever experts are. */
 #include <check.h>
-#include <stdlib.h>
 
 #include "gpu/worker/kernels.h"
 #include "tests/moe/layer_reference.h"
 #include "tests/moe/moe_group.h"
+#include "tests/run_suite.h"
 
 static const guint sizes[] = {1, 2, 3, 4, 8};
 static const guint mixed[MAX_RANKS] = {3, 0, 16, 1, 7, 2, 5, 4};
@@ -324,9 +324,5 @@ int main(void)
     tcase_add_test(tcase, reads_the_keys_and_values_of_a_step);
     tcase_add_test(tcase, no_layers_no_work);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK);
 }

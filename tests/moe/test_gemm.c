@@ -2,12 +2,11 @@
  * that does not work, or works and is wrong. The linker puts this file's functions before cuBLAS's
  * (--wrap). */
 #include <check.h>
-#include <stdlib.h>
 
 #include "gpu/worker/gemm.h"
+#include "tests/moe/device_fixture.h"
+#include "tests/run_suite.h"
 #include <cublas_v2.h>
-
-#define WAIT_NS (20 * G_GINT64_CONSTANT(1000000000))
 
 typedef enum { WORKS, REFUSES, DOES_NOTHING } Mood;
 
@@ -63,24 +62,6 @@ cublasStatus_t __wrap_cublasGemmEx(ONE_PARAMETERS)
                ? status
                : __real_cublasGemmEx(handle, ta, tb, m, n, k, alpha, a, at, lda, b, bt, ldb, beta,
                                      c, ct, ldc, compute, algo);
-}
-
-static EepDevice *device;
-static EepStream stream;
-
-static void set_up(void)
-{
-    g_autoptr(GError) error = NULL;
-    device = eep_device_open(0, &error);
-    ck_assert_msg(device != NULL, "%s", error ? error->message : "");
-    ck_assert(eep_device_use(device, &error));
-    ck_assert(eep_device_make_stream(device, TRUE, &stream, &error));
-}
-
-static void tear_down(void)
-{
-    eep_device_drop_stream(device, stream);
-    eep_device_close(device);
 }
 
 static const EepGemmShape like = {24, 37, 40, 37, 48};
@@ -194,9 +175,5 @@ int main(void)
     tcase_add_loop_test(tcase, every_way_gives_the_same, 0, EEP_GEMM_COUNT);
     tcase_add_loop_test(tcase, self_test_falls_back, 0, G_N_ELEMENTS(moods));
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK);
 }

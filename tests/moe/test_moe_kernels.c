@@ -4,26 +4,8 @@
 
 #include "gpu/worker/device.h"
 #include "gpu/worker/kernels.h"
-
-#define WAIT_NS (20 * G_GINT64_CONSTANT(1000000000))
-
-static EepDevice *device;
-static EepStream stream;
-
-static void set_up(void)
-{
-    g_autoptr(GError) error = NULL;
-    device = eep_device_open(0, &error);
-    ck_assert_msg(device != NULL, "%s", error ? error->message : "");
-    ck_assert(eep_device_use(device, &error));
-    ck_assert(eep_device_make_stream(device, TRUE, &stream, &error));
-}
-
-static void tear_down(void)
-{
-    eep_device_drop_stream(device, stream);
-    eep_device_close(device);
-}
+#include "tests/moe/device_fixture.h"
+#include "tests/run_suite.h"
 
 static void expect(cudaError_t status)
 {
@@ -252,9 +234,5 @@ int main(void)
     tcase_add_test(tcase, cache_is_read_round_and_round);
     tcase_add_test(tcase, merge_survives_what_is_no_number);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK);
 }

@@ -1,9 +1,9 @@
 /* What slots hold: staged experts, copies within a rank, checksums, and that wrong content shows.
  */
 #include <check.h>
-#include <stdlib.h>
 
 #include "tests/moe/moe_group.h"
+#include "tests/run_suite.h"
 
 #define WAIT_NS (20 * G_GINT64_CONSTANT(1000000000))
 
@@ -351,9 +351,5 @@ int main(void)
     tcase_add_loop_test(tcase, plants_are_found, 0, N_PLANTS);
     tcase_add_test(tcase, maps_that_differ_are_told);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK);
 }

@@ -1,6 +1,7 @@
 /* The emulated NCCL tells its caller what real NCCL would only punish. One rank, no transport. */
 #include <check.h>
 #include <nccl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/transport/ranks.h"
@@ -159,6 +160,48 @@ START_TEST(another_call_is_named)
 }
 END_TEST
 
+/* Two ranks in one process have two devices, or one: then they are refused where that is asked for.
+ */
+START_TEST(bus_ids_are_compared)
+{
+    setenv("EEP_EMULATED_NCCL_BUS_IDS", "1", 1);
+    ncclComm_t pair[2];
+    ncclUniqueId id;
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    ck_assert_int_eq(ncclGetUniqueId(&id), ncclSuccess);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(cudaSetDevice(_i == 0 ? i : 0), cudaSuccess);
+        ck_assert_int_eq(ncclCommInitRankConfig(&pair[i], 2, id, i, &config), ncclInProgress);
+    }
+    for (int i = 0; i < 2; i++) {
+        ck_assert(settle(pair[i], _i == 0 ? ncclSuccess : ncclInvalidUsage));
+        ck_assert(_i == 0 || strstr(ncclGetLastError(pair[i]), "Duplicate GPU detected: ranks"));
+        ck_assert_int_eq(ncclCommAbort(pair[i]), ncclSuccess);
+    }
+}
+END_TEST
+
+/* A download to pageable memory has no deadline, so it must not wait for other ranks. */
+START_TEST(a_blocking_download_does_not_wait_for_ranks)
+{
+    ncclComm_t pair[2];
+    guint64 host = 7;
+    make_pair(pair);
+    ck_assert_int_eq(ncclRecv(memory, 8, ncclUint8, 1, pair[0], stream), ncclInProgress);
+    ck_assert(settle(pair[0], ncclSuccess));
+    ck_assert_int_eq(cudaMemcpyAsync(&host, memory, 8, cudaMemcpyDeviceToHost, stream),
+                     cudaErrorInvalidValue);
+    ck_assert_uint_eq(host, 7);
+    ck_assert_int_eq(ncclCommAbort(pair[0]), ncclSuccess);
+    for (int i = 0; i < 1000 && cudaStreamQuery(stream) == cudaErrorNotReady; i++)
+        g_usleep(1000);
+    ck_assert_int_eq(cudaMemcpyAsync(&host, memory, 8, cudaMemcpyDeviceToHost, stream),
+                     cudaSuccess);
+    ck_assert_int_eq(ncclCommAbort(pair[1]), ncclSuccess);
+}
+END_TEST
+
 START_TEST(arguments_are_looked_at)
 {
     ncclComm_t comm = make_comm(1, 0, ncclSuccess), none = NULL;
@@ -189,6 +232,8 @@ int main(void)
     tcase_add_test(tests, revoked_is_not_finalized);
     tcase_add_test(tests, parent_of_an_aborting_shrink_is_only_aborted);
     tcase_add_test(tests, another_call_is_named);
+    tcase_add_loop_test(tests, bus_ids_are_compared, 0, 2);
+    tcase_add_test(tests, a_blocking_download_does_not_wait_for_ranks);
     tcase_add_test(tests, arguments_are_looked_at);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -358,6 +358,67 @@ START_TEST(abort_from_another_thread)
 }
 END_TEST
 
+/* An operation whose launch takes its time (it connects two ranks, say) is given up when its user
+ * says so. */
+static void prepare_slow_calls(const Rank *rank)
+{
+    setenv("EEP_EMULATED_NCCL_LATENCY", "400000", 1);
+}
+
+static gboolean body_stop(Rank *rank)
+{
+    g_autoptr(GError) error = NULL;
+    const gint stop = 1;
+    const EepPiece piece = {1 - rank->rank, rank->rank == 0, rank_alloc(rank, 64), 64};
+    rank->comm->stop = &stop;
+    EXPECT(rank, !rank->comm->ops->exchange(rank->comm, 1, &piece, rank->stream, &error));
+    EXPECT(rank, g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_STOPPED), TEXT(error));
+    return TRUE;
+}
+
+START_TEST(a_launch_is_given_up)
+{
+    Plan plan = plan_of(0, 2, SLOW_NS, body_stop);
+    plan.prepare = prepare_slow_calls;
+    ck_assert_uint_eq(ranks_run(&plan), 0);
+}
+END_TEST
+
+/* -- two ranks on one GPU -- */
+
+static void prepare_bus_ids(const Rank *rank)
+{
+    setenv("EEP_EMULATED_NCCL_BUS_IDS", rank->plan->variant & 1 ? "1" : "0", 1);
+}
+
+/* All ranks open device 0. */
+static gboolean body_same_gpu(Rank *rank)
+{
+    g_autoptr(GError) error = NULL;
+    const gboolean compares = (rank->plan->variant & 1) != 0;
+    rank->comm = rank->transport->ops->join(rank->transport, &rank->shared->id, rank->rank,
+                                            rank->plan->n_ranks, QUICK_NS, NULL, &error);
+    EXPECT(rank, (rank->comm == NULL) == compares, TEXT(error));
+    if (!compares)
+        return round_trip(rank, rank->comm, SLOW_NS, NULL, &error);
+    /* Who meets its twin says so; who only waits for them gives up, or sees them go. */
+    if (strstr(error->message, "Duplicate GPU detected") != NULL)
+        EXPECT(rank, strstr(error->message, "both on 0000:") != NULL, TEXT(error));
+    else
+        EXPECT(rank, rank->plan->n_ranks > 2, TEXT(error));
+    return TRUE;
+}
+
+START_TEST(two_ranks_on_one_gpu_are_refused)
+{
+    Plan plan = plan_of(0, _i < 2 ? 2 : 4, QUICK_NS, body_same_gpu);
+    plan.no_join = TRUE;
+    plan.variant = _i;
+    plan.prepare = prepare_bus_ids;
+    ck_assert_uint_eq(ranks_run(&plan), 0);
+}
+END_TEST
+
 /* Nobody has the last rank: the others give up in time, or when they are told to stop. */
 static gboolean body_join(Rank *rank)
 {
@@ -458,6 +519,8 @@ int main(void)
     tcase_add_loop_test(wrong, broken_is_aborted, 0, 2);
     tcase_add_loop_test(wrong, mismatch_is_named, 0, 2);
     tcase_add_loop_test(wrong, abort_from_another_thread, 0, 2);
+    tcase_add_test(wrong, a_launch_is_given_up);
+    tcase_add_loop_test(wrong, two_ranks_on_one_gpu_are_refused, 0, 4);
     tcase_add_loop_test(wrong, join_gives_up, 0, 4);
     tcase_add_loop_test(wrong, disagreement_is_named, 0, 2);
     tcase_add_loop_test(wrong, every_call_may_fail, 0, 24);

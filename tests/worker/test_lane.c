@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "gpu/worker/lane.h"
+#include "tests/run_suite.h"
 
 typedef struct {
     pthread_mutex_t lock;
@@ -187,8 +188,6 @@ int main(void)
 {
     Suite *suite = suite_create("lane");
     TCase *lanes = tcase_create("lanes");
-    SRunner *runner = srunner_create(suite);
-    int n_failed;
 
     tcase_add_test(lanes, test_order);
     tcase_add_test(lanes, test_arrays_go_along);
@@ -196,9 +195,5 @@ int main(void)
     tcase_add_test(lanes, test_abort_of_an_epoch);
     tcase_add_test(lanes, test_end_with_work_left);
     suite_add_tcase(suite, lanes);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return run_suite(suite, CK_NOFORK);
 }

@@ -72,7 +72,7 @@ static const gint no_stop;
 static void setup(void)
 {
     transport = (Transport){.base = {&transport_ops}, .log = g_string_new(NULL), .next = 'a'};
-    members = eep_members_new(&transport.base);
+    members = eep_members_new(&transport.base, &no_stop);
 }
 
 static void teardown(void)

@@ -42,10 +42,11 @@ static const EepTransportOps transport_ops = {
 
 static EepTransport transport = {&transport_ops};
 static EepMembers *members;
+static const gint no_stop;
 
 static void setup(void)
 {
-    members = eep_members_new(&transport);
+    members = eep_members_new(&transport, &no_stop);
 }
 
 static void teardown(void)

@@ -174,6 +174,8 @@ static void expect_all(gboolean (*work)(Rank *rank))
     ck_assert(is_right);
 }
 
+static const gint no_stop;
+
 /* Four ranks in a group, the first n_old of which have the weights. */
 static void begin(guint n, const EepWirePeers *routes, guint64 bytes)
 {
@@ -190,7 +192,7 @@ static void begin(guint n, const EepWirePeers *routes, guint64 bytes)
 
         ranks[i].rank = i;
         worker->transport = eep_transport_loopback_new();
-        worker->members = eep_members_new(worker->transport);
+        worker->members = eep_members_new(worker->transport, &no_stop);
         worker->lanes[EEP_LANE_ASIDE] = eep_lane_new(&no_lane, worker);
     }
     expect_all(set_up);
