@@ -200,10 +200,12 @@ static void free_operation(gpointer data)
 static void launch(ncclComm_t comm, gpointer data)
 {
     Operation *operation = data;
+    const cudaStream_t stream = operation->stream;
     const cudaError_t status =
-        eep_emulated_enqueue(operation->stream, "NCCL", run_operation, operation, free_operation);
+        eep_emulated_enqueue(stream, "NCCL", run_operation, operation, free_operation);
+    /* The operation may be over, and gone. */
     if (status == cudaSuccess) {
-        eep_emulated_waits_for_peers(operation->stream);
+        eep_emulated_waits_for_peers(stream);
     } else {
         eep_nccl_break(
             comm, ncclUnhandledCudaError,

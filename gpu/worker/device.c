@@ -369,6 +369,17 @@ void eep_device_set_patience(EepDevice *device, gint64 wait_ns)
     device->patience_ns = wait_ns;
 }
 
+/* A list, so that what is left is told from what is lost. */
+void eep_device_leave(gpointer object)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static GSList *left;
+
+    pthread_mutex_lock(&lock);
+    left = g_slist_prepend(left, object);
+    pthread_mutex_unlock(&lock);
+}
+
 gint64 eep_device_patience(const EepDevice *device)
 {
     return device->patience_ns;

@@ -77,6 +77,10 @@ void eep_device_drop_stream(EepDevice *device, EepStream stream);
 void eep_device_set_patience(EepDevice *device, gint64 wait_ns);
 gint64 eep_device_patience(const EepDevice *device);
 
+/* Left to the end of the process, since freeing it would wait for a device that may hang. From any
+ * thread. */
+void eep_device_leave(gpointer object);
+
 /* Waits for the stream by polling, at most wait_ns or until *stop (atomic, nullable) is not 0. */
 gboolean eep_device_wait(EepDevice *device, EepStream stream, gint64 wait_ns, const gint *stop,
                          GError **error);

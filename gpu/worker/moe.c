@@ -190,7 +190,7 @@ EepMoe *eep_moe_new_with(EepDevice *device, const EepWireModel *shape, EepGemmKi
         return g_steal_pointer(&moe);
     /* Freeing pinned memory waits for the device, however long: left to the process's end. */
     if (g_error_matches(failed, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT))
-        moe = NULL;
+        eep_device_leave(g_steal_pointer(&moe));
     g_propagate_error(error, g_steal_pointer(&failed));
     return NULL;
 }

@@ -468,8 +468,10 @@ static void close_bench(Bench *bench)
 
     g_free(bench->groups);
     g_free(bench->pieces);
-    if (!bench->is_settled)
+    if (!bench->is_settled) {
+        eep_device_leave(g_memdup2(bench, sizeof *bench));
         return;
+    }
     eep_gemm_free(bench->gemm);
     for (guint i = 0; i < N_MEMORY; i++)
         eep_device_free(bench->worker->device, bench->memory[i]);
