@@ -325,7 +325,7 @@ EepGemm *eep_gemm_new(EepDevice *device, EepStream stream, EepGemmKind first, gu
         return g_steal_pointer(&gemm);
     /* Freeing pinned memory waits for the device, however long: left to the process's end. */
     if (g_error_matches(failed, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT))
-        gemm = NULL;
+        eep_device_leave(g_steal_pointer(&gemm));
     g_propagate_error(error, g_steal_pointer(&failed));
     return NULL;
 }
