@@ -68,7 +68,7 @@ EepText *eep_output_file_text(EepOutputFile *file)
     return &file->text;
 }
 
-static void flush(EepOutputFile *file)
+void eep_output_file_flush(EepOutputFile *file)
 {
     const char *data = file->text.data;
     gsize left = file->text.length;
@@ -89,13 +89,13 @@ static void flush(EepOutputFile *file)
 void eep_output_file_added(EepOutputFile *file)
 {
     if (G_UNLIKELY(file->text.length >= BUFFER_BYTES))
-        flush(file);
+        eep_output_file_flush(file);
 }
 
 gboolean eep_output_file_close(EepOutputFile *file, GError **error)
 {
     g_return_val_if_fail(file->fd >= 0, FALSE);
-    flush(file);
+    eep_output_file_flush(file);
     if (close(file->fd) != 0 && file->failure == 0)
         file->failure = errno;
     file->fd = -1;

@@ -31,6 +31,9 @@ EepText *eep_output_file_text(EepOutputFile *file);
 /* Writes the buffer out when it is large. */
 void eep_output_file_added(EepOutputFile *file);
 
+/* Writes the buffer out, for whoever follows the file; an error is told when it is closed. */
+void eep_output_file_flush(EepOutputFile *file);
+
 /* Writes what is left and closes. FALSE with the first error of all writes. */
 gboolean eep_output_file_close(EepOutputFile *file, GError **error);
 

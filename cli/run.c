@@ -43,9 +43,12 @@ typedef struct {
     EepExecution *execution;  /* the hardware's, if there is one */
     EepHardwareRun *hardware; /* NULL: a simulation */
     EepHardwareOptions hardware_options;
-    gint64 started_us, shown_us;
+    gint64 started_us, shown_us, flushed_us;
     gboolean shows_progress, is_on_hardware;
 } Run;
+
+/* How far behind events.jsonl may be for whoever follows a run on workers. */
+#define FLUSH_US 200000
 
 static volatile sig_atomic_t was_interrupted;
 
@@ -85,6 +88,11 @@ static gboolean on_progress(gpointer self, EepTime now, guint64 n_submitted)
                 (int)(done / 60.0), (int)done % 60, run->is_on_hardware ? "real" : "virtual",
                 n_submitted, done * 1e6 / (double)(now_us - run->started_us));
         fflush(stderr);
+    }
+    /* Real time may be long. */
+    if (run->is_on_hardware && now_us - run->flushed_us > FLUSH_US) {
+        run->flushed_us = now_us;
+        eep_run_folder_flush(run->folder);
     }
     return !was_interrupted;
 }

@@ -308,6 +308,11 @@ EepObserver *eep_run_folder_observer(EepRunFolder *folder)
     return &folder->base;
 }
 
+void eep_run_folder_flush(EepRunFolder *folder)
+{
+    eep_output_file_flush(folder->files[EVENTS]);
+}
+
 const char *eep_run_folder_path(const EepRunFolder *folder)
 {
     return folder->path;

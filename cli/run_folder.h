@@ -35,6 +35,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepRunFolder, eep_run_folder_free)
 
 EepObserver *eep_run_folder_observer(EepRunFolder *folder);
 
+/* What has happened so far can be read in the hidden events.jsonl. */
+void eep_run_folder_flush(EepRunFolder *folder);
+
 /* As the user would write it: "runs/burst-elastic-2". */
 const char *eep_run_folder_path(const EepRunFolder *folder);
 

@@ -1,6 +1,6 @@
 #include "core/engine/pool_fault.h"
 
-/* Steps that may fail one after another before the run gives up. */
+/* Steps that may fail one after another before the group counts as broken. */
 #define MAX_FAILURES 3
 
 G_DEFINE_QUARK(eep - pool - error - quark, eep_pool_error)
@@ -272,7 +272,7 @@ static gboolean plan_step(EepPool *pool)
 gboolean eep_pool_on_plan(EepPool *pool, GError **error)
 {
     pool->is_plan_queued = FALSE;
-    if (pool->n_holds > 0)
+    if (pool->n_holds > 0 || pool->n_failures >= MAX_FAILURES)
         return TRUE;
 #ifdef EEP_CHECK_INVARIANTS
     if (pool->n_in_flight == 0 && !eep_pool_check(pool, error))
@@ -435,24 +435,24 @@ void eep_pool_abort_steps(EepPool *pool)
 }
 
 /* A step ended without having happened. With it falls the one planned on it; both are planned
- * again. */
-static gboolean on_failed_step(EepPool *pool, EepOpId op, GError **error)
+ * again, unless that has been tried often enough: then no step begins until another group has been
+ * adopted. */
+static void on_failed_step(EepPool *pool, EepOpId op)
 {
-    if (++pool->n_failures >= MAX_FAILURES) {
-        g_set_error(error, EEP_POOL_ERROR, EEP_POOL_ERROR_STEP,
-                    "pool %s: step %" G_GUINT64_FORMAT " failed %d times in a row", pool->name,
-                    pool->history.n_committed, MAX_FAILURES);
-        return FALSE;
-    }
+    gboolean is_broken = ++pool->n_failures >= MAX_FAILURES;
+
     if (pool->n_in_flight == 2 && pool->steps[pool->oldest ^ 1].op == op) {
         discard_newest(pool, FALSE); /* refused while the one before it runs */
-        return TRUE;
+        if (!is_broken)
+            return;
     }
     discard_dropped(pool);
     while (pool->n_in_flight > 0)
-        discard_newest(pool, pool->n_in_flight == 2);
-    eep_pool_queue_plan(pool);
-    return TRUE;
+        discard_newest(pool, pool->n_in_flight == 2 || pool->steps[pool->oldest].op != op);
+    if (is_broken)
+        eep_pool_fault_steps_failed(pool);
+    else
+        eep_pool_queue_plan(pool);
 }
 
 static gboolean is_in_flight(const EepPool *pool, EepOpId op)
@@ -470,9 +470,10 @@ gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, 
     case EEP_OP_STEP:
         if (!is_in_flight(pool, completion->id))
             return TRUE;
-        if (completion->done != EEP_DONE_OK)
-            return on_failed_step(pool, completion->id, error);
-        return commit_step(pool, &pool->steps[pool->oldest], error);
+        if (completion->done == EEP_DONE_OK)
+            return commit_step(pool, &pool->steps[pool->oldest], error);
+        on_failed_step(pool, completion->id);
+        return TRUE;
     case EEP_OP_READ_LOAD:
     case EEP_OP_MOVE_EXPERTS:
         return eep_pool_eplb_completion(pool, completion, blob, error);

@@ -75,7 +75,6 @@ typedef struct {
 GQuark eep_pool_error_quark(void);
 typedef enum {
     EEP_POOL_ERROR_BROKEN, /* an invariant broke */
-    EEP_POOL_ERROR_STEP,   /* steps fail again and again */
 } EepPoolError;
 
 /* Steps between two finish checks of a wave, and of the pause consensus (vLLM's DPEngineCoreProc).
@@ -100,8 +99,7 @@ gboolean eep_pool_is_refusing(const EepPool *pool);
 /* Routes the request and queues it; FALSE when every queue is full (the request is untouched). */
 gboolean eep_pool_submit(EepPool *pool, EepRequest *request);
 
-/* Events of the loop. FALSE with an error when an invariant broke or the backend failed for good.
- */
+/* Events of the loop. FALSE with an error when an invariant broke. */
 gboolean eep_pool_on_plan(EepPool *pool, GError **error);
 void eep_pool_on_stats(EepPool *pool);
 gboolean eep_pool_on_completion(EepPool *pool, const EepCompletion *completion, GBytes *blob,

@@ -254,15 +254,13 @@ static void stop_engine(EepPool *pool, EepTrouble *trouble, EepEngine *engine)
     trouble->incident.n_engines++;
     pool->n_silent++;
     eep_loop_record_action(pool->services->loop, EEP_ACTION_FAULT, trouble->fault.kind, worker);
-    if (injector != NULL)
+    if (injector != NULL && !trouble->is_of_steps)
         injector->ops->stop_worker(injector, worker, trouble->fault.kind == EEP_FAULT_KIND_FAIL);
     eep_resize_worker_stopped(pool->resize, worker);
 }
 
-static void lose_engines(EepPool *pool, const EepFault *fault, const char *id, GPtrArray *engines)
+static void take_away(EepPool *pool, EepTrouble *trouble, GPtrArray *engines)
 {
-    EepTrouble *trouble = eep_trouble_open(pool, fault, id, EEP_TROUBLE_SILENT);
-
     for (guint i = 0; i < engines->len; i++) {
         EepEngine *engine = g_ptr_array_index(engines, i);
 
@@ -285,6 +283,11 @@ static void lose_engines(EepPool *pool, const EepFault *fault, const char *id, G
     eep_pool_follow_wants(pool);
 }
 
+static void lose_engines(EepPool *pool, const EepFault *fault, const char *id, GPtrArray *engines)
+{
+    take_away(pool, eep_trouble_open(pool, fault, id, EEP_TROUBLE_SILENT), engines);
+}
+
 static void begin_loss(EepPool *pool, const EepFault *fault, const char *id)
 {
     g_autoptr(GPtrArray) engines = eep_trouble_targets(pool, fault);
@@ -293,6 +296,65 @@ static void begin_loss(EepPool *pool, const EepFault *fault, const char *id)
         eep_trouble_tell_missed(pool, fault, id);
     else
         lose_engines(pool, fault, id, engines);
+}
+
+/* -- steps that fail --------------------------------------------------------------------------- */
+
+#define STEP_FAIL  "step_fail"
+#define COMPLETION "completion"
+
+static gboolean is_member_silent(const EepPool *pool)
+{
+    for (guint i = 0; i < pool->faults->troubles->len; i++)
+        if (nth_trouble(pool, i)->state == EEP_TROUBLE_SILENT && nth_trouble(pool, i)->hits_members)
+            return TRUE;
+    return FALSE;
+}
+
+/* Of engines that would be told to end, and may be too broken to obey. */
+static void end_processes(EepPool *pool, const EepTrouble *trouble)
+{
+    EepFaultInjector *injector = pool->services->injector;
+
+    for (guint i = 0; i < trouble->workers->len && injector != NULL; i++)
+        injector->ops->stop_worker(injector, g_array_index(trouble->workers, EepWorkerId, i), TRUE);
+}
+
+/* Nobody is known to be gone, and nobody can be trusted: all count as hung. Without a recovery that
+ * is found as any group that stands still is. */
+static void lose_group(EepPool *pool)
+{
+    const EepFault fault = {.kind = EEP_FAULT_KIND_HANG, .target = EEP_FAULT_OF_ENGINE};
+    EepRecovery recovery = (EepRecovery)pool->options.fault_tolerance.recovery;
+    EepTime watchdog = pool->options.fault_tolerance.detect[EEP_DETECT_WATCHDOG];
+    g_autoptr(GPtrArray) engines = g_ptr_array_new();
+    EepTrouble *trouble;
+    char id[32];
+
+    for (guint i = 0; i < pool->n_engines; i++)
+        if (!pool->engines[i]->is_dead)
+            g_ptr_array_add(engines, pool->engines[i]);
+    g_snprintf(id, sizeof id, "found-%u", ++pool->faults->n_found);
+    trouble = eep_trouble_open(pool, &fault, id, EEP_TROUBLE_SILENT);
+    trouble->is_of_steps = TRUE;
+    trouble->incident.fault = STEP_FAIL;
+    take_away(pool, trouble, engines);
+    if (recovery == EEP_RECOVERY_NONE && watchdog > 0)
+        return;
+    if (recovery != EEP_RECOVERY_NONE && recovery != EEP_RECOVERY_RETRY)
+        end_processes(pool, trouble);
+    eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_NONE, EEP_TIME_NEVER);
+    trouble->incident.detection = 0;
+    trouble->incident.detected_by = COMPLETION;
+    eep_trouble_tell(pool, trouble, "fault_detected", COMPLETION);
+    eep_pool_recover(pool, trouble);
+}
+
+void eep_pool_fault_steps_failed(EepPool *pool)
+{
+    if (!is_member_silent(pool))
+        lose_group(pool);
+    eep_pool_fault_step_waits(pool);
 }
 
 /* -- events ----------------------------------------------------------------------------------- */

@@ -54,6 +54,7 @@ typedef struct {
     guint64 serial;
     GArray *workers;          /* EepWorkerId that it hit */
     gboolean hits_members;    /* some of them served */
+    gboolean is_of_steps;     /* nobody is gone: steps of the whole group fail */
     guint n_before;           /* engines that served before */
     guint n_calls;            /* for spares in the place of those lost */
     EepTime step_waits;       /* since when a step waits for them; EEP_TIME_NEVER: none does */
@@ -87,13 +88,13 @@ struct EepPoolFaults {
     guint n_claimed;  /* of them, for the replacement that was asked for */
     GArray *launched; /* EepLaunchedSpare that do not serve yet */
     /* restarts */
-    guint n_restarts;  /* that launched since a request was completed */
+    guint n_restarts;  /* that launched since a request was completed; retries over failed steps */
     EepTime restarted; /* when the last of them was accepted */
     /* drawn failures */
     EepRng rng;
     EepHandle draw;
     guint n_drawn;
-    guint n_found; /* losses that a backend told */
+    guint n_found; /* that no scenario asked for */
     /* experts without a live slot */
     guint32 *taken_by;     /* [L][E] serial of who took the last one; 0: it lives, or nobody did */
     EepTrouble *losing;    /* its engines are being lost at this instant */
@@ -112,6 +113,8 @@ void eep_pool_fault_clear(EepPool *pool);
 /* A step was submitted, or an operation that all members take part in, while n_silent > 0. */
 void eep_pool_fault_step_waits(EepPool *pool);
 void eep_pool_fault_collective_waits(EepPool *pool);
+/* Steps fail again and again: the serving group counts as broken. None is in flight. */
+void eep_pool_fault_steps_failed(EepPool *pool);
 /* The machine has acted: somebody may wait for a lost engine now, or forwards stand still. */
 void eep_pool_fault_machine_acted(EepPool *pool);
 

@@ -401,6 +401,7 @@ static void host_adopt_group(gpointer self, const EepGroup *group, EepPlacementC
     eep_router_map_engines(pool->router, engines, pool->n_engines);
     adopt_placement(pool, ranks, eep_group_n_ranks(group), change);
     pool->imbalance = 0.0;
+    pool->n_failures = 0;
     eep_pool_fault_adopted(pool);
     observer->ops->size_changed(observer, eep_loop_now(pool->services->loop), pool->id,
                                 pool->n_engines);

@@ -119,7 +119,7 @@ struct EepPool {
     guint64 wave;
     gboolean is_running, is_plan_queued, must_step;
     guint n_holds;    /* reasons for which no step may begin */
-    guint n_failures; /* steps that failed in a row */
+    guint n_failures; /* steps of this group that failed in a row */
     gboolean is_idle_free;
     /* routing */
     EepRouter *router;

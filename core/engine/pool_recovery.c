@@ -12,6 +12,8 @@
 #define NO_SPARE "shrunk: no spare was left"
 #define NO_JOIN  "shrunk: no spare joined in three tries"
 #define IN_VAIN  "exited: three restarts in a row, and no request completed"
+#define NO_HELP  "exited: three retries in a row, and no request completed"
+#define ANEW     "restarted: no engine is known that the others could do without"
 
 /* Calls for the spares that are to take a lost engine's place; restarts in a row that were of no
  * use. */
@@ -243,13 +245,13 @@ static void tell_machine(EepPool *pool, EepTrouble *trouble)
 }
 
 /* A recovery takes care of it from now on. */
-static void begin_recovering(EepPool *pool, EepTrouble *trouble)
+static void begin_recovering(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
 {
     EepTime deadline = pool->options.fault_tolerance.deadline;
 
     eep_trouble_set_state(pool, trouble, EEP_TROUBLE_RECOVERING);
     trouble->recovery_begun = now_of(pool);
-    trouble->incident.recovery_by = eep_recovery_names[mode_of(pool)];
+    trouble->incident.recovery_by = eep_recovery_names[mode];
     if (deadline > 0)
         eep_trouble_set_timer(pool, trouble, EEP_FAULT_TIMER_DEADLINE,
                               eep_time_after(now_of(pool), deadline));
@@ -258,8 +260,7 @@ static void begin_recovering(EepPool *pool, EepTrouble *trouble)
 /* Has the machine recover, with no step in flight and the losses told to it. */
 static void begin_recovery(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
 {
-    begin_recovering(pool, trouble);
-    pool->n_failures = 0; /* of steps of the group that was */
+    begin_recovering(pool, trouble, mode);
     eep_resize_recover(pool->resize, mode, trouble->incident.id);
     if (!loses_all(mode))
         leave_limbo(pool);
@@ -288,12 +289,17 @@ static gboolean is_recovery(const EepResizeRecord *record)
     return strcmp(record->by, BY_RECOVERY) == 0 && !is_replacement(record);
 }
 
-/* What breaks every new engine alike would be met again by each that a restart launches. */
+/* What breaks every new engine alike would be met again by each that a restart launches, and what
+ * breaks steps by those that have rebuilt their groups. */
 static gboolean may_begin(EepPool *pool, EepTrouble *trouble, EepRecovery mode)
 {
-    if (mode != EEP_RECOVERY_RESTART || pool->faults->n_restarts < MAX_RESTARTS)
+    gboolean is_retry = mode == EEP_RECOVERY_RETRY && trouble->is_of_steps;
+
+    if ((mode != EEP_RECOVERY_RESTART && !is_retry) || pool->faults->n_restarts < MAX_RESTARTS) {
+        pool->faults->n_restarts += is_retry;
         return TRUE;
-    trouble->incident.note = IN_VAIN;
+    }
+    trouble->incident.note = is_retry ? NO_HELP : IN_VAIN;
     return FALSE;
 }
 
@@ -359,7 +365,7 @@ static void leave_stuck(EepPool *pool, EepTrouble *trouble)
     } else if (eep_resize_is_stuck(pool->resize)) {
         recover_from_stuck(pool, trouble);
     } else {
-        begin_recovering(pool, trouble);
+        begin_recovering(pool, trouble, mode_of(pool));
     }
 }
 
@@ -389,15 +395,27 @@ static gboolean are_ended_anyway(const EepPool *pool, const EepTrouble *trouble)
     return FALSE;
 }
 
-void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
+/* Modes that go on without the lost have nobody to drop where the whole group is broken. */
+static EepRecovery mode_for(EepPool *pool, EepTrouble *trouble)
 {
     EepRecovery mode = mode_of(pool);
+
+    if (!trouble->is_of_steps || mode == EEP_RECOVERY_NONE || loses_all(mode))
+        return mode;
+    trouble->incident.note = ANEW;
+    return EEP_RECOVERY_RESTART;
+}
+
+void eep_pool_recover(EepPool *pool, EepTrouble *trouble)
+{
+    EepRecovery mode = mode_for(pool, trouble);
 
     if (mode == EEP_RECOVERY_NONE) {
         eep_pool_exit(pool, trouble);
         return;
     }
-    forgive_idle(pool);
+    if (!trouble->is_of_steps)
+        forgive_idle(pool);
     cut_off(pool, trouble);
     if (!trouble->hits_members || are_ended_anyway(pool, trouble)) {
         leave_to_resize(pool, trouble);

@@ -57,9 +57,12 @@ for rank in 0 1 2; do
         MASTER_ADDR=127.0.0.$((4 + rank)) MASTER_PORT="$port"
 done
 until_err_has 'rank 1 is worker 2'
-sleep 0.6
 # 01: established, 0A: listening (proc_net_tcp); addresses are of the machine's byte order.
-grep -qE ': 0[123]00007F:[0-9A-F]{4} 0200007F:[0-9A-F]{4} 01 ' /proc/net/tcp || fail 'nobody is connected to rank 0 by TCP'
+for i in {1..100}; do
+    ! grep -qE ': 0[123]00007F:[0-9A-F]{4} 0200007F:[0-9A-F]{4} 01 ' /proc/net/tcp || break
+    sleep 0.1
+done
+[ $i -lt 100 ] || fail 'nobody is connected to rank 0 by TCP'
 for listening in $(grep -oE ': 0[23]00007F:[0-9A-F]{4} 00000000:0000 0A ' /proc/net/tcp | cut -d ' ' -f 2); do
     (
         exec 3<>"/dev/tcp/127.0.0.${listening:1:1}/$((16#${listening#*:}))"

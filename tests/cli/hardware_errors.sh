@@ -195,16 +195,15 @@ begin() { # begin ARGUMENT...: a run in the background, up and serving
     last="run hw-smoke, then $how"
     rm -rf run
     "$program" run hw-smoke --backend cuda --device emulated --out run \
-        --set gpu.listen="$door" --set gpu.heartbeat_interval=100ms "$@" \
+        --set gpu.listen="$door" --set gpu.heartbeat_interval=100ms --set output.events=requests "$@" \
         >"$scratch/out" 2>"$scratch/err" </dev/null &
     coordinator=$!
     disown
     local i
-    for i in {1..100}; do
-        [ "$(workers | wc -l)" -lt 2 ] || break
+    for i in {1..200}; do
+        ! grep -q '"fate":"completed"' run/.events.jsonl.partial 2>/dev/null || break
         sleep 0.1
     done
-    sleep 1
 }
 how='kill -9'
 begin

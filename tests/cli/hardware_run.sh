@@ -126,8 +126,8 @@ err_has 'replay: the actions differ first at event 200: '
 
 # -- a worker that is killed -----------------------------------------------------------------------
 
-death='events=[{id: grow, at: 500ms, scale_elastic_ep: {new_data_parallel_size: 4}}, {id: death, at: 1500ms, fail: {rank: 1}}]'
-kill=(--set "$death" --set traffic.synthetic.duration=3s --set deployment.fault_tolerance.recovery=shrink
+death='events=[{id: grow, at: 500ms, scale_elastic_ep: {new_data_parallel_size: 4}}, {id: death, during: {resize: grow, phase: settle, after: 500ms}, fail: {rank: 1}}]'
+kill=(--set "$death" --set traffic.synthetic.duration=5s --set deployment.fault_tolerance.recovery=shrink
     --set deployment.fault_tolerance.expert_backup=host_memory --set deployment.fault_tolerance.detect.heartbeat=500ms)
 eep run "$scenario" "${on_workers[@]}" --journal killed.journal --out killed --json "${kill[@]}"
 exits 0
@@ -155,13 +155,22 @@ eep run "$scenario" --replay cut.journal --out replayed --quiet "${short[@]}" --
 exits 3
 same cut replayed
 
+until_event() { # until_event FOLDER TEXT: of a run that goes on; at most 20 s
+    local i
+    for i in {1..200}; do
+        ! grep -q "$2" "$1/.events.jsonl.partial" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    fail "within 20 s $1 has no event $2"
+}
+
 # Ctrl-C: exit 130, a partial summary, nobody left. The journal is good up to there.
 last='Ctrl-C'
-long=(--set events=[] --set traffic.synthetic.duration=60s)
+long=(--set events=[] --set traffic.synthetic.duration=60s --set output.events=requests)
 "$program" run "$scenario" "${on_workers[@]}" --out stopped --journal stopped.journal "${long[@]}" \
     >"$scratch/out" 2>"$scratch/err" </dev/null &
 pid=$!
-sleep 1.5
+until_event stopped '"fate":"completed"'
 kill -INT $pid
 wait $pid
 status=$?
@@ -176,11 +185,13 @@ same stopped replayed
 
 # The same where nothing happens for long: it has lasted until then.
 last='Ctrl-C at rest'
-rare=(--set events=[] --set traffic.synthetic.duration=600s --set traffic.synthetic.rate=0.01/s)
+# The event asks for the size that there is, which tells that the run has begun.
+rare=(--set 'events=[{id: begun, at: 0s, scale_elastic_ep: {new_data_parallel_size: 2}}]' --set traffic.synthetic.duration=600s --set traffic.synthetic.rate=0.01/s)
 "$program" run "$scenario" "${on_workers[@]}" --out rested --journal rested.journal "${rare[@]}" \
     >"$scratch/out" 2>"$scratch/err" </dev/null &
 pid=$!
-sleep 3
+until_event rested begun
+sleep 2
 kill -INT $pid
 wait $pid
 status=$?

@@ -25,7 +25,7 @@ slurm() { # slurm HOST FIRST_RANK [ADDRESS]
     worker "$1" SLURM_PROCID=$2 SLURM_LOCALID=0 MASTER_ADDR="${3:-head}" MASTER_PORT=29500
     worker "$1" SLURM_PROCID=$(($2 + 1)) SLURM_LOCALID=1 MASTER_ADDR="${3:-head}" MASTER_PORT=29500
 }
-# Once all have joined and a second has passed.
+# Once all have joined and the run serves.
 later() { # later COMMAND...
     (
         for i in {1..100}; do
@@ -33,14 +33,14 @@ later() { # later COMMAND...
             [ "${n:-0}" -lt 4 ] || break
             sleep 0.1
         done
-        sleep 1
+        serves 10
         "$@"
     ) &
 }
 run_on() { # run_on LISTEN OPTION...
     local listen=$1
     shift
-    hw EEP_TOKEN=$EEP_TOKEN -- --workers wait --set "gpu.listen=$listen" --set gpu.heartbeat_interval=200ms "$@"
+    hw EEP_TOKEN=$EEP_TOKEN -- --workers wait --set "gpu.listen=$listen" --set gpu.heartbeat_interval=200ms --set output.events=requests "$@"
     wait
     sound
     [ $status -eq 0 ] || fail "exit $status: $(grep '^eep: ' err | tail -n 1)"

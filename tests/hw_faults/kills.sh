@@ -26,8 +26,8 @@ as_mode_says() {
     [ $status -eq 0 ] || fail "exit $status: $(grep '^eep: ' err | tail -n 1)"
     [ $seconds -lt 20000 ] || fail "it took $seconds ms"
     # Nothing is left that will never end: the run is over soon after whatever happened last.
-    awk -v wall=$seconds -v last="$(figure duration)" 'BEGIN { exit !(wall / 1000 - last < 4) }' ||
-        fail "it ended $seconds ms after its start, and nothing happened after $(figure duration) s"
+    awk -v wall=$((seconds - startup)) -v last="$(figure duration)" 'BEGIN { exit !(wall / 1000 - last < 4) }' ||
+        fail "it ended $((seconds - startup)) ms after its start, and nothing happened after $(figure duration) s"
     [ "$outcome" != recovered ] || [ "$(figure incidents.0.recovery_s)" != null ] || fail 'recovered, but never'
     case $mode in
     none) [ "$outcome" = exited ] || [ "$outcome" = recovered ] || [ "$outcome" = unrecovered ] || fail "the incident is $outcome" ;;
@@ -52,12 +52,12 @@ killed() {
 # from_outside SIGNAL DETECT MODE: worker 2 gets a signal that no scenario knows of.
 from_outside() {
     (
-        sleep 1
+        serves 10
         for pid in $(processes "$PWD"); do
             tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- '--worker 2 ' && kill "-$1" "$pid"
         done
     ) &
-    hw EEP_EMULATED_NCCL_DETECT=$2 -- $(options_of $3) --set 'events=[]'
+    hw EEP_EMULATED_NCCL_DETECT=$2 -- $(options_of $3) --set 'events=[]' --set output.events=requests
     sound
     [ "$(figure incidents.0.id)" = found-1 ] || fail 'the loss is no incident'
     as_mode_says $3

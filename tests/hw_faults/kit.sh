@@ -33,20 +33,44 @@ run_case() {
     (cd "$scratch/$name" && "$@") &
 }
 
-# hw [VARIABLE=VALUE]... -- ARGUMENT...: a run with the environment and options; sets status and seconds, flat has its
-# summary.
+# When the first event of the run in this folder could be read, in ns; at most 0.2 s after it was.
+note_first() {
+    until [ -s run/.events.jsonl.partial ] || [ -e ended ]; do sleep 0.1; done
+    date +%s%N >first
+}
+
+# hw [VARIABLE=VALUE]... -- ARGUMENT...: a run with the environment and options; sets status, seconds, and startup, what of
+# them passed before the run began (all in ms); flat has its summary.
 hw() {
-    local environment=() begin
+    local environment=() begin watcher at
     while [ "$1" != -- ]; do environment+=("$1") && shift; done
     shift
     mkdir tmp
+    note_first &
+    watcher=$!
     begin=$(date +%s%N)
     env "${environment[@]}" TMPDIR="$PWD/tmp" EEP_TEST_MARK="$PWD" timeout -k 2 $limit "$program" run "$scenario" \
         --backend cuda --device emulated --out run --set "gpu.listen=unix:$PWD/door" "$@" >out 2>err </dev/null
     status=$?
     seconds=$((($(date +%s%N) - begin) / 1000000))
+    : >ended
+    wait $watcher
+    at=$(sed -n '1s/^{"t_ns":\([0-9]*\),.*/\1/p' run/events.jsonl 2>/dev/null)
+    startup=$((at > 0 ? ($(<first) - begin - at) / 1000000 : 0))
     : >flat
     [ ! -s run/summary.json ] || "$json_flat" <run/summary.json >flat || fail 'summary.json is no JSON'
+}
+
+# serves N: returns once the run in this folder, which tells of its requests (output.events), has completed N of them, or
+# after the time that a run may take.
+serves() {
+    local end=$((SECONDS + limit)) n
+    while [ $SECONDS -lt $end ]; do
+        n=$(cat run/events.jsonl run/.events.jsonl.partial 2>/dev/null | grep -c '"fate":"completed"')
+        [ "$n" -lt "$1" ] || return 0
+        sleep 0.05
+    done
+    fail "it has not completed $1 requests"
 }
 
 # figure PATH: of the summary.

@@ -12,7 +12,8 @@
 
 #define MAX_ARRIVE 200
 #define MAX_EVENTS 5
-#define AT         1003 /* inside the step [1000, 1010) */
+#define AT         1003      /* inside the step [1000, 1010) */
+#define FOUND      (AT + 50) /* where that is how long a death is not noticed */
 #define N_LAYERS   2
 #define N_EXPERTS  12
 
@@ -67,6 +68,21 @@ G_GNUC_UNUSED static void set_generation(const char *name)
     g_free(config.options.resize.generation);
     config.options.resize.generation = g_strdup(name);
 }
+
+/* How long these phases take, one after another. */
+G_GNUC_UNUSED static EepTime phases(guint n, const EepPhaseKind *kinds)
+{
+    EepTime sum = 0;
+
+    for (guint i = 0; i < n; i++)
+        sum += config.costs.phase[kinds[i]];
+    return sum;
+}
+
+/* Of a restart. */
+G_GNUC_UNUSED static const EepPhaseKind anew[] = {
+    EEP_PHASE_DESTROY, EEP_PHASE_LAUNCH,  EEP_PHASE_STANDBY_GROUPS, EEP_PHASE_WEIGHTS_FROM_DISK,
+    EEP_PHASE_KV_SYNC, EEP_PHASE_WARM_UP, EEP_PHASE_GRAPH_CAPTURE};
 
 /* Twelve experts in two layers, `slots` of them on each of the four ranks. */
 G_GNUC_UNUSED static void add_experts(guint slots)

@@ -189,6 +189,7 @@ static EepBackend *make_backend(KitConfig *config, EepFaultInjector **ret_inject
 {
     EepBackend *backend = g_steal_pointer(&config->backend);
     g_autofree EepFaultRule *rules = NULL;
+    guint n;
 
     *ret_injector = NULL;
     if (is_replay(config)) {
@@ -200,13 +201,17 @@ static EepBackend *make_backend(KitConfig *config, EepFaultInjector **ret_inject
         backend = desk_backend_new(&config->costs);
         *ret_injector = desk_backend_injector(backend);
     }
-    if (config->fail_every == 0)
+    n = config->fail_every > 0 ? MAX_FAULTS : config->n_failing;
+    if (n == 0)
         return backend;
-    rules = g_new0(EepFaultRule, MAX_FAULTS);
-    for (guint i = 0; i < MAX_FAULTS; i++)
-        rules[i] = (EepFaultRule){
-            .kind = EEP_OP_STEP, .nth = (i + 1) * config->fail_every, .action = EEP_FAULT_REFUSE};
-    return eep_backend_fault_new(backend, rules, MAX_FAULTS);
+    rules = g_new0(EepFaultRule, n);
+    for (guint i = 0; i < n; i++)
+        rules[i] = (EepFaultRule){.kind = EEP_OP_STEP,
+                                  .nth = config->fail_every > 0 ? (i + 1) * config->fail_every
+                                                                : config->fail_from + i,
+                                  .action = config->fails_late ? EEP_FAULT_FAIL : EEP_FAULT_REFUSE,
+                                  .done = EEP_DONE_GROUP_BROKEN};
+    return eep_backend_fault_new(backend, rules, n);
 }
 
 static void set_observers(Kit *kit)

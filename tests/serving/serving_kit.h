@@ -70,8 +70,11 @@ typedef struct {
     EepBackend *backend;     /* NULL: by `costs`; taken over */
     EepJournal *journal;     /* nullable, borrowed: records the run, or is all that it runs by */
     guint fail_every;        /* > 0: every so manieth step is refused */
-    EepTime cut;             /* EEP_TIME_NEVER: drained */
-    gboolean checks;         /* eep_pool_check() after every event */
+    guint fail_from;         /* > 0: so are `n_failing` steps from this one on, */
+    guint n_failing;
+    gboolean fails_late; /* or they happen, and say at their end that they have not */
+    EepTime cut;         /* EEP_TIME_NEVER: drained */
+    gboolean checks;     /* eep_pool_check() after every event */
     gboolean keeps_steps;
     /* Instead of a list of requests: where they come from, and who is told of their ends. */
     const EepWorkload *workload;

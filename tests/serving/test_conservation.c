@@ -59,7 +59,7 @@ static void draw_options(EepRng *rng, KitConfig *config)
     config->shape.hash_tokens = (guint32)(options->block_size * between(rng, 1, 4));
     config->shape.max_engines = 6;
     config->shape.control_latency = chance(rng, 50) ? between(rng, 1, 30) : 0;
-    config->fail_every = chance(rng, 25) ? (guint)between(rng, 3, 9) : 0;
+    config->fail_every = chance(rng, 25) ? (guint)between(rng, 1, 9) : 0;
     config->deployment.seed = eep_rng_next(rng);
     config->deployment.retry_attempts = (guint)between(rng, 1, 4);
     config->deployment.retry_backoff = between(rng, 1, 300);

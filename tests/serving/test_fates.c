@@ -165,19 +165,6 @@ START_TEST(a_cut_leaves_requests_unfinished)
 }
 END_TEST
 
-/* A step that keeps failing ends the run with an error that says so, not a crash or a hang. */
-START_TEST(steps_that_always_fail_end_the_run)
-{
-    EepArrival request = {.prompt_tokens = 4, .output_tokens = 5};
-    g_autoptr(GError) error = NULL;
-
-    config.fail_every = 1;
-    ck_assert_ptr_null(kit_run(&config, &request, 1, &error));
-    ck_assert_msg(strstr(error->message, "step 0 failed 3 times in a row") != NULL, "%s",
-                  error->message);
-}
-END_TEST
-
 int main(void)
 {
     TCase *tcase = tcase_create("fates");
@@ -187,6 +174,5 @@ int main(void)
     tcase_add_loop_test(tcase, a_full_queue_is_tried_again_with_growing_waits, 1, 6);
     tcase_add_test(tcase, backoff_is_jittered_by_the_seed);
     tcase_add_loop_test(tcase, a_cut_leaves_requests_unfinished, 0, 2);
-    tcase_add_test(tcase, steps_that_always_fail_end_the_run);
     return kit_main("fates", tcase);
 }
