@@ -111,17 +111,20 @@ static guint most_ranks(const EepCalibrationRun *run)
 }
 
 static char *source_of(const EepCalibrationRun *run, const EepCalibrationRow *row,
-                       const EepCalibrationFit *fit)
+                       const EepCalibrationFit *fit, gboolean is_bound)
 {
     g_autofree char *device = eep_calibration_device(&run->device);
     const char *first = eep_measures[row->kinds[0]].name,
                *second = eep_measures[row->kinds[1]].name;
     gboolean is_one = row->kinds[0] == row->kinds[1];
 
-    return g_strdup_printf("eep calibrate, %s%s: %s%s%s, up to %u ranks, medians at %u points%s",
+    return g_strdup_printf("eep calibrate, %s%s: %s%s%s, up to %u ranks, medians at %u points%s%s",
                            device, run->device.is_emulated ? " (" EMULATED_WORD ")" : "", first,
                            is_one ? "" : " and ", is_one ? "" : second, most_ranks(run),
-                           fit->n_points, row->is_derived ? ", times 3" : "");
+                           fit->n_points, row->is_derived ? ", times 3" : "",
+                           is_bound ? "; not told from noise: 0 fits best, this is their least "
+                                      "scatter"
+                                    : "");
 }
 
 static void note_row(EepCalibrationProfile *profile, const EepCalibrationRun *run,
@@ -136,8 +139,11 @@ static void note_row(EepCalibrationProfile *profile, const EepCalibrationRun *ru
             set_source(profile, key, EEP_BASIS_ASSUMED,
                        g_strdup("not measured: the peak of bf16_flops is one that was reached"));
         else
-            set_source(profile, key, row->is_derived ? EEP_BASIS_DERIVED : EEP_BASIS_MEASURED,
-                       source_of(run, row, fit));
+            set_source(profile, key,
+                       fit->is_bound[k]  ? EEP_BASIS_ASSUMED
+                       : row->is_derived ? EEP_BASIS_DERIVED
+                                         : EEP_BASIS_MEASURED,
+                       source_of(run, row, fit, fit->is_bound[k]));
     }
 }
 

@@ -9,18 +9,26 @@ static const EepCalibrationPoint *point_at(const EepCalibrationRun *run, guint i
     return &g_array_index(run->points, EepCalibrationPoint, index);
 }
 
+/* Whose times they are. A name that a worker told may have any character. New string. */
+static char *device_word(const EepWireDevice *device)
+{
+    return g_strdelimit(g_strdup(device->is_emulated ? "emulated" : device->name), ",\"\r\n", ' ');
+}
+
 void eep_calibration_add_samples(const EepCalibrationRun *run, EepText *text)
 {
-    eep_text_add_string(text, "measurement,ranks,size,repetition,ns\n");
+    g_autofree char *device = device_word(&run->device);
+
+    eep_text_add_string(text, "measurement,ranks,size,repetition,ns,device\n");
     for (guint i = 0; i < run->points->len; i++) {
         const EepMeasurement *what = &point_at(run, i)->what;
         const GArray *samples = g_ptr_array_index(run->samples, i);
         g_autofree char *size = eep_measurement_size(what);
 
         for (guint k = 0; k < samples->len; k++)
-            eep_command_add_line(text, "%s,%u,%s,%u,%" G_GINT64_FORMAT,
+            eep_command_add_line(text, "%s,%u,%s,%u,%" G_GINT64_FORMAT ",%s",
                                  eep_measures[what->kind].name, what->n_ranks, size, k,
-                                 g_array_index(samples, gint64, k));
+                                 g_array_index(samples, gint64, k), device);
     }
 }
 
@@ -60,6 +68,14 @@ static guint samples_of_row(const EepCalibrationRun *run, const EepCalibrationRo
     return n;
 }
 
+static gboolean is_bound(const EepCalibrationReport *report, guint row, const char *key)
+{
+    for (guint k = 0; k < EEP_CALIBRATION_MAX_KEYS; k++)
+        if (g_strcmp0(eep_calibration_rows[row].keys[k], key) == 0)
+            return report->profile->fits[row].is_bound[k];
+    return FALSE;
+}
+
 /* Not a key that an earlier row has as well, a peak of the base's that was left, or what follows
  * from a peak that was not. */
 static gboolean is_shown(const EepCalibrationReport *report, guint row, const char *key)
@@ -72,7 +88,7 @@ static gboolean is_shown(const EepCalibrationReport *report, guint row, const ch
             if (g_strcmp0(eep_calibration_rows[r].keys[k], key) == 0)
                 return FALSE;
     return report->profile->sources[index] != NULL &&
-           report->profile->bases[index] != EEP_BASIS_ASSUMED;
+           (report->profile->bases[index] != EEP_BASIS_ASSUMED || is_bound(report, row, key));
 }
 
 typedef void (*Show)(gpointer self, const EepCalibrationReport *report, guint row, const char *key);
@@ -92,9 +108,10 @@ static void show_line(gpointer self, const EepCalibrationReport *report, guint r
     const EepCalibrationFit *fit = &report->profile->fits[row];
     g_autofree char *value = value_of(report, key);
 
-    eep_command_add_line(self, "%-26s %12s %8u %8u %8.1f %% %8.1f %%", key, value, fit->n_points,
+    eep_command_add_line(self, "%-26s %12s %8u %8u %8.1f %% %8.1f %%%s", key, value, fit->n_points,
                          samples_of_row(report->run, &eep_calibration_rows[row]),
-                         100.0 * fit->spread, 100.0 * fit->deviation);
+                         100.0 * fit->spread, 100.0 * fit->deviation,
+                         is_bound(report, row, key) ? "  at most: noise" : "");
 }
 
 /* How far the profile's prediction is from what was seen; negative: it makes none. */
@@ -171,6 +188,7 @@ static void show_object(gpointer self, const EepCalibrationReport *report, guint
     eep_json_begin_object(json, NULL);
     eep_json_add_string(json, "key", key);
     eep_json_add_string(json, "value", value);
+    eep_json_add_bool(json, "is_bound", is_bound(report, row, key));
     eep_json_add_string(json, "formula", eep_calibration_rows[row].formula);
     eep_json_add_int(json, "points", fit->n_points);
     eep_json_add_int(json, "samples", samples_of_row(report->run, &eep_calibration_rows[row]));

@@ -5,7 +5,7 @@
 
 static gboolean draw(const EepCompareRuns *compare, const char *folder, GError **error)
 {
-    const EepParity *parity = eep_compare_runs_parity(compare);
+    EepParity *parity = eep_compare_runs_parity(compare);
 
     if (folder == NULL)
         return TRUE;

@@ -175,7 +175,7 @@ EepCompareRuns *eep_compare_runs_open(const char *const *paths, guint n_paths, g
     return g_steal_pointer(&compare);
 }
 
-const EepParity *eep_compare_runs_parity(const EepCompareRuns *compare)
+EepParity *eep_compare_runs_parity(const EepCompareRuns *compare)
 {
     return compare->parity;
 }

@@ -23,7 +23,7 @@ void eep_compare_runs_free(EepCompareRuns *compare); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepCompareRuns, eep_compare_runs_free)
 
 /* NULL where that is not what is compared; owned by `compare`. */
-const EepParity *eep_compare_runs_parity(const EepCompareRuns *compare);
+EepParity *eep_compare_runs_parity(const EepCompareRuns *compare);
 
 /* A table for people, at most 100 columns wide for up to three runs. */
 void eep_compare_runs_add_table(const EepCompareRuns *compare, EepText *text);

@@ -222,6 +222,7 @@ void eep_parity_free(EepParity *parity)
         g_free(parity->paths[i]);
     }
     g_free(parity->scenario_difference);
+    g_free(parity->picture);
     g_ptr_array_unref(parity->pairs);
     g_free(parity);
 }

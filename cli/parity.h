@@ -37,6 +37,7 @@ typedef struct {
     const char *labels[2]; /* borrowed from the summaries */
     char *paths[2];
     char *scenario_difference; /* NULL: the same scenario */
+    char *picture;             /* its file; NULL: none was drawn */
     EepRunDecisions decisions[2];
     GPtrArray *pairs; /* EepParityPair, by kind in the order of the prediction */
 } EepParity;

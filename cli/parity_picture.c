@@ -52,7 +52,7 @@ static gboolean write_tables(const EepParity *parity, const char *tables, GError
            eep_gnuplot_add_table(tables, "run.gp", &run, error);
 }
 
-gboolean eep_parity_picture_draw(const EepParity *parity, const char *folder, GError **error)
+gboolean eep_parity_picture_draw(EepParity *parity, const char *folder, GError **error)
 {
     const char *const pictures[] = {"parity"};
     char *tables = eep_gnuplot_tables_new(error);
@@ -62,5 +62,9 @@ gboolean eep_parity_picture_draw(const EepParity *parity, const char *folder, GE
     gboolean drawn = write_tables(parity, tables, error) &&
                      eep_gnuplot_draw(tables, folder, pictures, NULL, 1, error);
     eep_gnuplot_tables_free(tables);
+    if (drawn) {
+        g_free(parity->picture);
+        parity->picture = g_build_filename(folder, "parity.png", NULL);
+    }
     return drawn;
 }

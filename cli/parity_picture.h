@@ -7,8 +7,9 @@
 
 G_BEGIN_DECLS
 
-/* Draws parity.png and .svg into `folder`, which is made. */
-gboolean eep_parity_picture_draw(const EepParity *parity, const char *folder, GError **error);
+/* Draws parity.png and .svg into `folder`, which is made; `parity` knows its picture from then on.
+ */
+gboolean eep_parity_picture_draw(EepParity *parity, const char *folder, GError **error);
 
 G_END_DECLS
 

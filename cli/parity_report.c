@@ -1,6 +1,7 @@
 /* EepParity on the screen and as JSON. */
 #include "cli/parity.h"
 
+#include "cli/parity_decisions.h"
 #include "cli/screen_text.h"
 
 #include <math.h>
@@ -23,35 +24,6 @@ static void add_line(EepScreenText *screen, const char *name, const char *predic
 {
     eep_screen_print(screen, "%-46.46s%16s%16s  %s", name, predicted, measured, last);
     eep_screen_end_line(screen);
-}
-
-static const char *decision(const EepParity *parity, guint run, EepDecisionKind kind, guint index)
-{
-    const GPtrArray *list = parity->decisions[run].lists[kind];
-
-    return index < list->len ? list->pdata[index] : NULL;
-}
-
-static void add_decisions(const EepParity *parity, EepScreenText *screen)
-{
-    add_line(screen, "Decisions, in order", "", "", "");
-    for (guint kind = 0; kind < EEP_DECISION_COUNT; kind++) {
-        guint n[2], first;
-        gboolean differ = eep_run_decisions_differ(&parity->decisions[0], &parity->decisions[1],
-                                                   (EepDecisionKind)kind, &first);
-        g_autofree char *name = g_strdup_printf("  %s", eep_decision_names[kind]);
-
-        for (guint run = 0; run < 2; run++)
-            n[run] = parity->decisions[run].lists[kind]->len;
-        g_autofree char *predicted = eep_screen_whole(n[0]), *measured = eep_screen_whole(n[1]);
-        add_line(screen, name, predicted, measured, differ ? "differ" : "the same");
-        for (guint run = 0; run < 2 && differ; run++) {
-            const char *what = decision(parity, run, (EepDecisionKind)kind, first);
-            eep_screen_print(screen, "    no. %u %-9s %s", first + 1,
-                             run == 0 ? "predicted" : "measured", what != NULL ? what : "-");
-            eep_screen_end_line(screen);
-        }
-    }
 }
 
 static char *figure_of(const EepParityPair *pair, guint run)
@@ -105,42 +77,17 @@ void eep_parity_add_table(const EepParity *parity, EepText *text)
                                   "decisions does");
         eep_screen_end_line(&screen);
     }
-    add_decisions(parity, &screen);
+    eep_parity_decisions_add_table(parity, &screen);
     for (guint kind = 0; kind < EEP_PARITY_COUNT; kind++)
         add_pairs(parity, (EepParityKind)kind, &screen);
+    if (parity->picture != NULL) {
+        eep_screen_print(&screen, "Picture: %s", parity->picture);
+        eep_screen_end_line(&screen);
+    }
     eep_text_add_string(text, eep_text_string(&screen.lines));
 }
 
 /* -- JSON -------------------------------------------------------------------------------------- */
-
-static void add_decisions_json(const EepParity *parity, EepJson *json)
-{
-    eep_json_begin_array(json, "decisions");
-    for (guint kind = 0; kind < EEP_DECISION_COUNT; kind++) {
-        guint first;
-        gboolean differ = eep_run_decisions_differ(&parity->decisions[0], &parity->decisions[1],
-                                                   (EepDecisionKind)kind, &first);
-
-        eep_json_begin_object(json, NULL);
-        eep_json_add_string(json, "kind", eep_decision_names[kind]);
-        eep_json_add_uint(json, "predicted", parity->decisions[0].lists[kind]->len);
-        eep_json_add_uint(json, "measured", parity->decisions[1].lists[kind]->len);
-        eep_json_add_bool(json, "same_order", !differ);
-        if (differ) {
-            eep_json_begin_object(json, "first_difference");
-            eep_json_add_uint(json, "index", first);
-            eep_json_add_string(json, "predicted",
-                                decision(parity, 0, (EepDecisionKind)kind, first));
-            eep_json_add_string(json, "measured",
-                                decision(parity, 1, (EepDecisionKind)kind, first));
-            eep_json_end_object(json);
-        } else {
-            eep_json_add_null(json, "first_difference");
-        }
-        eep_json_end_object(json);
-    }
-    eep_json_end_array(json);
-}
 
 void eep_parity_add_json(const EepParity *parity, EepJson *json)
 {
@@ -150,7 +97,8 @@ void eep_parity_add_json(const EepParity *parity, EepJson *json)
     eep_json_add_string(json, "predicted_label", parity->labels[0]);
     eep_json_add_string(json, "measured_label", parity->labels[1]);
     eep_json_add_string(json, "scenario_difference", parity->scenario_difference);
-    add_decisions_json(parity, json);
+    eep_json_add_string(json, "picture", parity->picture);
+    eep_parity_decisions_add_json(parity, json);
     for (guint kind = 0; kind < EEP_PARITY_COUNT; kind++) {
         eep_json_begin_array(json, kinds[kind].member);
         for (guint i = 0; i < parity->pairs->len; i++) {

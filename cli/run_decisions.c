@@ -1,7 +1,10 @@
 #include "cli/run_decisions.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
+
+#include "core/time.h"
 
 const char *const eep_decision_names[EEP_DECISION_COUNT] = {"resizes", "phases", "reshuffles",
                                                             "incidents", "recoveries"};
@@ -42,6 +45,21 @@ static void add_word(GString *words, const json_t *value)
         g_string_append_printf(words, " %s", string);
 }
 
+static double time_of(const json_t *line)
+{
+    const json_t *at = json_object_get(line, "t_ns");
+
+    return json_is_integer(at) ? eep_time_to_seconds(json_integer_value(at)) : (double)NAN;
+}
+
+static void free_decision(gpointer data)
+{
+    EepDecision *decision = data;
+
+    g_free(decision->words);
+    g_free(decision);
+}
+
 static void add_decision(EepRunDecisions *decisions, const json_t *line)
 {
     const char *event = json_string_value(json_object_get(line, "event"));
@@ -53,7 +71,9 @@ static void add_decision(EepRunDecisions *decisions, const json_t *line)
         add_word(words, json_object_get(line, "pool"));
         for (guint m = 0; m < MAX_MEMBERS && events[i].members[m] != NULL; m++)
             add_word(words, json_object_get(line, events[i].members[m]));
-        g_ptr_array_add(decisions->lists[events[i].kind], g_string_free(words, FALSE));
+        EepDecision *decision = g_new(EepDecision, 1);
+        *decision = (EepDecision){time_of(line), g_string_free(words, FALSE)};
+        g_ptr_array_add(decisions->lists[events[i].kind], decision);
     }
 }
 
@@ -64,7 +84,7 @@ gboolean eep_run_decisions_read(EepRunDecisions *decisions, const char *folder, 
     guint number = 1;
 
     for (guint kind = 0; kind < EEP_DECISION_COUNT; kind++)
-        decisions->lists[kind] = g_ptr_array_new_with_free_func(g_free);
+        decisions->lists[kind] = g_ptr_array_new_with_free_func(free_decision);
     if (!g_file_get_contents(path, &contents, NULL, error))
         return FALSE;
     for (char *line = contents; *line != '\0'; number++) {
@@ -90,14 +110,46 @@ void eep_run_decisions_clear(EepRunDecisions *decisions)
         g_clear_pointer(&decisions->lists[kind], g_ptr_array_unref);
 }
 
-gboolean eep_run_decisions_differ(const EepRunDecisions *a, const EepRunDecisions *b,
-                                  EepDecisionKind kind, guint *ret_index)
+static gboolean is_same(const EepDecision *x, const EepDecision *y)
+{
+    return x != NULL && y != NULL && strcmp(x->words, y->words) == 0;
+}
+
+static const EepDecision *at(const GPtrArray *list, guint index)
+{
+    return index < list->len ? list->pdata[index] : NULL;
+}
+
+/* Of decisions that one has more than the other, those after them stay beside their like. */
+GArray *eep_run_decisions_pair(const EepRunDecisions *a, const EepRunDecisions *b,
+                               EepDecisionKind kind)
 {
     const GPtrArray *x = a->lists[kind], *y = b->lists[kind];
-    guint i = 0;
+    guint n = MAX(x->len, y->len), shorter = MIN(x->len, y->len), head = 0, tail = 0;
+    GArray *rows = g_array_new(FALSE, FALSE, sizeof(EepDecisionRow));
 
-    while (i < x->len && i < y->len && strcmp(x->pdata[i], y->pdata[i]) == 0)
-        i++;
-    *ret_index = i;
-    return i < x->len || i < y->len;
+    while (head < shorter && is_same(at(x, head), at(y, head)))
+        head++;
+    while (head + tail < shorter && is_same(at(x, x->len - 1 - tail), at(y, y->len - 1 - tail)))
+        tail++;
+    for (guint i = 0; i < n; i++) {
+        gboolean is_tail = i + tail >= n;
+        guint place[2] = {is_tail ? i + x->len - n : i, is_tail ? i + y->len - n : i};
+        EepDecisionRow row = {{is_tail || i + tail < x->len ? at(x, place[0]) : NULL,
+                               is_tail || i + tail < y->len ? at(y, place[1]) : NULL},
+                              FALSE};
+
+        row.is_same = is_same(row.sides[0], row.sides[1]);
+        g_array_append_val(rows, row);
+    }
+    return rows;
+}
+
+guint eep_decision_rows_differing(const GArray *rows, guint first)
+{
+    guint n = 0;
+
+    for (guint i = first; i < rows->len; i++)
+        n += !g_array_index(rows, EepDecisionRow, i).is_same;
+    return n;
 }

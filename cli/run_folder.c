@@ -405,7 +405,7 @@ gboolean eep_run_folder_finish(EepRunFolder *folder, const EepMetrics *metrics,
         texts[i] = eep_output_file_text(folder->files[i]);
     eep_run_rows_add_timeline(texts[TIMELINE], metrics, folder->options.pools,
                               folder->options.n_pools);
-    eep_run_trace_end(texts[TRACE], metrics, folder->options.pools, folder->options.n_pools);
+    eep_run_trace_end(texts[TRACE], metrics, facts);
     eep_text_add_string(texts[SCENARIO], facts->scenario);
     write_wallclock(texts[WALLCLOCK], metrics, facts);
     eep_text_add_string(texts[SUMMARY], summary->json);

@@ -1,6 +1,5 @@
 #include "cli/run_trace.h"
 
-#include "cli/run_facts.h"
 #include "core/json.h"
 
 /* Tracks of a pool, in the order in which they are shown; the phases of a resize stand on those of
@@ -286,14 +285,30 @@ static void add_counters(EepText *text, const EepMetrics *metrics, EepPoolId poo
     }
 }
 
-void eep_run_trace_end(EepText *text, const EepMetrics *metrics, const char *const *pools,
-                       guint n_pools)
+/* What the summary says in its head: a viewer shows it beside the file. */
+static void add_facts(EepText *text, const EepRunFacts *facts)
+{
+    EepJson json;
+
+    eep_text_add_string(text, "\n],\"otherData\":");
+    eep_json_init(&json, text, EEP_JSON_COMPACT);
+    eep_json_begin_object(&json, NULL);
+    eep_json_add_string(&json, "label", facts->label);
+    eep_json_add_string(&json, "backend", facts->backend);
+    eep_json_add_string(&json, "scenario", facts->name);
+    eep_json_add_string(&json, "version", facts->version);
+    close_event(&json);
+    eep_text_add_string(text, "}\n");
+}
+
+void eep_run_trace_end(EepText *text, const EepMetrics *metrics, const EepRunFacts *facts)
 {
     EepTime run_end = eep_metrics_report(metrics)->end;
     char number[16];
 
     for (EepPoolId pool = 0; pool < eep_metrics_n_pools(metrics); pool++) {
-        add_name(text, "process_name", pool, 0, eep_run_pool_name(pools, n_pools, pool, number));
+        add_name(text, "process_name", pool, 0,
+                 eep_run_pool_name(facts->pools, facts->n_pools, pool, number));
         add_name(text, "thread_name", pool, TRACK_STEPS, "steps");
         add_counters(text, metrics, pool);
     }
@@ -310,5 +325,5 @@ void eep_run_trace_end(EepText *text, const EepMetrics *metrics, const char *con
         if (pool < eep_metrics_n_pools(metrics))
             add_span(text, &lanes[pool], span);
     }
-    eep_text_add_string(text, "\n]}\n");
+    add_facts(text, facts);
 }

@@ -2,11 +2,12 @@
  *
  * One process a pool: a track of resizes, one of faults, one for each rank that takes part in a
  * resize, with its phases; counters of engines and of running and waiting requests an interval;
- * steps where they were asked for. Pure formatters that append to a text; times are microseconds
- * with three decimals, exact. */
+ * steps where they were asked for. `otherData` says whose times these are. Pure formatters that
+ * append to a text; times are microseconds with three decimals, exact. */
 #ifndef EEP_CLI_RUN_TRACE_H
 #define EEP_CLI_RUN_TRACE_H
 
+#include "cli/run_facts.h"
 #include "core/metrics.h"
 #include "core/text.h"
 
@@ -17,9 +18,8 @@ void eep_run_trace_begin(EepText *text);
 
 void eep_run_trace_add_step(EepText *text, const EepStepRecord *step);
 
-/* Everything else, and the closing. */
-void eep_run_trace_end(EepText *text, const EepMetrics *metrics, const char *const *pools,
-                       guint n_pools);
+/* Everything else, what kind of run it was, and the closing. */
+void eep_run_trace_end(EepText *text, const EepMetrics *metrics, const EepRunFacts *facts);
 
 G_END_DECLS
 

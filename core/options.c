@@ -158,6 +158,22 @@ static gboolean parse_word(const EepOption *option, const char *text, gint *ret,
     return FALSE;
 }
 
+/* A bare number that would be out of bounds with its unit is not what to try. */
+static void propose_bound(const EepOption *option, EepUnits units, const char *text,
+                          const char *hint, GError **error)
+{
+    double value;
+    g_autofree char *meant = g_strconcat(text, hint, NULL);
+    if (error == NULL || hint == NULL || *eep_units_suffix(text) != '\0' ||
+        option->min > option->max || !eep_units_parse_real(units, meant, NULL, &value, NULL) ||
+        (value >= option->min && value <= option->max))
+        return;
+    g_autofree char *bound = format_bound(option, value < option->min ? option->min : option->max);
+    g_clear_error(error);
+    g_set_error(error, EEP_OPTION_ERROR, EEP_OPTION_ERROR_SYNTAX, "\"%s\" has no unit: %s; try %s",
+                text, eep_units_names(units), bound);
+}
+
 static gboolean parse_units(const EepOption *option, const char *text, gpointer at, GError **error)
 {
     EepUnits units = EEP_UNITS_TIME;
@@ -165,15 +181,21 @@ static gboolean parse_units(const EepOption *option, const char *text, gpointer 
     unit_family(option->type, &units);
     if (option->type == EEP_OPTION_TIME || option->type == EEP_OPTION_BYTES) {
         gint64 whole;
-        if (!eep_units_parse_whole(units, text, hint, &whole, error) ||
-            !check_bounds(option, (double)whole, text, error))
+        if (!eep_units_parse_whole(units, text, hint, &whole, error)) {
+            propose_bound(option, units, text, hint, error);
+            return FALSE;
+        }
+        if (!check_bounds(option, (double)whole, text, error))
             return FALSE;
         *(gint64 *)at = whole;
         return TRUE;
     }
     double real;
-    if (!eep_units_parse_real(units, text, hint, &real, error) ||
-        !check_bounds(option, real, text, error))
+    if (!eep_units_parse_real(units, text, hint, &real, error)) {
+        propose_bound(option, units, text, hint, error);
+        return FALSE;
+    }
+    if (!check_bounds(option, real, text, error))
         return FALSE;
     *(double *)at = real;
     return TRUE;

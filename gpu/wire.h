@@ -16,7 +16,7 @@
 G_BEGIN_DECLS
 
 #define EEP_WIRE_MAGIC        G_GUINT64_CONSTANT(0x0a31504545706565) /* "eepEEP1\n" */
-#define EEP_WIRE_VERSION      2
+#define EEP_WIRE_VERSION      3
 #define EEP_WIRE_HEADER_BYTES 8
 
 #define EEP_WIRE_MAX_RANKS     1024
@@ -104,6 +104,7 @@ typedef struct {
     guint64 silence_ns; /* without a message for so long the worker ends: its coordinator has gone
                          */
     guint64 wait_ns;    /* for any single wait on device or group, then GROUP_BROKEN */
+    guint64 grace_ns;   /* to give everything back at the end; then the process is killed */
     EepWireModel model;
 } EepWireWelcome;
 

@@ -88,6 +88,7 @@ static const EepWireField welcome[] = {
     U64(EepWireWelcome, beat_ns, 1000000, MAX_NS),
     U64(EepWireWelcome, silence_ns, 1000000, MAX_NS),
     U64(EepWireWelcome, wait_ns, 1000000, MAX_NS),
+    U64(EepWireWelcome, grace_ns, 0, MAX_NS),
     U32(EepWireWelcome, model.n_layers, 0, EEP_WIRE_MAX_LAYERS),
     U32(EepWireWelcome, model.n_experts, 1, EEP_WIRE_MAX_EXPERTS),
     U32(EepWireWelcome, model.top_k, 1, 64),

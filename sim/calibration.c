@@ -413,6 +413,23 @@ static EepCalibrationPoint *points_of(const EepCalibrationRow *row,
     return mine;
 }
 
+/* A time of 0 would say that something costs nothing, and nobody has measured that. */
+static void bound_times(EepHardware *hardware, const EepCalibrationRow *row,
+                        const EepCalibrationPoint *points, guint n, EepCalibrationFit *fit)
+{
+    double least = points[0].spread;
+    for (guint i = 1; i < n; i++)
+        least = fmin(least, points[i].spread);
+    for (guint k = 0; k < EEP_CALIBRATION_MAX_KEYS && row->keys[k] != NULL; k++) {
+        const EepOption *option = eep_options_find(&eep_hardware_options, row->keys[k]);
+        EepTime *time = (EepTime *)(gpointer)((char *)hardware + option->offset);
+        if (option->type != EEP_OPTION_TIME || *time > 0)
+            continue;
+        *time = MAX(1, eep_time_from_seconds(least));
+        fit->is_bound[k] = TRUE;
+    }
+}
+
 void eep_calibration_fit(EepHardware *hardware, gboolean has_peaks,
                          const EepCalibrationPoint *points, guint n, EepCalibrationFit *ret_fits)
 {
@@ -429,6 +446,8 @@ void eep_calibration_fit(EepHardware *hardware, gboolean has_peaks,
 
         ret_fits[r] = (EepCalibrationFit){.n_points = n_mine};
         ret_fits[r].is_fitted = n_mine > 0 && row->fit(hardware, mine, n_mine);
+        if (ret_fits[r].is_fitted)
+            bound_times(hardware, row, mine, n_mine, &ret_fits[r]);
     }
     for (guint i = 0; i < G_N_ELEMENTS(peaks); i++)
         if (*peaks[i] <= 0.0)

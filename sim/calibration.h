@@ -41,6 +41,9 @@ typedef struct {
     guint n_points;
     double deviation; /* mean of |predicted / seen - 1| over its points */
     double spread;    /* mean of spread / seen */
+    /* Of each key: 0 fitted best, so it cannot be told from noise; the figure is the least scatter
+     * of the points, which it may be without being seen. */
+    gboolean is_bound[EEP_CALIBRATION_MAX_KEYS];
 } EepCalibrationFit;
 
 /* Fits all rows, in their order. *hardware: the base, whose figures are replaced. `has_peaks`: its

@@ -9,7 +9,9 @@
 
 #define SHORTEST_TICK (2 * EEP_NS_PER_MS)
 #define LONGEST_TICK  (100 * EEP_NS_PER_MS)
-#define FIRST_EPOCH   1 /* of every pool: its first group */
+/* A worker says HELLO as soon as it is connected: whoever takes longer is none. */
+#define BEATS_TO_HELLO 10
+#define FIRST_EPOCH    1 /* of every pool: its first group */
 
 G_DEFINE_QUARK(eep - cuda - backend - error - quark, eep_cuda_backend_error)
 
@@ -440,7 +442,8 @@ EepBackend *eep_cuda_backend_new(const EepCudaBackendOptions *options, GError **
     self->timer_fd = -1;
     self->crew = eep_crew_new(options->clock, eep_cuda_on_exit, self);
     self->door = eep_door_new(options->clock, door_address(self), options->token,
-                              &eep_cuda_door_events, self, error);
+                              BEATS_TO_HELLO * self->gpu.heartbeat_interval, &eep_cuda_door_events,
+                              self, error);
     if (self->door == NULL || !start_timer(self, error)) {
         cuda_free(&self->base);
         return NULL;

@@ -12,10 +12,10 @@
 #define MISSED_BY_WORKER      3
 #define MISSED_BY_COORDINATOR 20
 #define MAX_WAITING           1024
-/* Until a rank goes to a worker that asked for another one; before the run begins, that part of
- * gpu.start_timeout. */
-#define WISH_PATIENCE       (5 * EEP_NS_PER_S)
-#define WISH_SHARE_OF_START 2
+/* Until a rank goes to a worker that asked for another one: that part of gpu.start_timeout, before
+ * the run begins and later. */
+#define WISH_SHARE_OF_START  2
+#define WISH_SHARE_OF_RESIZE 24
 /* Refusals that are told one by one. */
 #define MANY_REFUSED 32
 
@@ -136,6 +136,7 @@ static void welcome(EepCudaWorker *worker, EepLink *link, const EepWireHello *he
                     .beat_ns = (guint64)self->gpu.heartbeat_interval,
                     .silence_ns = (guint64)self->gpu.heartbeat_interval * MISSED_BY_COORDINATOR,
                     .wait_ns = (guint64)self->gpu.wait_timeout,
+                    .grace_ns = (guint64)self->gpu.grace,
                     .model = pool->model}};
 
     worker->link = link;
@@ -263,8 +264,8 @@ static gboolean take_waiting(EepCudaBackend *self, EepCudaWorker *worker, gboole
  * a number that nobody needs any more. At the start the others may be on their way. */
 static void give_up_wishes(EepCudaBackend *self, EepCudaWorker *worker, gint64 now)
 {
-    EepTime patience =
-        self->base.loop != NULL ? WISH_PATIENCE : self->gpu.start_timeout / WISH_SHARE_OF_START;
+    EepTime patience = self->gpu.start_timeout /
+                       (self->base.loop != NULL ? WISH_SHARE_OF_RESIZE : WISH_SHARE_OF_START);
 
     if (worker->state == EEP_CUDA_EXPECTED && now - worker->expected_at > patience)
         take_waiting(self, worker, TRUE);

@@ -25,6 +25,7 @@ struct EepDoor {
     const EepDoorEvents *events;
     gpointer self;
     int fd;
+    EepTime patience;
     gboolean is_watched;
     gboolean is_exhausted; /* no descriptor is free: until the next tick */
     char *address;
@@ -155,7 +156,7 @@ static void on_connection(gpointer self, int fd, gboolean is_readable, gboolean 
         guest = g_new0(Guest, 1);
         guest->door = door;
         guest->since = eep_monotonic_ns();
-        guest->deadline = guest->since + EEP_DOOR_PATIENCE;
+        guest->deadline = guest->since + door->patience;
         guest->link = eep_link_new(door->clock, accepted, MAX_HELLO, &guest_events, guest);
         g_ptr_array_add(door->guests, guest);
     }
@@ -188,12 +189,13 @@ static gboolean draw_token(EepDoor *door, GError **error)
     return TRUE;
 }
 
-EepDoor *eep_door_new(EepClock *clock, const char *address, const char *token,
+EepDoor *eep_door_new(EepClock *clock, const char *address, const char *token, EepTime patience,
                       const EepDoorEvents *events, gpointer self, GError **error)
 {
     EepDoor *door = g_new0(EepDoor, 1);
 
     door->clock = clock;
+    door->patience = patience;
     door->events = events;
     door->self = self;
     door->guests = g_ptr_array_new_with_free_func(guest_free);
@@ -240,6 +242,15 @@ static gint64 deadline_of(const Guest *guest, gboolean hurries)
     return hurries ? MIN(guest->deadline, guest->since + EEP_DOOR_HURRY) : guest->deadline;
 }
 
+static void send_away_late(Guest *guest, gboolean hurries)
+{
+    gint64 limit = deadline_of(guest, hurries) - guest->since;
+    g_autofree char *reason = g_strdup_printf(
+        "no HELLO within %.3g s%s", eep_time_to_seconds(limit), hurries ? ", and others wait" : "");
+
+    send_away(guest, reason);
+}
+
 /* From the end, since whoever is sent away may go at once. */
 void eep_door_tick(EepDoor *door)
 {
@@ -254,8 +265,7 @@ void eep_door_tick(EepDoor *door)
         if (guest->is_refused)
             g_ptr_array_remove_index_fast(door->guests, i - 1);
         else
-            send_away(guest,
-                      hurries ? "no HELLO within 0.2 s, and others wait" : "no HELLO within 5 s");
+            send_away_late(guest, hurries);
     }
     door->is_exhausted = FALSE;
     follow_guests(door);

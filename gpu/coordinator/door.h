@@ -13,8 +13,7 @@ G_BEGIN_DECLS
 
 typedef struct EepDoor EepDoor;
 
-#define EEP_DOOR_PATIENCE (5 * EEP_NS_PER_S) /* from connecting to HELLO */
-/* The same, and for a refusal to be read, while others have to wait. */
+/* From connecting to HELLO at most, and for a refusal to be read, while others have to wait. */
 #define EEP_DOOR_HURRY      (200 * EEP_NS_PER_MS)
 #define EEP_DOOR_MAX_GUESTS 64 /* that have not said HELLO; more have to wait */
 
@@ -24,8 +23,9 @@ typedef struct {
     void (*refused)(gpointer self, const char *reason); /* one who came was sent away */
 } EepDoorEvents;
 
-/* `address` as in address.h. `token` in hexadecimal, NULL: drawn. */
-EepDoor *eep_door_new(EepClock *clock, const char *address, const char *token,
+/* `address` as in address.h. `token` in hexadecimal, NULL: drawn. `patience`: from connecting to
+ * HELLO. */
+EepDoor *eep_door_new(EepClock *clock, const char *address, const char *token, EepTime patience,
                       const EepDoorEvents *events, gpointer self, GError **error);
 void eep_door_free(EepDoor *door); /* NULL is allowed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EepDoor, eep_door_free)

@@ -16,10 +16,15 @@
 #include "live/clock_real.h"
 
 #define RETRY_NS   100000000
-#define ATTEMPT_MS 2000
+#define ATTEMPT_NS 2000000000 /* of one address at most, since another may answer */
+
+static int attempt_ms(gint64 end)
+{
+    return (int)(CLAMP(end - eep_monotonic_ns(), RETRY_NS, ATTEMPT_NS) / 1000000);
+}
 
 /* -1 with errno. */
-static int try_address(const struct sockaddr *address, socklen_t length)
+static int try_address(const struct sockaddr *address, socklen_t length, gint64 end)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int error = 0, one = 1;
@@ -31,7 +36,7 @@ static int try_address(const struct sockaddr *address, socklen_t length)
     if (connect(fd, address, length) != 0) {
         if (errno != EINPROGRESS)
             error = errno;
-        else if (poll(&ready, 1, ATTEMPT_MS) != 1)
+        else if (poll(&ready, 1, attempt_ms(end)) != 1)
             error = ETIMEDOUT;
         else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
             error = errno;
@@ -47,7 +52,7 @@ static int try_address(const struct sockaddr *address, socklen_t length)
 }
 
 /* *ret_why: the last reason, static. */
-static int try_tcp(const char *host, const char *port, const char **ret_why)
+static int try_tcp(const char *host, const char *port, gint64 end, const char **ret_why)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     int status = getaddrinfo(host, port, &hints, &found), fd = -1;
@@ -57,7 +62,7 @@ static int try_tcp(const char *host, const char *port, const char **ret_why)
         return -1;
     }
     for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
-        fd = try_address(at->ai_addr, at->ai_addrlen);
+        fd = try_address(at->ai_addr, at->ai_addrlen, end);
     *ret_why = g_strerror(errno);
     freeaddrinfo(found);
     return fd;
@@ -95,10 +100,10 @@ gboolean eep_connection_open(const char *address, gint64 wait_ns, int *ret_fd, G
                    : g_strndup(address, (gsize)(colon - address));
     for (;;) {
         if (name != NULL) {
-            fd = try_address((const struct sockaddr *)&at, size);
+            fd = try_address((const struct sockaddr *)&at, size, end);
             why = g_strerror(errno);
         } else {
-            fd = try_tcp(host, colon + 1, &why);
+            fd = try_tcp(host, colon + 1, end, &why);
         }
         if (fd >= 0) {
             *ret_fd = fd;

@@ -14,10 +14,15 @@
 #include "gpu/worker/worker_internal.h"
 #include "live/clock_real.h"
 
-/* Until WELCOME: the coordinator may wait for others first. */
-#define WELCOME_NS G_GINT64_CONSTANT(600000000000)
-/* For the last words, once it has been decided to end. */
-#define FLUSH_NS 500000000
+/* Until WELCOME a coordinator sends heartbeats, too, and what to expect of them only --wait can
+ * say; it is of some use without a second of it. */
+#define LEAST_SILENCE_NS G_GINT64_CONSTANT(2000000000)
+/* For the last words, once it has been decided to end: a part of gpu.grace. */
+#define FLUSH_SHARE 10
+/* Of gpu.grace, while nobody has told it. */
+#define GRACE_NS G_GINT64_CONSTANT(5000000000)
+/* To give back a device that is in order, even if nobody would wait for it. */
+#define LEAST_GRACE_NS 200000000
 
 static void wake(gpointer self)
 {
@@ -234,7 +239,8 @@ static void beat(EepWorker *worker)
 static int look_at_time(EepWorker *worker)
 {
     gint64 now = eep_monotonic_ns();
-    gint64 silence = worker->members != NULL ? (gint64)worker->welcome.silence_ns : WELCOME_NS;
+    gint64 silence = worker->members != NULL ? (gint64)worker->welcome.silence_ns
+                                             : MAX(LEAST_SILENCE_NS, worker->options->connect_ns);
     gint64 until = worker->last_heard + silence;
 
     if (now >= until)
@@ -338,11 +344,17 @@ EepWorker *eep_worker_new(const EepWorkerOptions *options, guint32 id, EepWorker
     return worker;
 }
 
+gint64 eep_worker_grace(const EepWorker *worker)
+{
+    return worker->members != NULL ? MAX(LEAST_GRACE_NS, (gint64)worker->welcome.grace_ns)
+                                   : GRACE_NS;
+}
+
 /* What has been said is sent, for a bounded time. */
 static void say_bye(EepWorker *worker)
 {
     EepWireMessage message = {.type = EEP_WIRE_BYE};
-    gint64 end = eep_monotonic_ns() + FLUSH_NS;
+    gint64 end = eep_monotonic_ns() + eep_worker_grace(worker) / FLUSH_SHARE;
 
     g_strlcpy(message.bye.reason, worker->last_word, sizeof message.bye.reason);
     eep_outbox_send(worker->outbox, &message);

@@ -28,6 +28,9 @@ EepWorker *eep_worker_new(const EepWorkerOptions *options, guint32 worker, EepWo
                           gpointer self, GError **error);
 void eep_worker_free(EepWorker *worker);
 
+/* How long it may take to give everything back: gpu.grace, once the coordinator has told it. */
+gint64 eep_worker_grace(const EepWorker *worker);
+
 /* Serves until it is sent home or something ends it; then the error says what. */
 EepWorkerEnd eep_worker_run(EepWorker *worker, GError **error);
 

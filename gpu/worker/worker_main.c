@@ -4,14 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "gpu/worker/device.h"
 #include "gpu/worker/self_check.h"
 #include "gpu/worker/worker.h"
-
-/* To give everything back, seconds. */
-#define TIDY_S 5
 
 #ifdef EEP_EMULATED
 #define PROGRAM "eep-worker-emulated"
@@ -52,6 +50,13 @@ static int status_of_error(const GError *error)
     return 1;
 }
 
+static void set_alarm(gint64 ns)
+{
+    const struct itimerval in = {{0, 0}, {ns / 1000000000, ns % 1000000000 / 1000}};
+
+    setitimer(ITIMER_REAL, &in, NULL);
+}
+
 static int serve(Process *process, guint32 id)
 {
     g_autoptr(GError) error = NULL;
@@ -69,9 +74,9 @@ static int serve(Process *process, guint32 id)
     if (end == EEP_WORKER_DEVICE_BROKEN)
         _exit(status_of(end));
     /* Nor on one that hangs, which nobody may have noticed: then the process is killed. */
-    alarm(TIDY_S);
+    set_alarm(eep_worker_grace(worker));
     eep_worker_free(worker);
-    alarm(0);
+    set_alarm(0);
     return status_of(end);
 }
 

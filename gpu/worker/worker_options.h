@@ -27,7 +27,7 @@ typedef struct {
     guint device;
     gboolean is_local_rank; /* `device` is the launcher's local rank: a process that sees fewer
                                devices counts around them */
-    gint64 connect_ns;      /* how long to try */
+    gint64 connect_ns;      /* how long to try, and to hear nothing until WELCOME */
     gboolean shows_help, shows_version;
     gboolean checks_itself; /* instead of serving anybody */
 } EepWorkerOptions;

@@ -14,12 +14,12 @@ out_is_json
 err_is_empty
 cp "$scratch/out" two.json
 [ "$(ls -A two | tr '\n' ' ')" = "emulated-host.yaml samples.csv " ] || fail "two holds $(ls -A two)"
-[ "$(head -n 1 two/samples.csv)" = measurement,ranks,size,repetition,ns ] || fail "no head in samples.csv"
+[ "$(head -n 1 two/samples.csv)" = measurement,ranks,size,repetition,ns,device ] || fail "no head in samples.csv"
 for name in kernel launch memory_read host_copy gemm grouped_gemm all_to_all all_gather peer_copy \
     comm_init comm_shrink comm_destroy graph_capture; do
-    grep -q "^$name,2,[0-9x]*,0,[1-9][0-9]*$" two/samples.csv || fail "samples.csv lacks $name"
+    grep -q "^$name,2,[0-9x]*,0,[1-9][0-9]*,emulated$" two/samples.csv || fail "samples.csv lacks $name"
 done
-awk -F, 'NR > 1 && (NF != 5 || $5 !~ /^[0-9]+$/) { exit 1 }' two/samples.csv || fail "samples.csv is no table"
+awk -F, 'NR > 1 && (NF != 6 || $5 !~ /^[0-9]+$/ || $6 != "emulated") { exit 1 }' two/samples.csv || fail "samples.csv is no table"
 
 # The median that --json tells is that of the samples: repetitions are odd in number.
 median=$(awk -F, '$1 == "kernel" { print $5 }' two/samples.csv | sort -n | awk '{ s[NR] = $1 } END { print s[(NR + 1) / 2] }')
@@ -31,6 +31,11 @@ grep -q "^kernel_latency: {value: .*, basis: measured, source: \"eep calibrate, 
     two/emulated-host.yaml || fail "kernel_latency is not as measured"
 predicted=$(grep -A8 '"measurement": "kernel"' two.json | sed -n 's/.*"predicted_s": \([0-9.e-]*\).*/\1/p' | head -n 1)
 awk -v p="$predicted" -v t="$told" 'BEGIN { exit !((p / t - 1) ^ 2 < 1e-4) }' || fail "predicted $predicted, seen $told"
+
+# Nothing is said to cost nothing: what noise hides is named as such.
+! grep -E '^[a-z_]*(latency|split|base|per_rank|destroy|size): \{value: 0[a-z]*, .*eep calibrate' two/emulated-host.yaml ||
+    fail 'a figure is 0'
+grep 'not told from noise' two/emulated-host.yaml | grep -v 'basis: assumed' && fail 'noise is called measured'
 
 # docs/calibrate.md has every measurement and every figure.
 for name in $(sed -n 's/.*"\(key\|measurement\)": "\([a-z0-9_]*\)".*/\2/p' two.json | sort -u); do

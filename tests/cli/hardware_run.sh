@@ -53,6 +53,8 @@ members() { grep -o '^ *"[a-z0-9_]*"' "$1/summary.json" | sort -u; }
 for name in step 'resize 2->4' launch standby_groups weights_from_peer switch warm_up graph_capture reshuffle; do
     grep -q "\"ph\":\"X\".*\"name\":\"$name\"" hw/trace.json || fail "trace.json has no span $name"
 done
+grep -q '"otherData":{"label":"EMULATED","backend":"cuda",' hw/trace.json || fail 'trace.json does not say that it is emulated'
+grep -q '"otherData":{"label":"SIMULATED","backend":"sim",' sim/trace.json || fail 'trace.json does not say that it is simulated'
 # Which devices it ran on, and what was checked.
 [ "$(grep -c '"device": "emulated' hw/wallclock.json)" -eq 4 ] || fail "not four devices: $(cat hw/wallclock.json)"
 [ "$(grep -c "\"host\": \"$(uname -n)\"" hw/wallclock.json)" -eq 5 ] || fail "hosts: $(cat hw/wallclock.json)"

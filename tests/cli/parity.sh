@@ -49,29 +49,53 @@ ratios '1 4'
 eep compare hw sim
 grep -qE '^  TTFT p90 +1,000 +4,000  4\.00$' "$scratch/out" || fail 'no ratio of 4'
 
+# Decisions stand side by side, each with its time; what differs is marked, and what follows it
+# stands beside its like.
+differs() { # differs PREDICTED MEASURED: a marked line of the screen with these
+    grep -qE "^! *[0-9.-]+ $1 +! *[0-9.-]+ $2\$" "$scratch/out" || fail "no line says that $1 and $2 differ"
+}
 # A phase that is another, a decision that is missing, one more: the first is named.
 plant events.jsonl '0,/"phase":"kv_sync"/s//"phase":"offload"/'
 eep compare sim hw
 exits 0
 is_same resizes
-out_has ' predicted resize_phase main grow kv_sync'
-out_has ' measured  resize_phase main grow offload'
+differs 'phase main grow kv_sync' 'phase main grow offload'
+grep -qE '^ +4\.000 accepted main grow 2 4 [^ ]+ +4\.000 accepted main grow 2 4 [^ ]+$' "$scratch/out" ||
+    fail 'no decision beside its like'
+[ "$(grep -c '^!' "$scratch/out")" = 1 ] || fail 'more than the planted phase differs'
+grep -qE '^  phases +([0-9]+) +\1  1 differs$' "$scratch/out" || fail 'no number of phases'
+plant events.jsonl '0,/"phase":"kv_sync"/{/"phase":"kv_sync"/d}'
+eep compare sim hw
+differs 'phase main grow kv_sync' -
+[ "$(grep -c '^!' "$scratch/out")" = 1 ] || fail 'what follows a missing phase differs'
 plant events.jsonl '/"event":"resize_ended","id":"shrink"/d'
 eep compare sim hw
-out_has 'no. 4 predicted resize_ended main shrink 4 2 complete'
-out_has 'no. 4 measured  -'
+differs 'ended main shrink 4 2 complete' -
 is_same phases
 plant events.jsonl '1i {"t_ns":1,"pool":"main","event":"fault","id":"death","fault":"fail","detail":""}'
 eep compare sim hw
-out_has 'no. 1 predicted -'
-out_has 'no. 1 measured  fault main death fail'
+grep -qE '^! +- - +! +0\.000 fault main death fail$' "$scratch/out" || fail 'no fault beside nothing'
 eep compare sim hw --json
 grep -q '"measured": "fault main death fail"' "$scratch/out" || fail 'JSON has no first difference'
+grep -q '"measured_s": 1e-09' "$scratch/out" || fail 'JSON has no time'
+# More than a screen shows: what is left out is counted, and JSON has all.
+plant summary.json ''
+for ((i = 0; i < 100; i++)); do
+    echo '{"t_ns":'$i',"pool":"main","event":"eplb_rearranged","trigger":"interval"}'
+done | tee extra >>hw/events.jsonl
+cp -r sim long && cat extra >>long/events.jsonl
+eep compare long hw
+is_same reshuffles
+grep -qE '^ +\.\.\. [0-9]+ more, all the same$' "$scratch/out" || fail 'nothing is counted'
+eep compare sim hw
+grep -qE '^ +\.\.\. [0-9]+ more, [0-9]+ of them differ: --json has all$' "$scratch/out" || fail 'no difference is counted'
+eep compare sim hw --json
+[ "$(grep -c '"measured": "eplb_rearranged main interval"' "$scratch/out")" -ge 100 ] || fail 'JSON has not all'
 # Another order of the same decisions: of the lines of two kinds it is a clock's, of one it is not.
 plant events.jsonl '/"phase":"map_broadcast"/{h;d};/"phase":"switch"/{G}'
 eep compare sim hw
-out_has ' predicted resize_phase main grow map_broadcast'
-out_has ' measured  resize_phase main grow switch'
+differs 'phase main grow map_broadcast' 'phase main grow switch'
+differs 'phase main grow switch' 'phase main grow map_broadcast'
 
 # Only what workers and the folder heed may differ between the scenarios.
 plant scenario.yaml 's/heartbeat_interval: 500ms/heartbeat_interval: 900ms/'
@@ -108,6 +132,7 @@ if command -v gnuplot >/dev/null; then
     eep compare sim hw --plot plots
     exits 0
     err_is_empty
+    out_has 'Picture: plots/parity.png'
     grep -q '</svg>' plots/parity.svg || fail 'parity.svg is not whole'
     grep -q 'says nothing about a GPU' plots/parity.svg || fail 'parity.svg does not say that it is emulated'
     [ "$(head -c 8 plots/parity.png | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ] || fail 'parity.png is no PNG'

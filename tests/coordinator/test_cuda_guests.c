@@ -117,8 +117,8 @@ static const Guest guests[] = {
     {"out of turn", "READY before HELLO", speaks_out_of_turn, 1.0},
     {"enormous", "is longer than any", counts_enormously, 1.0},
     {"on trust", "is longer than expected", counts_on_trust, 1.0},
-    {"stalls", "no HELLO within 5 s", says_half_of_it, 6.5},
-    {"silent", "no HELLO within 5 s", says_nothing, 6.5},
+    {"stalls", "no HELLO within 1.5 s", says_half_of_it, 2.5},
+    {"silent", "no HELLO within 1.5 s", says_nothing, 2.5},
 };
 
 /* Reads what there is, without waiting; FALSE: closed by the other side. */

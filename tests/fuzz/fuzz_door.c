@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const guint8 *data, size_t size)
     g_autofree char *token = g_strnfill(2 * EEP_WIRE_TOKEN_BYTES, '4');
     EepClock *clock = eep_clock_real_new(NULL);
     Seen seen = {0};
-    EepDoor *door = eep_door_new(clock, address, token, &door_events, &seen, NULL);
+    EepDoor *door = eep_door_new(clock, address, token, EEP_NS_PER_S, &door_events, &seen, NULL);
     int fd;
 
     g_assert(door != NULL);

@@ -412,7 +412,8 @@ START_TEST(overlapping_spans)
     }
     eep_metrics_finish(metrics, &end);
     eep_run_trace_begin(&text);
-    eep_run_trace_end(&text, metrics, sample_run_pools, 1);
+    const EepRunFacts facts = sample_run_facts(NULL);
+    eep_run_trace_end(&text, metrics, &facts);
     json_t *root = json_loads(eep_text_string(&text), JSON_REJECT_DUPLICATES, NULL);
     json_t *events = json_object_get(root, "traceEvents");
     ck_assert_uint_eq(count_trace(events, "X", "part"), 24);
@@ -482,6 +483,9 @@ START_TEST(trace)
         ck_assert_uint_eq(count_trace(events, "C", "engines"), 2);
         ck_assert_uint_eq(count_trace(events, "C", "requests"), 123);
         ck_assert_uint_eq(count_trace(events, "M", "process_name"), 1);
+        ck_assert_str_eq(
+            json_string_value(json_object_get(json_object_get(root, "otherData"), "label")),
+            "SIMULATED");
         json_decref(root);
     }
     g_autofree char *text = read_file("out", "trace.json");

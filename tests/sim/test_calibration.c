@@ -213,6 +213,37 @@ START_TEST(what_nobody_measured_stays)
 }
 END_TEST
 
+static guint row_of(const char *key)
+{
+    guint r = 0;
+
+    while (g_strcmp0(eep_calibration_rows[r].keys[0], key) != 0)
+        r++;
+    return r;
+}
+
+/* What takes less than its parts leaves nothing for the figure: it is not 0, but unseen. */
+START_TEST(what_is_below_the_noise_is_a_bound)
+{
+    for (guint i = 0; i < points->len; i++) {
+        EepCalibrationPoint *point = &g_array_index(points, EepCalibrationPoint, i);
+
+        if (point->what.kind != EEP_MEASURE_COMM_SHRINK &&
+            point->what.kind != EEP_MEASURE_ALL_GATHER)
+            continue;
+        point->seconds = 1e-7;
+        point->spread = 1e-6 * point->what.n_ranks;
+    }
+    fit(TRUE);
+    ck_assert_int_eq(fitted.comm_split, 2000); /* of the two ranks' point */
+    ck_assert_int_eq(fitted.collective_latency, 2000);
+    ck_assert(fits[row_of("comm_split")].is_bound[0]);
+    ck_assert(fits[row_of("collective_latency")].is_bound[0]);
+    ck_assert(!fits[row_of("communicator_base")].is_bound[0]);
+    is_near((double)fitted.communicator_base, (double)truth.communicator_base);
+}
+END_TEST
+
 START_TEST(one_unknown)
 {
     /* seen = 3 + max(10, 2 x), at x = 8 but where the floor hides it; one point is far off. */
@@ -270,6 +301,7 @@ int main(void)
     tcase_add_test(figures, the_second_rate_may_be_the_higher_one);
     tcase_add_test(figures, outliers_do_not_pull);
     tcase_add_test(figures, what_nobody_measured_stays);
+    tcase_add_test(figures, what_is_below_the_noise_is_a_bound);
     tcase_add_test(fitting, one_unknown);
     tcase_add_test(fitting, two_unknowns);
     suite_add_tcase(suite, figures);

@@ -106,6 +106,7 @@ START_TEST(bad_values_store_nothing)
         {"deep.word", "Two", "\"Two\" is unknown: one, two or three; try two"},
         {"deep.word", "seventeen", "\"seventeen\" is unknown: one, two or three"},
         {"time", "5", "\"5\" has no unit: ns, us, ms, s, min, h or d; try 5s"},
+        {"time", "500", "\"500\" has no unit: ns, us, ms, s, min, h or d; try 100s"},
         {"time", "200s", "\"200s\" is too large: at most 100s"},
         {"name", "\xff", "the text is not UTF-8: UTF-8"},
     };

@@ -64,6 +64,35 @@ START_TEST(test_nobody_there)
 }
 END_TEST
 
+/* A host that takes no connection and says nothing has no longer than is waited for. */
+START_TEST(test_no_answer)
+{
+    gint64 began;
+    guint port;
+    int listening = listen_tcp(&port), fds[8], fd;
+    g_autofree char *address = g_strdup_printf("127.0.0.1:%u", port);
+    GError *error = NULL;
+
+    ck_assert_int_eq(listen(listening, 0), 0);
+    for (guint i = 0; i < G_N_ELEMENTS(fds); i++) { /* nobody takes them: the queue is full */
+        struct sockaddr_in to = {.sin_family = AF_INET,
+                                 .sin_port = htons((guint16)port),
+                                 .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)!connect(fds[i], (struct sockaddr *)&to, sizeof to);
+    }
+    began = eep_monotonic_ns();
+    ck_assert(!eep_connection_open(address, 200 * MS, &fd, &error));
+    ck_assert(g_error_matches(error, EEP_WORKER_ERROR, EEP_WORKER_ERROR_LOST));
+    ck_assert_int_lt(eep_monotonic_ns() - began, 1500 * MS);
+    g_clear_error(&error);
+    for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
+        close(fds[i]);
+    close(listening);
+}
+END_TEST
+
 START_TEST(test_no_address)
 {
     static const char *const addresses[] = {
@@ -98,6 +127,7 @@ int main(void)
 
     tcase_add_test(ways, test_tcp);
     tcase_add_test(ways, test_nobody_there);
+    tcase_add_test(ways, test_no_answer);
     tcase_add_loop_test(ways, test_no_address, 0, 9);
     tcase_add_loop_test(ways, test_unix, 0, 2);
     suite_add_tcase(suite, ways);
