@@ -16,7 +16,7 @@
 G_BEGIN_DECLS
 
 #define EEP_WIRE_MAGIC        G_GUINT64_CONSTANT(0x0a31504545706565) /* "eepEEP1\n" */
-#define EEP_WIRE_VERSION      2
+#define EEP_WIRE_VERSION      3
 #define EEP_WIRE_HEADER_BYTES 8
 
 #define EEP_WIRE_MAX_RANKS     1024
@@ -98,12 +98,13 @@ typedef struct {
 
 typedef struct {
     guint32 worker;
-    guint32 transport;       /* EepTransportKind */
-    guint32 captures_graphs; /* WARM_UP and GRAPH_CAPTURE record the forward */
-    guint64 beat_ns;         /* interval of heartbeats */
-    guint64 silence_ns; /* without a message for so long the worker ends: its coordinator has gone
-                         */
-    guint64 wait_ns;    /* for any single wait on device or group, then GROUP_BROKEN */
+    guint32 transport; /* EepTransportKind */
+    guint32
+        captures_graphs; /* forwards are replayed; what is not captured yet is at its first use */
+    guint64 beat_ns;     /* interval of heartbeats */
+    guint64 silence_ns;  /* without a message for so long the worker ends: its coordinator has gone
+                          */
+    guint64 wait_ns;     /* for any single wait on device or group, then GROUP_BROKEN */
     EepWireModel model;
 } EepWireWelcome;
 
@@ -149,8 +150,6 @@ typedef struct {
     guint64 step; /* the pool's forward counter */
     guint32 n_decodes, n_prefill_chunks, n_prefill_tokens;
     guint64 decode_context_tokens, prefill_pairs;
-    guint32 max_tokens; /* of any rank in this step */
-    guint32 is_dummy;
 } EepWireStep;
 
 typedef struct {

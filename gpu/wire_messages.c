@@ -157,8 +157,6 @@ static const EepWireField step[] = {
     U32(EepWireStep, n_prefill_tokens, 0, 1 << 20),
     U64(EepWireStep, decode_context_tokens, 0, MAX_COUNT),
     U64(EepWireStep, prefill_pairs, 0, MAX_COUNT),
-    U32(EepWireStep, max_tokens, 0, 1 << 20),
-    U32(EepWireStep, is_dummy, 0, 1),
     END,
 };
 

@@ -91,16 +91,9 @@ static void note_step(EepCudaPoolState *pool, const EepStepPlan *plan)
 
 static EepWireMessage step_of(const EepStepPlan *plan)
 {
-    EepWireMessage message = {.type = EEP_WIRE_STEP,
-                              .step = {.op = plan->op.id,
-                                       .epoch = plan->op.epoch,
-                                       .step = plan->first_step,
-                                       .is_dummy = plan->is_dummy}};
-
-    for (guint i = 0; i < plan->n_engines; i++)
-        message.step.max_tokens =
-            MAX(message.step.max_tokens, plan->work[i].n_decodes + plan->work[i].n_prefill_tokens);
-    return message;
+    return (EepWireMessage){
+        .type = EEP_WIRE_STEP,
+        .step = {.op = plan->op.id, .epoch = plan->op.epoch, .step = plan->first_step}};
 }
 
 static void send_step(EepCudaBackend *self, EepCudaPoolState *pool, const EepStepPlan *plan)
