@@ -177,6 +177,8 @@ static const EepWireField phase[] = {
     U32(EepWirePhase, n_ranks, 0, EEP_WIRE_MAX_RANKS),
     U32(EepWirePhase, has_gone, 0, 1),
     U32(EepWirePhase, n_kept, 0, EEP_WIRE_MAX_RANKS),
+    U32(EepWirePhase, n_old, 0, EEP_WIRE_MAX_RANKS),
+    BYTES(EepWirePhase, left_out),
     U32(EepWirePhase, mends_moves, 0, 1),
     ARRAY(EepWirePhase, routes, n_routes, EEP_WIRE_MAX_RANKS, one_route),
     END,
@@ -318,6 +320,15 @@ static const char *check_map(const EepWireMessage *message)
                                                             : NULL;
 }
 
+static guint count_left(const EepWirePhase *body)
+{
+    guint n = 0;
+
+    for (guint rank = 0; rank < body->n_old; rank++)
+        n += !eep_wire_is_left_out(body, rank);
+    return n;
+}
+
 static const char *check_phase(const EepWireMessage *message)
 {
     const EepWirePhase *body = &message->phase;
@@ -327,7 +338,10 @@ static const char *check_phase(const EepWireMessage *message)
     for (guint i = 0; i < body->n_routes; i++)
         if (body->routes[i].from >= body->n_ranks || body->routes[i].to >= body->n_ranks)
             return "a route's rank is not below n_ranks";
-    return NULL;
+    if (body->n_old > 0 && body->n_kept > 0)
+        return "a group cannot grow and shrink";
+    return body->n_old > 0 && count_left(body) != body->n_ranks ? "left_out does not leave n_ranks"
+                                                                : NULL;
 }
 
 /* What a measurement is of is there. */
@@ -347,6 +361,11 @@ static const char *check_read_load(const EepWireMessage *message)
 {
     return message->read_load.from_step > message->read_load.to_step ? "from_step is after to_step"
                                                                      : NULL;
+}
+
+gboolean eep_wire_is_left_out(const EepWirePhase *body, guint rank)
+{
+    return (body->left_out[rank / 8] >> (rank % 8) & 1) != 0;
 }
 
 const EepWireLayout eep_wire_layouts[EEP_WIRE_TYPE_END] = {
