@@ -199,12 +199,14 @@ static guint n_said(const Kit *kit, const char *what)
     return MAX(1, g_strv_length(parts)) - 1;
 }
 
-/* A call of one rank fails while that of the other is done: both join anew, and the core is told of
- * one phase that went well, in parts that end once. */
+/* A call of one rank fails while that of the other is done, or goes on: both join anew, at once,
+ * and the core is told of one phase that went well, in parts that end once. */
 START_TEST(who_cannot_shrink_joins_anew)
 {
     static const EepWorkerId left[] = {1, 3};
-    Kit *kit = started(3, _i == 0 ? "" : _i == 1 ? "1.fail_at_shrink" : "3.fail_at_shrink");
+    static const char *const modes[] = {"", "1.fail_at_shrink", "3.fail_at_shrink",
+                                        "1.hang_at_shrink,3.fail_at_shrink"};
+    Kit *kit = started(3, modes[_i]);
     EepOpId phase = kit_phase(kit, EEP_PHASE_STANDBY_GROUPS, 2, left, 2), again;
 
     ck_assert(kit_wait(kit, 3));
@@ -447,7 +449,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_launch_that_nobody_ends_is_bounded, 0, 3);
     tcase_add_test(tcase, an_answer_to_another_question_is_a_loss);
     tcase_add_test(tcase, scales_up_and_down);
-    tcase_add_loop_test(tcase, who_cannot_shrink_joins_anew, 0, 3);
+    tcase_add_loop_test(tcase, who_cannot_shrink_joins_anew, 0, 4);
     tcase_add_test(tcase, a_shrink_is_given_up_with_its_phase);
     tcase_add_loop_test(tcase, moves_go_on_after_one_that_broke, 0, 2);
     tcase_add_test(tcase, a_phase_breaks_as_the_scenario_says);
