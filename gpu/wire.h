@@ -99,7 +99,7 @@ typedef struct {
 typedef struct {
     guint32 worker;
     guint32 transport;       /* EepTransportKind */
-    guint32 captures_graphs; /* WARM_UP and GRAPH_CAPTURE record the forward */
+    guint32 captures_graphs; /* forwards are replayed; what is not captured yet is at first use */
     guint64 beat_ns;         /* interval of heartbeats */
     guint64 silence_ns; /* without a message for so long the worker ends: its coordinator has gone
                          */
@@ -150,8 +150,6 @@ typedef struct {
     guint64 step; /* the pool's forward counter */
     guint32 n_decodes, n_prefill_chunks, n_prefill_tokens;
     guint64 decode_context_tokens, prefill_pairs;
-    guint32 max_tokens; /* of any rank in this step */
-    guint32 is_dummy;
 } EepWireStep;
 
 typedef struct {
@@ -168,8 +166,10 @@ typedef struct {
     guint32 breaks;   /* EepWireBreak: a scenario's phase_fail or phase_hang */
     guint32 rank;     /* of this worker in the target group; EEP_RANK_NONE: it is not in it */
     guint32 n_ranks;  /* of the target group */
-    guint32 has_gone; /* retire_groups: members of groups that are left are gone, 0 or 1 */
+    guint32 has_gone; /* members of groups that are left, or of `left_out`, are gone, 0 or 1 */
     guint32 n_kept;   /* its first ranks that are all those of the group `epoch`, which may grow */
+    guint32 n_old;    /* ranks of the group `epoch`, out of which it is to shrink; 0: it is not */
+    guint8 left_out[EEP_WIRE_MAX_RANKS / 8]; /* a bit for each of them, the lowest first */
     guint32 mends_moves; /* of a group that is there, the communicator for moves is made anew; in
                             the steps' lane that for steps is */
     guint32 n_routes;    /* weights: who sends `bytes` to whom, in this order */
@@ -310,6 +310,9 @@ typedef enum {
 } EepWireError;
 
 const char *eep_wire_type_name(EepWireType type);
+
+/* Whether this one of the old group's ranks is not in the smaller one. */
+gboolean eep_wire_is_left_out(const EepWirePhase *body, guint rank);
 
 /* A token as people hand it on: twice EEP_WIRE_TOKEN_BYTES hexadecimal digits in lower case. FALSE:
  * it is none; `ret_token` (nullable) is written on success only. */

@@ -158,8 +158,6 @@ static const EepWireField step[] = {
     U32(EepWireStep, n_prefill_tokens, 0, 1 << 20),
     U64(EepWireStep, decode_context_tokens, 0, MAX_COUNT),
     U64(EepWireStep, prefill_pairs, 0, MAX_COUNT),
-    U32(EepWireStep, max_tokens, 0, 1 << 20),
-    U32(EepWireStep, is_dummy, 0, 1),
     END,
 };
 
@@ -180,6 +178,8 @@ static const EepWireField phase[] = {
     U32(EepWirePhase, n_ranks, 0, EEP_WIRE_MAX_RANKS),
     U32(EepWirePhase, has_gone, 0, 1),
     U32(EepWirePhase, n_kept, 0, EEP_WIRE_MAX_RANKS),
+    U32(EepWirePhase, n_old, 0, EEP_WIRE_MAX_RANKS),
+    BYTES(EepWirePhase, left_out),
     U32(EepWirePhase, mends_moves, 0, 1),
     ARRAY(EepWirePhase, routes, n_routes, EEP_WIRE_MAX_RANKS, one_route),
     END,
@@ -321,6 +321,15 @@ static const char *check_map(const EepWireMessage *message)
                                                             : NULL;
 }
 
+static guint count_left(const EepWirePhase *body)
+{
+    guint n = 0;
+
+    for (guint rank = 0; rank < body->n_old; rank++)
+        n += !eep_wire_is_left_out(body, rank);
+    return n;
+}
+
 static const char *check_phase(const EepWireMessage *message)
 {
     const EepWirePhase *body = &message->phase;
@@ -330,7 +339,10 @@ static const char *check_phase(const EepWireMessage *message)
     for (guint i = 0; i < body->n_routes; i++)
         if (body->routes[i].from >= body->n_ranks || body->routes[i].to >= body->n_ranks)
             return "a route's rank is not below n_ranks";
-    return NULL;
+    if (body->n_old > 0 && body->n_kept > 0)
+        return "a group cannot grow and shrink";
+    return body->n_old > 0 && count_left(body) != body->n_ranks ? "left_out does not leave n_ranks"
+                                                                : NULL;
 }
 
 /* What a measurement is of is there. */
@@ -350,6 +362,11 @@ static const char *check_read_load(const EepWireMessage *message)
 {
     return message->read_load.from_step > message->read_load.to_step ? "from_step is after to_step"
                                                                      : NULL;
+}
+
+gboolean eep_wire_is_left_out(const EepWirePhase *body, guint rank)
+{
+    return (body->left_out[rank / 8] >> (rank % 8) & 1) != 0;
 }
 
 const EepWireLayout eep_wire_layouts[EEP_WIRE_TYPE_END] = {

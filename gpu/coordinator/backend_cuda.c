@@ -93,16 +93,9 @@ static void note_step(EepCudaPoolState *pool, const EepStepPlan *plan)
 
 static EepWireMessage step_of(const EepStepPlan *plan)
 {
-    EepWireMessage message = {.type = EEP_WIRE_STEP,
-                              .step = {.op = plan->op.id,
-                                       .epoch = plan->op.epoch,
-                                       .step = plan->first_step,
-                                       .is_dummy = plan->is_dummy}};
-
-    for (guint i = 0; i < plan->n_engines; i++)
-        message.step.max_tokens =
-            MAX(message.step.max_tokens, plan->work[i].n_decodes + plan->work[i].n_prefill_tokens);
-    return message;
+    return (EepWireMessage){
+        .type = EEP_WIRE_STEP,
+        .step = {.op = plan->op.id, .epoch = plan->op.epoch, .step = plan->first_step}};
 }
 
 static void send_step(EepCudaBackend *self, EepCudaPoolState *pool, const EepStepPlan *plan)
@@ -192,6 +185,27 @@ static gboolean is_asked(const EepTask *task, const EepWireDone *done)
             (task->phase != EEP_PHASE_LAUNCH && task->phase != EEP_PHASE_DESTROY));
 }
 
+/* Nobody is waited for: what a worker still says of it comes too late for anybody to hear. Who
+ * joins anew for a step or a move that is given up gives up, too. */
+static void abort_task(EepCudaBackend *self, EepTask *task, EepOpId id)
+{
+    EepWireMessage message = {.type = EEP_WIRE_ABORT, .abort = {id, task->op.id, task->op.epoch}};
+    EepTask *mending = NULL;
+
+    for (guint i = 0; i < task->n_parts; i++) {
+        EepCudaWorker *worker = eep_cuda_worker(self, task->parts[i].worker);
+
+        if (!task->parts[i].has_ended && worker != NULL && worker->link != NULL &&
+            worker->state == EEP_CUDA_READY)
+            eep_link_send(worker->link, &message);
+    }
+    eep_cuda_note_broken(self, task);
+    mending = eep_cuda_mending(self, task);
+    eep_tasks_abort(self->tasks, task);
+    if (mending != NULL)
+        abort_task(self, mending, id);
+}
+
 void eep_cuda_on_done(EepCudaWorker *worker, const EepWireDone *done)
 {
     EepCudaBackend *self = worker->backend;
@@ -215,6 +229,11 @@ void eep_cuda_on_done(EepCudaWorker *worker, const EepWireDone *done)
                      done->epoch, eep_done_names[done->done], done->reason);
         eep_cuda_note_failure(self, worker->id, done->reason);
         eep_cuda_note_broken(self, task);
+        if (task->tries_for != 0) {
+            /* What it is a try of can begin at once. */
+            abort_task(self, task, eep_tasks_own_id(self->tasks));
+            return;
+        }
     } else if (task->kind == EEP_OP_STEP || task->phase == EEP_PHASE_WARM_UP) {
         worker->has_stepped = TRUE;
         worker->has_old_maps = FALSE;
@@ -239,27 +258,6 @@ static gboolean is_in_scope(const EepTask *task, const EepScope *scope)
     return (scope->pool == 0 || scope->pool == task->op.pool) &&
            (scope->epoch == 0 || scope->epoch == task->op.epoch) &&
            (scope->worker == 0 || eep_task_part(task, scope->worker) != NULL);
-}
-
-/* Nobody is waited for: what a worker still says of it comes too late for anybody to hear. Who
- * joins anew for a step or a move that is given up gives up, too. */
-static void abort_task(EepCudaBackend *self, EepTask *task, EepOpId id)
-{
-    EepWireMessage message = {.type = EEP_WIRE_ABORT, .abort = {id, task->op.id, task->op.epoch}};
-    EepTask *mending = NULL;
-
-    for (guint i = 0; i < task->n_parts; i++) {
-        EepCudaWorker *worker = eep_cuda_worker(self, task->parts[i].worker);
-
-        if (!task->parts[i].has_ended && worker != NULL && worker->link != NULL &&
-            worker->state == EEP_CUDA_READY)
-            eep_link_send(worker->link, &message);
-    }
-    eep_cuda_note_broken(self, task);
-    mending = eep_cuda_mending(self, task);
-    eep_tasks_abort(self->tasks, task);
-    if (mending != NULL)
-        abort_task(self, mending, id);
 }
 
 static void cuda_abort(EepBackend *backend, const EepOp *op, const EepScope *scope)

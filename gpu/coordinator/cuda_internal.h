@@ -173,7 +173,7 @@ void eep_cuda_note_broken(EepCudaBackend *self, const EepTask *task);
 /* Has the members join anew if that is so, before what they are sent next of that use. */
 void eep_cuda_mend_group(EepCudaBackend *self, EepCudaPoolState *pool, EepEpoch epoch,
                          EepGroupUse use);
-/* What mends the group for this task, while its members are at it; NULL. */
+/* What mends the group for this task, or tries it first, while its members are at it; NULL. */
 EepTask *eep_cuda_mending(const EepCudaBackend *self, const EepTask *task);
 
 /* -- cuda_moves.c -- */

@@ -9,18 +9,47 @@ static gboolean makes_group(guint kind)
            kind == EEP_PHASE_MASK;
 }
 
+/* The group of the phase's epoch, if a communicator can be made out of that for its moves. */
+static const EepWorkerGroup *find_parent(const EepCudaPoolState *pool, const EepPhase *phase)
+{
+    const EepWorkerGroup *old = eep_worker_groups_find(pool->groups, phase->op.epoch);
+
+    return makes_group(phase->kind) && old != NULL && phase->op.epoch != phase->target_epoch &&
+                   !old->is_broken[EEP_GROUP_MOVES] && !old->is_spent
+               ? old
+               : NULL;
+}
+
 /* How many members the target group has of the phase's epoch, if it has all of them, by the same
  * ranks, and others behind: it may grow out of that group. */
 static guint count_kept(const EepCudaPoolState *pool, const EepPhase *phase)
 {
-    const EepWorkerGroup *old = eep_worker_groups_find(pool->groups, phase->op.epoch);
+    const EepWorkerGroup *old = find_parent(pool, phase);
 
-    if (!makes_group(phase->kind) || old == NULL || phase->op.epoch == phase->target_epoch ||
-        old->is_broken[EEP_GROUP_MOVES] || old->n_members >= phase->n_members)
+    if (old == NULL || old->n_members >= phase->n_members)
         return 0;
     return memcmp(old->members, phase->members, old->n_members * sizeof *old->members) == 0
                ? old->n_members
                : 0;
+}
+
+/* Who of the group of the phase's epoch is not in the target group, if that is the others in their
+ * order; returns how many ranks the old one has, 0: it is not. Who stays alone joins alone. */
+static guint find_left_out(const EepCudaPoolState *pool, const EepPhase *phase,
+                           guint8 ret_left_out[EEP_WIRE_MAX_RANKS / 8])
+{
+    const EepWorkerGroup *old = find_parent(pool, phase);
+    guint n_left = 0;
+
+    memset(ret_left_out, 0, EEP_WIRE_MAX_RANKS / 8);
+    if (old == NULL || phase->n_members < 2 || old->n_members <= phase->n_members)
+        return 0;
+    for (guint rank = 0; rank < old->n_members; rank++)
+        if (n_left < phase->n_members && old->members[rank] == phase->members[n_left])
+            n_left++;
+        else
+            ret_left_out[rank / 8] |= (guint8)(1 << rank % 8);
+    return n_left == phase->n_members ? old->n_members : 0;
 }
 
 static gboolean sends_weights(guint kind)
@@ -94,24 +123,40 @@ static GArray *routes_of(const EepCudaPoolState *pool, const EepPhase *phase)
     return routes;
 }
 
+static gboolean is_gone(const EepCudaBackend *self, EepWorkerId id)
+{
+    const EepCudaWorker *worker = eep_cuda_worker(self, id);
+
+    return worker == NULL || worker->state != EEP_CUDA_READY || worker->is_silent;
+}
+
 /* Whether members of the groups that are to be left do not answer any more, or are about to end:
  * nobody meets them there. */
 static gboolean leaves_the_gone(const EepCudaBackend *self, const EepCudaPoolState *pool,
                                 EepEpoch kept)
 {
-    for (guint i = 1; i < self->workers->len; i++) {
-        const EepCudaWorker *worker = eep_cuda_worker(self, i);
-
-        if (worker != NULL && (worker->state != EEP_CUDA_READY || worker->is_silent) &&
+    for (guint i = 1; i < self->workers->len; i++)
+        if (eep_cuda_worker(self, i) != NULL && is_gone(self, i) &&
             eep_worker_groups_others_have(pool->groups, kept, i))
             return TRUE;
-    }
+    return FALSE;
+}
+
+static gboolean leaves_out_the_gone(const EepCudaBackend *self, const EepCudaPoolState *pool,
+                                    const EepPhase *phase)
+{
+    const EepWorkerGroup *old = eep_worker_groups_find(pool->groups, phase->op.epoch);
+
+    for (guint i = 0; i < old->n_members; i++)
+        if (!has(phase->n_members, phase->members, old->members[i]) &&
+            is_gone(self, old->members[i]))
+            return TRUE;
     return FALSE;
 }
 
 /* To everybody who takes part and is there; the others' parts wait for whoever gives them up. */
 static void send_phase(EepCudaBackend *self, const EepCudaPoolState *pool, const EepPhase *phase,
-                       EepWireBreak breaks, gboolean mends_moves)
+                       EepWireBreak breaks, gboolean mends_moves, gboolean shrinks)
 {
     g_autoptr(GArray) routes =
         sends_weights(phase->kind) ? routes_of(pool, phase) : g_array_new(FALSE, FALSE, 1);
@@ -131,6 +176,10 @@ static void send_phase(EepCudaBackend *self, const EepCudaPoolState *pool, const
                   .n_routes = routes->len,
                   .routes = (const EepWirePeers *)(gconstpointer)routes->data}};
 
+    if (shrinks) {
+        message.phase.n_old = find_left_out(pool, phase, message.phase.left_out);
+        message.phase.has_gone = leaves_out_the_gone(self, pool, phase);
+    }
     for (guint i = 0; i < phase->n_workers; i++) {
         EepCudaWorker *worker = eep_cuda_worker(self, phase->workers[i]);
 
@@ -201,6 +250,78 @@ static void clear_away(EepCudaBackend *self, const EepCudaPoolState *pool)
     }
 }
 
+/* -- groups that shrink -- */
+
+/* What rank 0 cannot decide alone: a member's call may fail after another's has been done. So the
+ * members try, on the coordinator's account, and the core hears of it when all have ended. */
+static void on_tried(gpointer user_data, const EepTask *try)
+{
+    EepCudaBackend *self = user_data;
+    EepCudaPoolState *pool = eep_cuda_pool(self, try->op.pool);
+    const EepWorkerGroup *target = eep_worker_groups_find(pool->groups, try->target_epoch);
+    EepTask *task = eep_tasks_find(self->tasks, try->tries_for);
+    g_autoptr(GArray) workers = g_array_new(FALSE, FALSE, sizeof(EepWorkerId));
+    EepPhase phase;
+
+    /* Whose call failed has aborted it. */
+    if (try->done != EEP_DONE_OK)
+        eep_worker_groups_set_broken(pool->groups, try->parent, EEP_GROUP_MOVES, TRUE);
+    if (task == NULL || target == NULL)
+        return;
+    for (guint i = 0; i < try->n_parts; i++)
+        g_array_append_val(workers, try->parts[i].worker);
+    if (try->done == EEP_DONE_OK) {
+        eep_cuda_say(self, "the group of epoch %u shrinks out of the one before", target->epoch);
+        for (guint i = 0; i < workers->len; i++)
+            if ((task = eep_tasks_find(self->tasks, try->tries_for)) != NULL)
+                eep_tasks_end_part(self->tasks, task, g_array_index(workers, EepWorkerId, i),
+                                   EEP_DONE_OK, 0);
+        return;
+    }
+    eep_cuda_say(self, "the group of epoch %u does not shrink: its %u workers join anew",
+                 target->epoch, target->n_members);
+    phase = (EepPhase){.op = task->op,
+                       .kind = task->phase,
+                       .n_workers = workers->len,
+                       .workers = (const EepWorkerId *)(gconstpointer)workers->data,
+                       .target_epoch = target->epoch,
+                       .n_members = target->n_members,
+                       .members = target->members};
+    send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE, FALSE, FALSE);
+}
+
+/* A group that becomes smaller shrinks if it can; `task` waits for that and, if it cannot, begins.
+ * Nobody waits twice for whom the scenario breaks. */
+static void send_or_shrink(EepCudaBackend *self, EepCudaPoolState *pool, const EepPhase *phase,
+                           EepTask *task, EepWireBreak breaks)
+{
+    guint8 left_out[EEP_WIRE_MAX_RANKS / 8];
+    EepPhase tried = *phase;
+    EepTask *try;
+
+    if (count_kept(pool, phase) > 0)
+        task->parent = phase->op.epoch;
+    if (breaks != EEP_WIRE_BREAK_NONE || find_left_out(pool, phase, left_out) == 0) {
+        send_phase(self, pool, phase, breaks, FALSE, FALSE);
+        return;
+    }
+    tried.op.id = eep_tasks_own_id(self->tasks);
+    try = eep_tasks_begin(self->tasks, &tried.op, EEP_OP_PHASE, phase->n_workers, phase->workers);
+    try->phase = phase->kind;
+    try->target_epoch = phase->target_epoch;
+    try->parent = phase->op.epoch;
+    try->tries_for = task->op.id;
+    try->ended = on_tried;
+    try->self = self;
+    send_phase(self, pool, &tried, EEP_WIRE_BREAK_NONE, FALSE, TRUE);
+    eep_worker_groups_spend(pool->groups, phase->op.epoch);
+    /* The parent is aborted by it. */
+    if (leaves_out_the_gone(self, pool, phase))
+        eep_worker_groups_set_broken(pool->groups, phase->op.epoch, EEP_GROUP_MOVES, TRUE);
+}
+
+/* -- phases begin -- */
+
 void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase)
 {
     EepCudaBackend *self = (EepCudaBackend *)backend;
@@ -233,7 +354,7 @@ void eep_cuda_start_phase(EepBackend *backend, const EepPhase *phase)
     else if (phase->kind == EEP_PHASE_DESTROY)
         destroy(self, phase, task);
     else
-        send_phase(self, pool, phase, breaks, FALSE);
+        send_or_shrink(self, pool, phase, task, breaks);
     if (phase->kind == EEP_PHASE_RETIRE_GROUPS) {
         eep_worker_groups_retire(pool->groups, phase->op.epoch);
         clear_away(self, pool);
@@ -265,7 +386,7 @@ void eep_cuda_own_phase(EepCudaBackend *self, EepPoolId id, EepPhaseKind kind, E
     if (kind == EEP_PHASE_LAUNCH)
         launch(self, pool, &phase, task, EEP_WIRE_BREAK_NONE);
     else
-        send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE, FALSE);
+        send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE, FALSE, FALSE);
 }
 
 /* -- groups over which something broke -- */
@@ -291,6 +412,8 @@ void eep_cuda_note_broken(EepCudaBackend *self, const EepTask *task)
     EepGroupUse use;
     EepEpoch epoch;
 
+    if (task->parent != 0)
+        eep_worker_groups_spend(pool->groups, task->parent);
     if (!use_of(task, &use, &epoch))
         return;
     eep_worker_groups_set_broken(pool->groups, epoch, use, TRUE);
@@ -364,7 +487,7 @@ void eep_cuda_mend_group(EepCudaBackend *self, EepCudaPoolState *pool, EepEpoch 
     task->ended = on_mended[use];
     task->self = self;
     eep_worker_groups_set_broken(pool->groups, epoch, use, FALSE);
-    send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE, use == EEP_GROUP_MOVES);
+    send_phase(self, pool, &phase, EEP_WIRE_BREAK_NONE, use == EEP_GROUP_MOVES, FALSE);
 }
 
 EepTask *eep_cuda_mending(const EepCudaBackend *self, const EepTask *task)
@@ -372,6 +495,9 @@ EepTask *eep_cuda_mending(const EepCudaBackend *self, const EepTask *task)
     EepGroupUse use;
     EepEpoch epoch;
 
+    for (guint i = 0; i < eep_tasks_n(self->tasks); i++)
+        if (eep_tasks_nth(self->tasks, i)->tries_for == task->op.id)
+            return eep_tasks_nth(self->tasks, i);
     if (task->kind == EEP_OP_PHASE || !use_of(task, &use, &epoch))
         return NULL;
     for (guint i = 0; i < eep_tasks_n(self->tasks); i++) {

@@ -84,8 +84,17 @@ void eep_worker_groups_set_broken(EepWorkerGroups *groups, EepEpoch epoch, EepGr
                                   gboolean is_broken)
 {
     for (guint i = 0; i < groups->made->len; i++)
-        if (nth(groups, i)->epoch == epoch)
+        if (nth(groups, i)->epoch == epoch) {
             nth(groups, i)->is_broken[use] = is_broken;
+            nth(groups, i)->is_spent &= is_broken || use != EEP_GROUP_MOVES;
+        }
+}
+
+void eep_worker_groups_spend(EepWorkerGroups *groups, EepEpoch epoch)
+{
+    for (guint i = 0; i < groups->made->len; i++)
+        if (nth(groups, i)->epoch == epoch)
+            nth(groups, i)->is_spent = TRUE;
 }
 
 void eep_worker_groups_retire(EepWorkerGroups *groups, EepEpoch kept)

@@ -18,6 +18,9 @@ typedef struct {
     EepWorkerId *members; /* [n_members], by rank */
     /* What went over its communicator did not end well: its members have to join anew. */
     gboolean is_broken[EEP_GROUP_USE_COUNT];
+    /* Some of its members know of a communicator out of that for moves of which others do not:
+     * there is no other out of it. */
+    gboolean is_spent;
 } EepWorkerGroup;
 
 typedef struct EepWorkerGroups EepWorkerGroups;
@@ -35,9 +38,12 @@ const EepWorkerGroup *eep_worker_groups_find(const EepWorkerGroups *groups, EepE
 const EepWorkerGroup *eep_worker_groups_newest_with(const EepWorkerGroups *groups, guint n,
                                                     const EepWorkerId *workers);
 
-/* Nothing if there is no such group. */
+/* Nothing if there is no such group. Who joins anew for moves is not spent. */
 void eep_worker_groups_set_broken(EepWorkerGroups *groups, EepEpoch epoch, EepGroupUse use,
                                   gboolean is_broken);
+
+/* Until its communicator for moves is made anew. */
+void eep_worker_groups_spend(EepWorkerGroups *groups, EepEpoch epoch);
 
 /* Forgets all but this one. */
 void eep_worker_groups_retire(EepWorkerGroups *groups, EepEpoch kept);

@@ -37,6 +37,8 @@ struct EepTask {
     /* Nullable: told instead of the mailbox, before the task goes. */
     EepTaskEnded ended;
     gpointer self;
+    EepOpId tries_for; /* a first try of that task, which begins if it fails; 0: none */
+    EepEpoch parent;   /* phases: out of whose communicator one is made; 0: none is */
     /* Steps: what the first worker said of the probe tokens. */
     gboolean compares_probes;
     guint64 probe_hash;

@@ -158,7 +158,7 @@ static gboolean make_id(EepMembers *members, const EepWirePhase *phase, const Ee
 {
     EepTransport *transport = members->transport;
     EepCommId serve = {{0}}, move = {{0}};
-    gboolean is_grown = make_grow_id(parent, &move);
+    gboolean is_grown = phase->n_old == 0 && make_grow_id(parent, &move);
 
     if (((needs & FOR_STEPS) != 0 && !transport->ops->make_id(transport, &serve, error)) ||
         ((needs & FOR_MOVES) != 0 && !is_grown &&
@@ -180,14 +180,35 @@ static EepComm *join(EepMembers *members, const guint8 *bytes, const EepWirePhas
     return transport->ops->join(transport, &id, phase->rank, phase->n_ranks, wait_ns, stop, error);
 }
 
-/* The communicator for moves: grown, as rank 0 said, or joined. */
-static EepComm *join_or_grow(EepMembers *members, const EepWireGroupId *id,
-                             const EepWirePhase *phase, const EepMembership *parent, gint64 wait_ns,
-                             const gint *stop, GError **error)
+/* The communicator for moves out of the larger one of the phase's epoch. */
+static EepComm *shrink(const EepWirePhase *phase, const EepMembership *parent, gint64 wait_ns,
+                       const gint *stop, GError **error)
+{
+    g_autofree guint *gone = g_new(guint, phase->n_old);
+    guint n_gone = 0;
+
+    if (parent == NULL) {
+        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_GROUP,
+                    "this worker has no group of epoch %u to shrink", phase->epoch);
+        return NULL;
+    }
+    for (guint rank = 0; rank < phase->n_old; rank++)
+        if (eep_wire_is_left_out(phase, rank))
+            gone[n_gone++] = rank;
+    return parent->move->ops->shrink(parent->move, n_gone, gone, phase->has_gone != 0, wait_ns,
+                                     stop, error);
+}
+
+/* The communicator for moves: shrunk, as the coordinator said, grown, as rank 0 said, or joined. */
+static EepComm *make_for_moves(EepMembers *members, const EepWireGroupId *id,
+                               const EepWirePhase *phase, const EepMembership *parent,
+                               gint64 wait_ns, const gint *stop, GError **error)
 {
     EepTransport *transport = members->transport;
     EepCommId bytes;
 
+    if (phase->n_old > 0)
+        return shrink(phase, parent, wait_ns, stop, error);
     if (!id->is_grown)
         return join(members, id->move, phase, wait_ns, stop, error);
     if (transport->ops->grow == NULL || (parent == NULL && phase->rank < phase->n_kept)) {
@@ -247,13 +268,28 @@ static gboolean agree_on_id(EepMembers *members, const EepWirePhase *phase,
     return TRUE;
 }
 
-/* The group out of which the target group grows; NULL: it does not, or this rank is new. */
+/* The rank among those that stay of the old group. */
+static guint rank_among_left(const EepWirePhase *phase, guint old_rank)
+{
+    guint rank = 0;
+
+    for (guint i = 0; i < MIN(old_rank, phase->n_old); i++)
+        rank += !eep_wire_is_left_out(phase, i);
+    return rank;
+}
+
+/* The group out of which the target group grows or shrinks; NULL: it does not, or this rank is new.
+ */
 static EepMembership *find_parent(EepMembers *members, const EepWirePhase *phase)
 {
-    g_autoptr(EepMembership) parent =
-        phase->rank < phase->n_kept ? eep_members_find(members, phase->epoch) : NULL;
+    g_autoptr(EepMembership) parent = phase->n_old > 0 || phase->rank < phase->n_kept
+                                          ? eep_members_find(members, phase->epoch)
+                                          : NULL;
     gboolean fits =
-        parent != NULL && parent->rank == phase->rank && parent->n_ranks == phase->n_kept;
+        parent != NULL &&
+        (phase->n_old > 0 ? parent->n_ranks == phase->n_old &&
+                                rank_among_left(phase, parent->rank) == phase->rank
+                          : parent->n_ranks == phase->n_kept && parent->rank == phase->rank);
 
     return fits ? g_steal_pointer(&parent) : NULL;
 }
@@ -266,15 +302,15 @@ gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64
     EepWireGroupId id;
     EepComm *serve, *move;
 
-    if (!agree_on_id(members, phase, parent, FOR_STEPS | FOR_MOVES, wait_ns, stop, tell, self, &id,
-                     error))
+    if (!agree_on_id(members, phase, parent, phase->n_old > 0 ? FOR_STEPS : FOR_STEPS | FOR_MOVES,
+                     wait_ns, stop, tell, self, &id, error))
         return FALSE;
     /* What was undone; its members join this one, or are gone. */
     leave_all(take_groups(members, phase->target_epoch, FALSE), FALSE, NULL);
     serve = join(members, id.serve, phase, wait_ns, stop, error);
     if (serve == NULL)
         return FALSE;
-    move = join_or_grow(members, &id, phase, parent, wait_ns, stop, error);
+    move = make_for_moves(members, &id, phase, parent, wait_ns, stop, error);
     if (move == NULL) {
         serve->ops->abort(serve);
         eep_comm_leave(serve);

@@ -35,7 +35,9 @@ typedef void (*EepMembersTell)(gpointer self, const EepWireGroupId *id);
 
 /* Joins the phase's target group, whose rank and size it says; takes the place of a group of the
  * same epoch. Where the group of the phase's epoch becomes larger and the transport can, `move`
- * grows out of that group's; `serve` is always new, since steps go on in the old one. `tell` sends
+ * grows out of that group's; where the phase says that it becomes smaller (n_old), `move` shrinks
+ * out of it, or nothing is joined: whoever asks has to ask all members for a group that is joined
+ * anew if one of them fails. `serve` is always new, since steps go on in the old one. `tell` sends
  * the ids that rank 0 made to the coordinator. */
 gboolean eep_members_join(EepMembers *members, const EepWirePhase *phase, gint64 wait_ns,
                           const gint *stop, EepMembersTell tell, gpointer self, GError **error);

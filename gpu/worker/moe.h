@@ -57,8 +57,8 @@ gboolean eep_moe_set_popularity(EepMoe *moe, guint layer, const gfloat *populari
  * what it held can still be sent, and serve again. */
 gboolean eep_moe_set_map(EepMoe *moe, const EepWireMap *map, guint rank, GError **error);
 
-/* One forward on the group, whose size is that of every layer's map. A dummy step runs with no
- * tokens but takes part. A token-expert pair whose expert has no slot is left out of the sum. After
+/* One forward on the group, whose size is that of every layer's map. A step of no tokens takes
+ * part all the same. A token-expert pair whose expert has no slot is left out of the sum. After
  * a failure the next call first waits until the stream is at rest. */
 gboolean eep_moe_forward(EepMoe *moe, EepComm *comm, const EepWireStep *step, gint64 wait_ns,
                          const gint *stop, EepMoeResult *ret_result, guint *ret_suspect,
@@ -66,9 +66,13 @@ gboolean eep_moe_forward(EepMoe *moe, EepComm *comm, const EepWireStep *step, gi
 
 /* Captures what of the forward can be: of each layer that has a map, attention's projection, router
  * and permute, for batches of 0, 1, 2, 4 .. 512 tokens; later forwards replay it while the map has
- * as many slots. Not captured: reads of the KV cache, exchange, experts. Returns how many graphs.
- */
+ * as many slots. Not captured: reads of the KV cache, exchange, experts. What is there already
+ * stays. Returns how many graphs there are. */
 gboolean eep_moe_capture(EepMoe *moe, guint *ret_n_graphs, GError **error);
+/* From now on a forward captures first what of it could be and is not. FALSE at first. */
+void eep_moe_set_captures(EepMoe *moe, gboolean captures);
+/* Drops the graphs that are not for maps of so many ranks. */
+void eep_moe_keep_graphs(EepMoe *moe, guint n_ranks);
 void eep_moe_drop_graphs(EepMoe *moe);
 
 /* Tokens that this rank routed to each expert of the layer in the steps [from, to), a token for

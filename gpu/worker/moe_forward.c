@@ -163,7 +163,8 @@ gboolean eep_moe_forward(EepMoe *moe, EepComm *comm, const EepWireStep *step, gi
         .ret_suspect = ret_suspect,
     };
     moe->is_unsettled = TRUE;
-    if (!begin(moe, comm, step, forward.n_rows, error))
+    if (!eep_moe_graph_prepare(moe, forward.n_rows, error) ||
+        !begin(moe, comm, step, forward.n_rows, error))
         return FALSE;
     for (guint layer = 0; layer < moe->shape.n_layers; layer++)
         if (!run_layer(moe, layer, &forward, error))

@@ -11,15 +11,22 @@ static gboolean destroy_exec(cudaGraphExec_t exec, GError **error)
     return EEP_CUDA(cudaGraphExecDestroy(exec), error);
 }
 
+void eep_moe_keep_graphs(EepMoe *moe, guint n_ranks)
+{
+    for (guint i = moe->graphs ? moe->graphs->len : 0; i-- > 0;) {
+        const EepMoeGraph *graph = &g_array_index(moe->graphs, EepMoeGraph, i);
+        g_autoptr(GError) failed = NULL;
+        if (graph->n_slots == n_ranks * moe->shape.slots_per_rank)
+            continue;
+        if (!destroy_exec(graph->exec, &failed))
+            g_debug("%s", failed->message);
+        g_array_remove_index(moe->graphs, i);
+    }
+}
+
 void eep_moe_drop_graphs(EepMoe *moe)
 {
-    for (guint i = 0; moe->graphs && i < moe->graphs->len; i++) {
-        g_autoptr(GError) failed = NULL;
-        if (!destroy_exec(g_array_index(moe->graphs, EepMoeGraph, i).exec, &failed))
-            g_debug("%s", failed->message);
-    }
-    if (moe->graphs)
-        g_array_set_size(moe->graphs, 0);
+    eep_moe_keep_graphs(moe, 0);
 }
 
 static gboolean instantiate(cudaGraph_t graph, cudaGraphExec_t *ret_exec, GError **error)
@@ -65,42 +72,82 @@ static gboolean run_once(EepMoe *moe, guint layer, guint max_rows, GError **erro
            eep_device_wait(moe->device, moe->stream, moe->wait_ns, NULL, error);
 }
 
-gboolean eep_moe_capture(EepMoe *moe, guint *ret_n_graphs, GError **error)
-{
-    guint largest = MIN(moe->shape.max_tokens, LARGEST_BATCH);
-    *ret_n_graphs = 0;
-    if (moe->shape.n_layers > 0 && !eep_moe_settle(moe, moe->wait_ns, NULL, error))
-        return FALSE;
-    eep_moe_drop_graphs(moe);
-    for (guint layer = 0; layer < moe->shape.n_layers; layer++) {
-        for (guint n_tokens = 0, is_last = FALSE; !is_last && moe->layers[layer].n_ranks > 0;) {
-            guint max_rows = EEP_WIRE_N_PROBES + n_tokens;
-            if (!run_once(moe, layer, max_rows, error) ||
-                !capture_layer(moe, layer, max_rows, error)) {
-                eep_moe_drop_graphs(moe);
-                return FALSE;
-            }
-            is_last = n_tokens == largest;
-            n_tokens = MIN(n_tokens == 0 ? 1 : 2 * n_tokens, largest);
-        }
-    }
-    *ret_n_graphs = moe->graphs ? moe->graphs->len : 0;
-    return TRUE;
-}
-
-gboolean eep_moe_graph_replay(EepMoe *moe, guint layer, guint n_rows, gboolean *ret_replayed,
-                              GError **error)
+/* The graph of the layer's present map that is captured for the fewest rows, but these many. */
+static const EepMoeGraph *find(const EepMoe *moe, guint layer, guint n_rows)
 {
     const EepMoeGraph *best = NULL;
-    *ret_replayed = FALSE;
     for (guint i = 0; i < moe->graphs->len; i++) {
         const EepMoeGraph *graph = &g_array_index(moe->graphs, EepMoeGraph, i);
         if (graph->layer == layer && graph->n_slots == moe->layers[layer].n_slots &&
             graph->max_rows >= n_rows && (!best || graph->max_rows < best->max_rows))
             best = graph;
     }
-    if (!best)
+    return best;
+}
+
+static gboolean lacks(const EepMoe *moe, guint layer, guint max_rows)
+{
+    const EepMoeGraph *graph = find(moe, layer, max_rows);
+    return moe->layers[layer].n_ranks > 0 && (!graph || graph->max_rows != max_rows);
+}
+
+/* Of every layer that has a map, for so many tokens, unless it is there. */
+static gboolean capture_size(EepMoe *moe, guint n_tokens, GError **error)
+{
+    guint max_rows = EEP_WIRE_N_PROBES + n_tokens;
+    for (guint layer = 0; layer < moe->shape.n_layers; layer++)
+        if (lacks(moe, layer, max_rows) && !(run_once(moe, layer, max_rows, error) &&
+                                             capture_layer(moe, layer, max_rows, error))) {
+            eep_moe_drop_graphs(moe);
+            return FALSE;
+        }
+    return TRUE;
+}
+
+static guint largest_batch(const EepMoe *moe)
+{
+    return MIN(moe->shape.max_tokens, LARGEST_BATCH);
+}
+
+/* 0, 1, 2, 4 .. the largest. */
+static guint next_batch(const EepMoe *moe, guint n_tokens)
+{
+    return MIN(n_tokens == 0 ? 1 : 2 * n_tokens, largest_batch(moe));
+}
+
+gboolean eep_moe_capture(EepMoe *moe, guint *ret_n_graphs, GError **error)
+{
+    *ret_n_graphs = 0;
+    if (moe->shape.n_layers > 0 && !eep_moe_settle(moe, moe->wait_ns, NULL, error))
+        return FALSE;
+    for (guint n = 0, is_last = FALSE; !is_last; n = next_batch(moe, n)) {
+        if (!capture_size(moe, n, error))
+            return FALSE;
+        is_last = n == largest_batch(moe);
+    }
+    *ret_n_graphs = moe->graphs ? moe->graphs->len : 0;
+    return TRUE;
+}
+
+void eep_moe_set_captures(EepMoe *moe, gboolean captures)
+{
+    moe->captures = captures;
+}
+
+gboolean eep_moe_graph_prepare(EepMoe *moe, guint n_rows, GError **error)
+{
+    guint n_tokens = 0;
+    if (!moe->captures || n_rows > EEP_WIRE_N_PROBES + largest_batch(moe))
         return TRUE;
-    *ret_replayed = TRUE;
-    return EEP_CUDA(cudaGraphLaunch(best->exec, moe->stream), error);
+    while (EEP_WIRE_N_PROBES + n_tokens < n_rows)
+        n_tokens = next_batch(moe, n_tokens);
+    return capture_size(moe, n_tokens, error);
+}
+
+gboolean eep_moe_graph_replay(EepMoe *moe, guint layer, guint n_rows, gboolean *ret_replayed,
+                              GError **error)
+{
+    const EepMoeGraph *graph = find(moe, layer, n_rows);
+    *ret_replayed = graph != NULL;
+    return graph == NULL || EEP_CUDA(cudaGraphLaunch(graph->exec, moe->stream), error);
 }

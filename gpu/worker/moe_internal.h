@@ -124,6 +124,7 @@ struct EepMoe {
     EepMoeLayer *layers;
     gboolean is_unsettled; /* the stream may still be at work: a wait failed */
     GArray *graphs;        /* EepMoeGraph */
+    gboolean captures;     /* forwards capture what they lack */
     /* The load record, a ring of EEP_MOE_LOAD_STEPS steps. */
     EepMoeLoadTag *load_tags;
     guint32 *load_counts; /* [EEP_MOE_LOAD_STEPS][n_layers][n_experts] */
@@ -172,6 +173,10 @@ gboolean eep_moe_exchange(EepMoe *moe, guint layer, EepComm *comm, gint64 wait_n
                           guint *ret_suspect, GError **error);
 
 /* -- moe_graph.c -- */
+
+/* Captures the local parts of a forward of so many rows, where they are not and are to be. Not
+ * within a forward: it uses what belongs to one. */
+gboolean eep_moe_graph_prepare(EepMoe *moe, guint n_rows, GError **error);
 
 /* Replays the local part if it was captured for so many rows. */
 gboolean eep_moe_graph_replay(EepMoe *moe, guint layer, guint n_rows, gboolean *ret_replayed,

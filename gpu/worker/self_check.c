@@ -98,11 +98,7 @@ static gboolean check_forward(Check *check, GError **error)
     guint suspect;
 
     for (guint i = 0; i < G_N_ELEMENTS(results); i++) {
-        EepWireStep step = {.epoch = 1,
-                            .step = i,
-                            .n_decodes = 32,
-                            .decode_context_tokens = 1024,
-                            .max_tokens = 32};
+        EepWireStep step = {.epoch = 1, .step = i, .n_decodes = 32, .decode_context_tokens = 1024};
 
         if (!eep_moe_forward(check->moe, check->comm, &step, WAIT_NS, NULL, &results[i], &suspect,
                              error))

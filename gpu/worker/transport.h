@@ -73,9 +73,10 @@ typedef struct {
     gboolean (*wait)(EepComm *self, EepStream stream, gint64 wait_ns, const gint *stop,
                      guint *ret_suspect, GError **error);
     /* A communicator of the ranks not listed, in their order; all of those call it, with the same
-     * list. `is_broken`: the others are dead; the parent is aborted by it. NULL on error. */
+     * list. `is_broken`: the others are dead; the parent is aborted by it. Else it stays, if all
+     * went well, but is not grown any more. NULL on error; others may have got one. */
     EepComm *(*shrink)(EepComm *self, guint n_gone, const guint *gone, gboolean is_broken,
-                       gint64 wait_ns, GError **error);
+                       gint64 wait_ns, const gint *stop, GError **error);
     /* At rank 0, with nothing enqueued on it: an id for grow(). FALSE: this communicator cannot be
      * grown (now, or by this library), and all have to join() by an id of make_id(); nothing is
      * broken. Nullable, as grow(). */

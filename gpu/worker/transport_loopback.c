@@ -341,7 +341,7 @@ static EepComm *loop_join(EepTransport *transport, const EepCommId *id, guint ra
 }
 
 static EepComm *loop_shrink(EepComm *base, guint n_gone, const guint *gone, gboolean is_broken,
-                            gint64 wait_ns, GError **error)
+                            gint64 wait_ns, const gint *stop, GError **error)
 {
     LoopComm *self = (LoopComm *)base;
     if (is_broken)
@@ -362,7 +362,7 @@ static EepComm *loop_shrink(EepComm *base, guint n_gone, const guint *gone, gboo
         rank -= gone[i] < base->rank;
         tag += G_GUINT64_CONSTANT(1) << (gone[i] % EEP_LOOPBACK_MAX_RANKS);
     }
-    return join_tagged(base->transport, &id, tag, rank, base->n_ranks - n_gone, wait_ns, NULL,
+    return join_tagged(base->transport, &id, tag, rank, base->n_ranks - n_gone, wait_ns, stop,
                        error);
 }
 

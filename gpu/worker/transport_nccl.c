@@ -40,7 +40,7 @@ typedef struct {
     ncclComm_t handle; /* NULL: ABORTED */
     State state;
     gboolean is_left_alone; /* NCCL did not end it in time */
-    gboolean may_not_grow;  /* an id for it was made and has not come to a communicator */
+    gboolean may_not_grow;  /* not all of its ranks know of every child that was begun */
 } NcclComm;
 
 static const EepCommOps comm_ops;
@@ -507,14 +507,15 @@ static gboolean await_child(NcclComm *self, NcclComm *child, gboolean is_broken,
 }
 
 static EepComm *nccl_shrink(EepComm *base, guint n_gone, const guint *gone, gboolean is_broken,
-                            gint64 wait_ns, GError **error)
+                            gint64 wait_ns, const gint *stop, GError **error)
 {
     NcclComm *self = (NcclComm *)base;
     guint rank = base->rank;
     for (guint i = 0; i < n_gone; i++)
         rank -= gone[i] < base->rank;
-    EepPace pace = eep_pace(wait_ns, NULL);
+    EepPace pace = eep_pace(wait_ns, stop);
     NcclComm *child = new_comm(base->transport, rank, base->n_ranks - n_gone, wait_ns);
+    self->may_not_grow = TRUE; /* who is left out does not count this child */
     const gboolean is_good = begin_shrink(self, n_gone, gone, is_broken, child, error) &&
                              await_child(self, child, is_broken, &pace, error);
     /* After NCCL_SHRINK_ABORT the parent must be aborted, never finalized or destroyed: with NCCL

@@ -157,6 +157,7 @@ static gboolean set_up(EepWorker *worker, GError **error)
     worker->moe = eep_moe_new(worker->device, model, error);
     if (worker->moe == NULL)
         return FALSE;
+    eep_moe_set_captures(worker->moe, worker->welcome.captures_graphs != 0);
     for (guint i = 0; i < EEP_LANE_COUNT; i++)
         if (!eep_device_make_stream(worker->device, i == EEP_LANE_STEP, &worker->streams[i], error))
             return FALSE;

@@ -383,7 +383,7 @@ static gboolean shrink_comm(Bench *bench, gint64 *ret_ns, GError **error)
     *ret_ns = 0;
     if (is_good && bench->group->rank != last) {
         began = eep_monotonic_ns();
-        rest = comm->ops->shrink(comm, 1, &last, FALSE, wait_ns(bench), error);
+        rest = comm->ops->shrink(comm, 1, &last, FALSE, wait_ns(bench), NULL, error);
         *ret_ns = eep_monotonic_ns() - began;
         is_good = rest != NULL;
         eep_comm_leave(rest);

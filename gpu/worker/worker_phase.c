@@ -178,7 +178,9 @@ static gboolean from_host(EepWorker *worker, const EepWirePhase *phase, EepWorke
 static gboolean switch_over(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,
                             GError **error)
 {
-    eep_moe_drop_graphs(worker->moe);
+    g_autoptr(EepMembership) group = eep_members_find(worker->members, phase->target_epoch);
+
+    eep_moe_keep_graphs(worker->moe, group != NULL ? group->n_ranks : 0);
     return TRUE;
 }
 
@@ -187,7 +189,7 @@ static gboolean warm_up(EepWorker *worker, const EepWirePhase *phase, EepWorkerY
                         GError **error)
 {
     g_autoptr(EepMembership) group = target(worker, phase, error);
-    EepWireStep step = {.op = phase->op, .epoch = phase->target_epoch, .is_dummy = TRUE};
+    EepWireStep step = {.op = phase->op, .epoch = phase->target_epoch};
 
     if (worker->welcome.model.n_layers == 0 || group == NULL)
         return group != NULL;
@@ -212,7 +214,8 @@ static gboolean capture(EepWorker *worker, const EepWirePhase *phase, EepWorkerY
 {
     guint n;
 
-    return worker->welcome.model.n_layers == 0 || eep_moe_capture(worker->moe, &n, error);
+    return worker->welcome.model.n_layers == 0 || worker->welcome.captures_graphs == 0 ||
+           eep_moe_capture(worker->moe, &n, error);
 }
 
 static gboolean nothing(EepWorker *worker, const EepWirePhase *phase, EepWorkerYield *yield,

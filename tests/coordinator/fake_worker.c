@@ -146,6 +146,14 @@ static Group *group_of(Fake *fake, EepEpoch epoch)
     return NULL;
 }
 
+static void tell_id(Fake *fake, const EepWirePhase *phase)
+{
+    EepWireMessage message = {.type = EEP_WIRE_GROUP_ID,
+                              .group_id = {.op = phase->op, .epoch = phase->target_epoch}};
+
+    tell(fake, &message);
+}
+
 static void join(Fake *fake, const EepWirePhase *phase)
 {
     Group *group = group_of(fake, phase->target_epoch);
@@ -154,10 +162,7 @@ static void join(Fake *fake, const EepWirePhase *phase)
         group = &fake->groups[fake->n_groups++ % MAX_GROUPS];
     *group = (Group){phase->target_epoch, phase->op, phase->rank, phase->n_ranks};
     if (phase->rank == 0) {
-        EepWireMessage message = {.type = EEP_WIRE_GROUP_ID,
-                                  .group_id = {.op = phase->op, .epoch = phase->target_epoch}};
-
-        tell(fake, &message);
+        tell_id(fake, phase);
         group->waits = 0;
         done(fake, phase->op, EEP_OP_PHASE, EEP_DONE_OK, phase->epoch);
     }
@@ -175,7 +180,15 @@ static void on_phase(Fake *fake, const EepWirePhase *phase)
         done(fake, phase->op, EEP_OP_PHASE, EEP_DONE_GROUP_BROKEN, phase->epoch);
         return;
     }
-    if (phase->has_gone)
+    if (phase->n_old > 0 && mode(fake, "hang_at_shrink") != NULL)
+        return;
+    if (phase->n_old > 0 && mode(fake, "fail_at_shrink") != NULL) {
+        if (phase->rank == 0)
+            tell_id(fake, phase);
+        done(fake, phase->op, EEP_OP_PHASE, EEP_DONE_GROUP_BROKEN, phase->epoch);
+        return;
+    }
+    if (phase->has_gone && phase->n_old == 0)
         say(fake, "leaves groups whose members are gone");
     if (phase->kind == EEP_PHASE_STANDBY_GROUPS || phase->kind == EEP_PHASE_COMM_SPLIT)
         join(fake, phase);

@@ -192,6 +192,61 @@ START_TEST(scales_up_and_down)
 }
 END_TEST
 
+static guint n_said(const Kit *kit, const char *what)
+{
+    g_auto(GStrv) parts = g_strsplit(kit->said->str, what, -1);
+
+    return MAX(1, g_strv_length(parts)) - 1;
+}
+
+/* A call of one rank fails while that of the other is done, or goes on: both join anew, at once,
+ * and the core is told of one phase that went well, in parts that end once. */
+START_TEST(who_cannot_shrink_joins_anew)
+{
+    static const EepWorkerId left[] = {1, 3};
+    static const char *const modes[] = {"", "1.fail_at_shrink", "3.fail_at_shrink",
+                                        "1.hang_at_shrink,3.fail_at_shrink"};
+    Kit *kit = started(3, modes[_i]);
+    EepOpId phase = kit_phase(kit, EEP_PHASE_STANDBY_GROUPS, 2, left, 2), again;
+
+    ck_assert(kit_wait(kit, 3));
+    kit_serve(kit, 100 * EEP_NS_PER_MS);
+    ck_assert_uint_eq(kit->completions->len, 3);
+    ck_assert_uint_eq(kit_n_of(kit, phase), 3);
+    for (guint i = 0; i < 3; i++)
+        ck_assert_int_eq(kit_nth(kit, i)->done, EEP_DONE_OK);
+    ck_assert_uint_eq(n_said(kit, "epoch 2 shrinks out of the one before"), _i == 0);
+    ck_assert_uint_eq(n_said(kit, "epoch 2 does not shrink: its 2 workers join anew"), _i != 0);
+    /* Not all of the old group know of it: there is no second one out of that. */
+    again = kit_phase(kit, EEP_PHASE_STANDBY_GROUPS, 2, left, 3);
+    ck_assert(kit_wait(kit, 6));
+    ck_assert_int_eq(kit_whole(kit, again)->done, EEP_DONE_OK);
+    ck_assert_uint_eq(n_said(kit, "epoch 3"), 0);
+    kit_free(kit);
+}
+END_TEST
+
+/* What is given up while its members still try is given up at once, and nothing begins anew. */
+START_TEST(a_shrink_is_given_up_with_its_phase)
+{
+    static const EepWorkerId left[] = {1, 2};
+    Kit *kit = started(3, "2.hang_at_shrink");
+    EepOpId phase = kit_phase(kit, EEP_PHASE_STANDBY_GROUPS, 2, left, 2), again;
+
+    kit_serve(kit, 100 * EEP_NS_PER_MS);
+    ck_assert_uint_eq(kit->completions->len, 0);
+    kit_abort(kit, (EepScope){.op = phase});
+    ck_assert(kit_wait(kit, 4));
+    ck_assert_int_eq(kit_whole(kit, phase)->done, EEP_DONE_ABORTED);
+    ck_assert_uint_eq(kit_n_of(kit, phase), 3);
+    again = kit_phase(kit, EEP_PHASE_STANDBY_GROUPS, 2, left, 3);
+    ck_assert(kit_wait(kit, 7));
+    ck_assert_int_eq(kit_whole(kit, again)->done, EEP_DONE_OK);
+    ck_assert_uint_eq(n_said(kit, "shrink"), 0);
+    kit_free(kit);
+}
+END_TEST
+
 /* KV from rank 0 to rank 1; how it ended. */
 static EepDone move_kv(Kit *kit)
 {
@@ -394,6 +449,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_launch_that_nobody_ends_is_bounded, 0, 3);
     tcase_add_test(tcase, an_answer_to_another_question_is_a_loss);
     tcase_add_test(tcase, scales_up_and_down);
+    tcase_add_loop_test(tcase, who_cannot_shrink_joins_anew, 0, 4);
+    tcase_add_test(tcase, a_shrink_is_given_up_with_its_phase);
     tcase_add_loop_test(tcase, moves_go_on_after_one_that_broke, 0, 2);
     tcase_add_test(tcase, a_phase_breaks_as_the_scenario_says);
     tcase_add_loop_test(tcase, waits_for_checksums_while_it_makes_sense, 0, 3);

@@ -26,6 +26,7 @@ fail() {
 [ "$(grep -c '2->4 .*complete\|4->2 .*complete' "$scratch/out")" -eq 2 ] || fail "not both resizes are complete"
 grep -Eq '^Workers +4 workers, 0 lost; right: [1-9][0-9,]* probes in [1-9][0-9,]* steps, [1-9][0-9,]* expert checksums' \
     "$scratch/out" || fail "no word of right results: $(grep '^Workers' "$scratch/out")"
+[ "$device" = gpu ] || grep -q 'shrinks out of the one before' "$scratch/err" || fail "the group of four did not shrink"
 [ "$device" = gpu ] || grep -q EMULATED "$scratch/out" || fail "it does not say that it is emulated"
 [ ! -e "$scratch/door" ] || fail "the listening socket is left"
 if pgrep -f -- "--connect unix:$scratch/door" >"$scratch/left"; then

@@ -180,9 +180,6 @@ static gboolean forward(MoeRank *rank, gpointer data, GError **error)
 
 gboolean moe_group_forward(MoeGroup *group, guint64 step, const guint *n_tokens)
 {
-    guint most = 0;
-    for (guint i = 0; i < group->n_ranks; i++)
-        most = MAX(most, n_tokens ? n_tokens[i] : 0);
     for (guint i = 0; i < group->n_ranks; i++) {
         guint n = n_tokens ? n_tokens[i] : 0;
         group->ranks[i].step = (EepWireStep){
@@ -193,8 +190,6 @@ gboolean moe_group_forward(MoeGroup *group, guint64 step, const guint *n_tokens)
             .n_prefill_tokens = n - n / 2,
             .decode_context_tokens = 40 * (n / 2),
             .prefill_pairs = 10 * n,
-            .max_tokens = most,
-            .is_dummy = n == 0,
         };
     }
     return moe_group_run(group, forward, NULL);

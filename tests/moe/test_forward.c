@@ -24,6 +24,28 @@ cudaError_t __wrap_eep_kernel_read_kv(READ_PARAMETERS)
     return __real_eep_kernel_read_kv(cache, cache_words, first, n_words, sink, n_sinks, stream);
 }
 
+/* Graphs, likewise. */
+static gint n_instantiated, n_launched;
+
+cudaError_t __real_cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph,
+                                        unsigned long long flags);
+cudaError_t __wrap_cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph,
+                                        unsigned long long flags);
+cudaError_t __wrap_cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph,
+                                        unsigned long long flags)
+{
+    g_atomic_int_inc(&n_instantiated);
+    return __real_cudaGraphInstantiate(exec, graph, flags);
+}
+
+cudaError_t __real_cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t __wrap_cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t __wrap_cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    g_atomic_int_inc(&n_launched);
+    return __real_cudaGraphLaunch(exec, stream);
+}
+
 static void expect_forward(MoeGroup *group, guint64 step, const guint *n_tokens)
 {
     gboolean is_right = moe_group_forward(group, step, n_tokens);
@@ -194,6 +216,67 @@ START_TEST(graphs_give_the_same_bits)
 }
 END_TEST
 
+static gboolean set_captures(MoeRank *rank, gpointer data, GError **error)
+{
+    eep_moe_set_captures(rank->moe, data != NULL);
+    return TRUE;
+}
+
+static gboolean keep_graphs(MoeRank *rank, gpointer data, GError **error)
+{
+    eep_moe_keep_graphs(rank->moe, rank->group->n_ranks);
+    return TRUE;
+}
+
+static gboolean join_alone(MoeRank *rank, gpointer data, GError **error)
+{
+    EepCommId id;
+    return rank->transport->ops->make_id(rank->transport, &id, error) &&
+           (rank->comm = rank->transport->ops->join(rank->transport, &id, 0, 1,
+                                                    rank->group->wait_ns, NULL, error)) != NULL;
+}
+
+static void expect_graphs(MoeGroup *group, guint64 step, gint n_new, gint n_launches)
+{
+    g_atomic_int_set(&n_instantiated, 0);
+    g_atomic_int_set(&n_launched, 0);
+    expect_forward(group, step, mixed);
+    expect_reference(group, &(ReferenceStep){.step = step}, mixed);
+    ck_assert_int_eq(g_atomic_int_get(&n_instantiated), n_new);
+    ck_assert_int_eq(g_atomic_int_get(&n_launched), n_launches);
+}
+
+/* Two ranks become one: what fits is kept, the rest is captured at its next use. */
+START_TEST(forwards_go_on_by_graphs_after_a_switch)
+{
+    EepWireModel shape = moe_group_shape();
+    shape.slots_per_rank = shape.n_experts;
+    g_autoptr(MoeGroup) group = moe_group_new(2, &shape, EEP_GEMM_GROUPED);
+    g_autofree guint32 *experts = moe_group_placement(group, 0);
+    EepComm *old = group->ranks[0].comm;
+    moe_group_place(group, experts);
+    expect_graphs(group, 1, 0, 0); /* nobody asked for graphs */
+    ck_assert(moe_group_run(group, set_captures, group));
+    expect_graphs(group, 2, 4, 4);
+    ck_assert(moe_group_run(group, keep_graphs, NULL));
+    expect_graphs(group, 3, 0, 4);
+
+    group->n_ranks = 1;
+    ck_assert(moe_group_run(group, keep_graphs, NULL));
+    ck_assert_uint_eq(group->ranks[0].moe->graphs->len, 0);
+    ck_assert(moe_group_run(group, join_alone, NULL));
+    moe_group_place(group, experts);
+    expect_graphs(group, 4, 2, 2);
+    expect_graphs(group, 5, 0, 2);
+    ck_assert(moe_group_run(group, set_captures, NULL));
+    eep_moe_drop_graphs(group->ranks[0].moe);
+    expect_graphs(group, 6, 0, 0);
+    eep_comm_leave(group->ranks[0].comm);
+    group->ranks[0].comm = old;
+    group->n_ranks = 2;
+}
+END_TEST
+
 /* Windows of several steps; what is no longer recorded counts as none. */
 START_TEST(load_windows_add_up)
 {
@@ -319,6 +402,7 @@ int main(void)
     tcase_add_test(tcase, one_expert_gets_everything);
     tcase_add_test(tcase, missing_experts_are_left_out);
     tcase_add_test(tcase, graphs_give_the_same_bits);
+    tcase_add_test(tcase, forwards_go_on_by_graphs_after_a_switch);
     tcase_add_test(tcase, load_windows_add_up);
     tcase_add_test(tcase, bad_steps_are_refused);
     tcase_add_test(tcase, reads_the_keys_and_values_of_a_step);

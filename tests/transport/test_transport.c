@@ -223,7 +223,7 @@ static gboolean body_death(Rank *rank)
     g_clear_error(&error);
     EXPECT(rank, !rank->comm->ops->exchange(rank->comm, 0, NULL, rank->stream, &error));
     g_clear_error(&error);
-    EepComm *rest = rank->comm->ops->shrink(rank->comm, 1, &gone, TRUE, SLOW_NS, &error);
+    EepComm *rest = rank->comm->ops->shrink(rank->comm, 1, &gone, TRUE, SLOW_NS, NULL, &error);
     EXPECT(rank, rest != NULL, TEXT(error));
     EXPECT(rank, rest->n_ranks == n - 1 && rest->rank == rank->rank - (rank->rank > gone));
     EXPECT(rank, round_trip(rank, rest, SLOW_NS, NULL, &error), TEXT(error));
@@ -272,7 +272,7 @@ static gboolean body_shrink(Rank *rank)
     const guint gone = rank->plan->n_ranks - 1;
     EXPECT(rank, round_trip(rank, rank->comm, SLOW_NS, NULL, &error), TEXT(error));
     if (rank->rank != gone) {
-        EepComm *rest = rank->comm->ops->shrink(rank->comm, 1, &gone, FALSE, SLOW_NS, &error);
+        EepComm *rest = rank->comm->ops->shrink(rank->comm, 1, &gone, FALSE, SLOW_NS, NULL, &error);
         EXPECT(rank, rest != NULL, TEXT(error));
         EXPECT(rank, round_trip(rank, rest, SLOW_NS, NULL, &error), TEXT(error));
         eep_comm_leave(rest);

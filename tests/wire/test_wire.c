@@ -64,6 +64,11 @@ static void make(EepWireType type, EepWireMessage *ret_message)
     if (type == EEP_WIRE_PHASE) {
         ret_message->phase.rank = EEP_RANK_NONE;
         ret_message->phase.n_ranks = 9;
+        ret_message->phase.n_kept = 0;
+        ret_message->phase.n_old = 12;
+        memset(ret_message->phase.left_out, 0, sizeof ret_message->phase.left_out);
+        ret_message->phase.left_out[0] = 0x82;
+        ret_message->phase.left_out[1] = 0x08;
     }
     if (type == EEP_WIRE_READ_LOAD)
         ret_message->read_load.to_step = 900;
@@ -157,7 +162,7 @@ START_TEST(test_one_byte_too_many)
 }
 END_TEST
 
-/* A message with one field damaged, and what the error must say. */
+/* A message with one field damaged, and what the error must say; NULL: nothing. */
 static void expect(EepWireType type, gsize offset, guint32 value, const char *what)
 {
     g_autoptr(GByteArray) bytes = encoded(type);
@@ -166,6 +171,11 @@ static void expect(EepWireType type, gsize offset, guint32 value, const char *wh
 
     for (guint i = 0; i < 4; i++)
         bytes->data[EEP_WIRE_HEADER_BYTES + offset + i] = (guint8)(value >> 8 * i);
+    if (what == NULL) {
+        ck_assert(eep_wire_decode(bytes->data, bytes->len, &message, &error));
+        eep_wire_clear(&message);
+        return;
+    }
     ck_assert(!eep_wire_decode(bytes->data, bytes->len, &message, &error));
     ck_assert_msg(strstr(error->message, what) != NULL, "%s", error->message);
     g_clear_error(&error);
@@ -181,6 +191,10 @@ START_TEST(test_bounds)
     expect(EEP_WIRE_MAP, 12, 0, "n_ranks is out of bounds");
     expect(EEP_WIRE_PHASE, 32, 9, "rank is not below n_ranks");
     expect(EEP_WIRE_PHASE, 36, 2, "a route's rank is not below n_ranks");
+    expect(EEP_WIRE_PHASE, 44, 1, "a group cannot grow and shrink");
+    expect(EEP_WIRE_PHASE, 48, 13, "left_out does not leave n_ranks");
+    expect(EEP_WIRE_PHASE, 52, 0x0881, NULL);
+    expect(EEP_WIRE_PHASE, 52, 0x0880, "left_out does not leave n_ranks");
     expect(EEP_WIRE_FAULT, 0, EEP_FAULT_KIND_COUNT + 1, "kind is out of bounds");
     expect(EEP_WIRE_FAULT, 8, 0x7ff80000, "factor is out of bounds");
     expect(EEP_WIRE_DONE, 12, EEP_DONE_COUNT, "done is out of bounds");

@@ -2,6 +2,7 @@
  * made again is not waited for at all. On communicators that note what is done to them. */
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gpu/worker/membership.h"
 
@@ -41,8 +42,37 @@ static gboolean comm_leave(EepComm *base, const gint *stop)
     return !transport->nobody_comes;
 }
 
+static Comm *comm_new(Transport *transport, guint rank, guint n_ranks);
+
+/* Notes the parent and whom it leaves out. */
+static EepComm *comm_shrink(EepComm *base, guint n_gone, const guint *gone, gboolean is_broken,
+                            gint64 wait_ns, const gint *stop, GError **error)
+{
+    Transport *transport = (Transport *)base->transport;
+
+    note(base, is_broken ? '!' : '<');
+    for (guint i = 0; i < n_gone; i++)
+        g_string_append_printf(transport->log, "%u ", gone[i]);
+    if (transport->nobody_comes) {
+        g_set_error(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT, "nobody comes");
+        return NULL;
+    }
+    return &comm_new(transport, base->rank, base->n_ranks - n_gone)->base;
+}
+
 static const EepCommOps comm_ops = {
-    .size = sizeof(EepCommOps), .abort = comm_abort, .leave = comm_leave};
+    .size = sizeof(EepCommOps), .shrink = comm_shrink, .abort = comm_abort, .leave = comm_leave};
+
+static Comm *comm_new(Transport *transport, guint rank, guint n_ranks)
+{
+    Comm *comm = g_new0(Comm, 1);
+
+    comm->base = (EepComm){
+        .ops = &comm_ops, .transport = &transport->base, .rank = rank, .n_ranks = n_ranks};
+    comm->log = transport->log;
+    comm->name = transport->next++;
+    return comm;
+}
 
 static gboolean make_id(EepTransport *self, EepCommId *ret_id, GError **error)
 {
@@ -53,13 +83,7 @@ static gboolean make_id(EepTransport *self, EepCommId *ret_id, GError **error)
 static EepComm *join(EepTransport *base, const EepCommId *id, guint rank, guint n_ranks,
                      gint64 wait_ns, const gint *stop, GError **error)
 {
-    Transport *self = (Transport *)base;
-    Comm *comm = g_new0(Comm, 1);
-
-    comm->base = (EepComm){.ops = &comm_ops, .transport = base, .rank = rank, .n_ranks = n_ranks};
-    comm->log = self->log;
-    comm->name = self->next++;
-    return &comm->base;
+    return &comm_new((Transport *)base, rank, n_ranks)->base;
 }
 
 static const EepTransportOps transport_ops = {
@@ -154,6 +178,53 @@ START_TEST(a_group_in_use_is_left_later)
 }
 END_TEST
 
+static gboolean shrinks(guint32 epoch, guint n_old, guint8 left_out, GError **error)
+{
+    EepWirePhase phase = {.op = 7,
+                          .epoch = epoch,
+                          .target_epoch = 9,
+                          .n_ranks = 1,
+                          .n_old = n_old,
+                          .has_gone = epoch == 2,
+                          .left_out = {left_out}};
+
+    return eep_members_join(members, &phase, 1000000000, &no_stop, tell, NULL, error);
+}
+
+/* The communicator for moves comes out of the old group's, which stays; that for steps is new. */
+START_TEST(a_smaller_group_shrinks_out_of_the_old_one)
+{
+    join_epoch(1);
+    join_epoch(2);
+    ck_assert(shrinks(1, 2, 2, NULL));
+    expect("<b 1 ");
+    ck_assert(shrinks(2, 2, 2, NULL)); /* after a loss, in the place of the first */
+    expect("xe xf -e -f !d 1 ");
+    eep_members_retire(members, 9, TRUE, &no_stop);
+    expect("-c -d -a -b ");
+}
+END_TEST
+
+START_TEST(what_does_not_shrink_is_told)
+{
+    g_autoptr(GError) error = NULL;
+
+    join_epoch(1);
+    transport.nobody_comes = TRUE;
+    ck_assert(!shrinks(1, 2, 2, &error));
+    ck_assert(g_error_matches(error, EEP_DEVICE_ERROR, EEP_DEVICE_ERROR_TIMED_OUT));
+    expect("<b 1 xc -c ");
+    ck_assert_ptr_null(eep_members_find(members, 9));
+    g_clear_error(&error);
+    /* A group that it is not in, and one of another size. */
+    ck_assert(!shrinks(5, 2, 2, &error));
+    g_clear_error(&error);
+    ck_assert(!shrinks(1, 3, 2, &error));
+    ck_assert_ptr_nonnull(strstr(error->message, "no group of epoch 1"));
+    expect("xd -d xe -e ");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("membership");
@@ -167,6 +238,8 @@ int main(void)
     tcase_add_test(tcase, who_does_not_come_is_not_waited_for_again);
     tcase_add_test(tcase, the_gone_are_not_waited_for);
     tcase_add_test(tcase, a_group_in_use_is_left_later);
+    tcase_add_test(tcase, a_smaller_group_shrinks_out_of_the_old_one);
+    tcase_add_test(tcase, what_does_not_shrink_is_told);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
