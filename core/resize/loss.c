@@ -137,19 +137,21 @@ static void bury(EepResize *resize)
             eep_participant_handle(resize, slot, EEP_PARTICIPANT_EXITED);
 }
 
-/* A loss that was none, now that the engine is itself again: it gives up what it was at. */
+/* A loss that was none, now that the engine is itself again: it gives up what it was at. What was
+ * said to it meanwhile belongs to a resize that has ended without it. */
 static void welcome_back(EepResize *resize)
 {
     EepControl *control = resize->control;
 
     for (guint slot = 0; slot < control->n_slots; slot++) {
         EepMember *member = eep_control_member(control, slot);
+        EepParticipant *participant = eep_control_participant(control, slot);
 
         if (!is_alive(control, slot) || !member->is_lost)
             continue;
         member->is_lost = FALSE;
-        if (member->is_member &&
-            eep_control_participant(control, slot)->state != EEP_PARTICIPANT_GONE)
+        participant->notes_to = participant->notes_from = 0;
+        if (member->is_member && participant->state != EEP_PARTICIPANT_GONE)
             eep_participant_handle(resize, slot, EEP_PARTICIPANT_RESET);
     }
 }

@@ -157,6 +157,7 @@ interrupt() { # interrupt SIGNAL TEXT ARGUMENT...: once err has TEXT
     shift 2
     last="run hw-smoke $*, then $signal"
     rm -rf run
+    : >"$scratch/err" # or the last one's words would be taken for this one's
     "$program" run hw-smoke --backend cuda --device emulated --out run --set gpu.listen="$door" "$@" \
         >"$scratch/out" 2>"$scratch/err" </dev/null &
     coordinator=$!
