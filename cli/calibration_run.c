@@ -124,7 +124,11 @@ static gboolean workers_open(Workers *workers, const EepCalibrationOptions *opti
     backend.clock = workers->clock;
     backend.mailbox = workers->mailbox = eep_mailbox_new(workers->clock);
     workers->backend = eep_cuda_backend_new(&backend, error);
-    return workers->backend != NULL && start_workers(workers, options, error);
+    if (workers->backend != NULL)
+        return start_workers(workers, options, error);
+    if (workers->who->listen != NULL)
+        g_prefix_error(error, "--listen %s: ", workers->who->listen);
+    return FALSE;
 }
 
 EepCalibrationPoint eep_calibration_point(const EepMeasurement *what, GArray *samples)

@@ -110,6 +110,8 @@ refused 'calibrate: --ranks 65: from 1 to 64' calibrate --device emulated --rank
 refused 'calibrate: --device cpu: gpu or emulated' calibrate --device cpu
 refused 'calibrate: --out /proc/nowhere cannot be made' calibrate --device emulated --out /proc/nowhere
 refused 'calibrate: --workers come: spawn or wait' calibrate --device emulated --workers come
+refused '--listen 192.0.2.1:0: gpu.listen 192.0.2.1:0: Cannot assign requested address; this machine has no such address' calibrate --device emulated \
+    --workers wait --listen 192.0.2.1:0
 refused 'calibrate: --listen is for workers that come: --workers wait' calibrate --device emulated --listen 0.0.0.0:1
 refused 'calibrate: --out two is not empty' calibrate --device emulated --out two
 refused 'calibrate: --out two/samples.csv is no folder' calibrate --device emulated --out two/samples.csv

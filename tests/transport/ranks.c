@@ -43,6 +43,30 @@ gpointer rank_alloc(Rank *rank, gsize bytes)
     return eep_device_alloc(rank->device, MAX(bytes, 8), NULL);
 }
 
+gboolean rank_compute(Rank *rank, EepComm *comm, gint64 wait_ns, gfloat ret_sums[RANK_N_WORDS],
+                      guint64 *ret_least)
+{
+    g_autoptr(GError) error = NULL;
+    const guint n = comm->n_ranks;
+    gfloat host[4 * RANK_N_WORDS];
+    guint64 least = 100 + (comm->rank + 1) % n;
+    gfloat *send = rank_alloc(rank, sizeof host), *recv = rank_alloc(rank, sizeof host);
+    guint64 *inout = rank_alloc(rank, sizeof least);
+    for (guint i = 0; i < n * RANK_N_WORDS; i++)
+        host[i] = (comm->rank % 2 == 0 ? 1e8f : -1e8f) + 0.37f * (gfloat)(i + comm->rank);
+    EXPECT(rank, rank_put(rank, send, host, sizeof host));
+    EXPECT(rank, rank_put(rank, inout, &least, sizeof least));
+    EXPECT(rank,
+           comm->ops->reduce_scatter(comm, send, recv, RANK_N_WORDS, rank->stream, &error) &&
+               comm->ops->all_reduce_min(comm, inout, 1, rank->stream, &error) &&
+               comm->ops->wait(comm, rank->stream, wait_ns, NULL, NULL, &error),
+           TEXT(error));
+    EXPECT(rank, rank_get(rank, ret_sums, recv, RANK_N_WORDS * sizeof *recv));
+    EXPECT(rank, rank_get(rank, ret_least, inout, sizeof least));
+    EXPECT(rank, *ret_least == 100);
+    return TRUE;
+}
+
 static gboolean join(Rank *rank)
 {
     g_autoptr(GError) error = NULL;

@@ -67,4 +67,10 @@ gboolean rank_put(Rank *rank, gpointer device, gconstpointer host, gsize bytes);
 gboolean rank_get(Rank *rank, gpointer host, gconstpointer device, gsize bytes);
 gpointer rank_alloc(Rank *rank, gsize bytes);
 
+/* Everybody's words to everybody, summed (the sums show the order of the ranks), and the least of
+ * one word each, which has to be 100. At most four ranks. */
+#define RANK_N_WORDS 64
+gboolean rank_compute(Rank *rank, EepComm *comm, gint64 wait_ns, gfloat ret_sums[RANK_N_WORDS],
+                      guint64 *ret_least);
+
 #endif

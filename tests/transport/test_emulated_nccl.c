@@ -5,17 +5,7 @@
 #include <string.h>
 
 #include "tests/transport/ranks.h"
-
-static gboolean settle(ncclComm_t comm, ncclResult_t wanted)
-{
-    ncclResult_t async = ncclInProgress;
-    for (int i = 0; i < 5000 && async == ncclInProgress; i++) {
-        if (ncclCommGetAsyncError(comm, &async) != ncclSuccess)
-            return FALSE;
-        g_usleep(1000);
-    }
-    return async == wanted;
-}
+#include "tests/transport/settle.h"
 
 static ncclComm_t make_comm(int n_ranks, int rank, ncclResult_t wanted)
 {

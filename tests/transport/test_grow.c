@@ -7,10 +7,10 @@
 #include <sys/mman.h>
 
 #include "tests/transport/ranks.h"
+#include "tests/transport/settle.h"
 
 #define N_OLD    2
 #define N_NEW    4
-#define N_WORDS  64
 #define QUICK_NS (300 * MS)
 #define SLOW_NS  (10000 * MS)
 
@@ -19,7 +19,7 @@ typedef struct {
     gint n_told;    /* atomic: ids that rank 0 told */
     gboolean grows; /* the last of them is for grow() */
     EepCommId id;
-    gfloat sums[N_NEW][N_WORDS];
+    gfloat sums[N_NEW][RANK_N_WORDS];
     guint64 least[N_NEW];
 } Board;
 
@@ -34,11 +34,6 @@ static void set_up(void)
 static void prepare_version(const Rank *rank)
 {
     setenv("EEP_EMULATED_NCCL_VERSION", rank->plan->variant ? "22903" : "22809", 1);
-}
-
-static gboolean wait_for(Rank *rank, EepComm *comm, GError **error)
-{
-    return comm->ops->wait(comm, rank->stream, SLOW_NS, NULL, NULL, error);
 }
 
 /* Rank 0 of `parent` tells all by what they become more: grown if it can be. */
@@ -63,28 +58,9 @@ static EepComm *become_more(Rank *rank, EepComm *parent, gint64 wait_ns, GError 
     return ops->join(rank->transport, &board->id, rank->rank, N_NEW, wait_ns, NULL, error);
 }
 
-/* Everybody's words to everybody, summed, and their least; the sums show the order of the ranks. */
 static gboolean compute(Rank *rank, EepComm *comm)
 {
-    g_autoptr(GError) error = NULL;
-    const guint n = comm->n_ranks;
-    gfloat host[N_NEW * N_WORDS];
-    guint64 least = 100 + (comm->rank + 2) % n;
-    gfloat *send = rank_alloc(rank, sizeof host), *recv = rank_alloc(rank, sizeof host);
-    guint64 *inout = rank_alloc(rank, sizeof least);
-    for (guint i = 0; i < n * N_WORDS; i++)
-        host[i] = (comm->rank % 2 == 0 ? 1e8f : -1e8f) + 0.37f * (gfloat)(i + comm->rank);
-    EXPECT(rank, rank_put(rank, send, host, sizeof host));
-    EXPECT(rank, rank_put(rank, inout, &least, sizeof least));
-    EXPECT(rank,
-           comm->ops->reduce_scatter(comm, send, recv, N_WORDS, rank->stream, &error) &&
-               comm->ops->all_reduce_min(comm, inout, 1, rank->stream, &error) &&
-               wait_for(rank, comm, &error),
-           TEXT(error));
-    EXPECT(rank, rank_get(rank, board->sums[comm->rank], recv, N_WORDS * sizeof *recv));
-    EXPECT(rank, rank_get(rank, &board->least[comm->rank], inout, sizeof least));
-    EXPECT(rank, board->least[comm->rank] == 100);
-    return TRUE;
+    return rank_compute(rank, comm, SLOW_NS, board->sums[comm->rank], &board->least[comm->rank]);
 }
 
 static gboolean join_parent(Rank *rank)
@@ -236,17 +212,6 @@ START_TEST(every_call_may_fail)
 END_TEST
 
 /* -- the emulated calls themselves -- */
-
-static gboolean settle(ncclComm_t comm, ncclResult_t wanted)
-{
-    ncclResult_t async = ncclInProgress;
-    for (int i = 0; i < 5000 && async == ncclInProgress; i++) {
-        if (ncclCommGetAsyncError(comm, &async) != ncclSuccess)
-            return FALSE;
-        g_usleep(1000);
-    }
-    return async == wanted;
-}
 
 static ncclConfig_t not_blocking(void)
 {

@@ -9,7 +9,6 @@
 
 #define N_OLD    4
 #define N_NEW    2
-#define N_WORDS  64
 #define SLOW_NS  (10000 * MS)
 #define QUICK_NS (150 * MS)
 
@@ -20,7 +19,7 @@ typedef enum { SHRUNK, SHRUNK_FROM_THE_DEAD, JOINED, WAY_COUNT } Way;
 typedef struct {
     gint has_id; /* atomic: of what is joined anew */
     EepCommId id;
-    gfloat sums[N_NEW][N_WORDS];
+    gfloat sums[N_NEW][RANK_N_WORDS];
     guint64 least[N_NEW];
 } Board;
 
@@ -35,30 +34,6 @@ static void set_up(void)
 static gboolean stays(const Rank *rank)
 {
     return rank->rank % 2 == 0;
-}
-
-/* Everybody's words to everybody, summed, and their least; the sums show the order of the ranks. */
-static gboolean compute(Rank *rank, EepComm *comm, gfloat *ret_sums, guint64 *ret_least)
-{
-    g_autoptr(GError) error = NULL;
-    const guint n = comm->n_ranks;
-    gfloat host[N_OLD * N_WORDS];
-    guint64 least = 100 + (comm->rank + 1) % n;
-    gfloat *send = rank_alloc(rank, sizeof host), *recv = rank_alloc(rank, sizeof host);
-    guint64 *inout = rank_alloc(rank, sizeof least);
-    for (guint i = 0; i < n * N_WORDS; i++)
-        host[i] = (comm->rank % 2 == 0 ? 1e8f : -1e8f) + 0.37f * (gfloat)(i + comm->rank);
-    EXPECT(rank, rank_put(rank, send, host, sizeof host));
-    EXPECT(rank, rank_put(rank, inout, &least, sizeof least));
-    EXPECT(rank,
-           comm->ops->reduce_scatter(comm, send, recv, N_WORDS, rank->stream, &error) &&
-               comm->ops->all_reduce_min(comm, inout, 1, rank->stream, &error) &&
-               comm->ops->wait(comm, rank->stream, SLOW_NS, NULL, NULL, &error),
-           TEXT(error));
-    EXPECT(rank, rank_get(rank, ret_sums, recv, N_WORDS * sizeof *recv));
-    EXPECT(rank, rank_get(rank, ret_least, inout, sizeof least));
-    EXPECT(rank, *ret_least == 100);
-    return TRUE;
 }
 
 static EepComm *join_anew(Rank *rank, GError **error)
@@ -78,10 +53,10 @@ static gboolean body_fewer(Rank *rank)
 {
     g_autoptr(GError) error = NULL;
     const Way way = (Way)rank->plan->variant;
-    gfloat sums[N_WORDS];
+    gfloat sums[RANK_N_WORDS];
     guint64 least;
     EepComm *fewer;
-    if (!compute(rank, rank->comm, sums, &least))
+    if (!rank_compute(rank, rank->comm, SLOW_NS, sums, &least))
         return FALSE;
     rank_gate(rank, 0, N_OLD);
     if (!stays(rank) && rank->rank == rank->plan->dies)
@@ -93,13 +68,14 @@ static gboolean body_fewer(Rank *rank)
                                               way == SHRUNK_FROM_THE_DEAD, SLOW_NS, NULL, &error);
         EXPECT(rank, fewer != NULL, TEXT(error));
         EXPECT(rank, fewer->rank == rank->rank / 2 && fewer->n_ranks == N_NEW);
-        if (!compute(rank, fewer, board->sums[fewer->rank], &board->least[fewer->rank]))
+        if (!rank_compute(rank, fewer, SLOW_NS, board->sums[fewer->rank],
+                          &board->least[fewer->rank]))
             return FALSE;
         eep_comm_leave(fewer);
     }
     /* A healthy parent goes on; one with dead members is aborted. */
     if (way != SHRUNK_FROM_THE_DEAD)
-        return compute(rank, rank->comm, sums, &least);
+        return rank_compute(rank, rank->comm, SLOW_NS, sums, &least);
     EXPECT(rank, !stays(rank) ||
                      !rank->comm->ops->all_gather(rank->comm, NULL, NULL, 8, rank->stream, NULL));
     return TRUE;
