@@ -15,14 +15,6 @@ EEP_TOKEN=$(printf '0123456789abcdef%.0s' 1 2 3 4)
 export EEP_TOKEN
 scenario=$root/tests/hw_faults/faults.yaml
 
-until_err_has() { # until_err_has TEXT: at most 10 s
-    local i
-    for i in {1..100}; do
-        ! grep -qF -- "$1" "$scratch/err" || return 0
-        sleep 0.1
-    done
-    fail "within 10 s err lacks: $1"
-}
 begin() { # begin LISTEN OPTION...
     last="run --workers wait --set gpu.listen=$1"
     : >"$scratch/err"

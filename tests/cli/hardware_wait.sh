@@ -12,14 +12,6 @@ last="run hw-smoke --workers wait"
 unset EEP_TOKEN SLURM_PROCID SLURM_LOCALID RANK LOCAL_RANK MASTER_ADDR MASTER_PORT JOB_COMPLETION_INDEX
 unset OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_LOCAL_RANK PMI_RANK MPI_LOCALRANKID
 
-until_err_has() { # until_err_has TEXT: at most 10 s
-    local i
-    for i in {1..100}; do
-        ! grep -qF -- "$1" "$scratch/err" || return 0
-        sleep 0.1
-    done
-    fail "within 10 s err lacks: $1"
-}
 pids=()
 worker() { # worker NAME VARIABLE=VALUE...: in the background
     local name=$1

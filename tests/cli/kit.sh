@@ -26,6 +26,14 @@ eep() {
 exits() { [ "$status" -eq "$1" ] || fail "expected exit $1"; }
 out_has() { grep -qF -- "$1" "$scratch/out" || fail "out lacks: $1"; }
 err_has() { grep -qF -- "$1" "$scratch/err" || fail "err lacks: $1"; }
+until_err_has() { # until_err_has TEXT: of what runs in the background, at most 10 s
+    local i
+    for i in {1..100}; do
+        ! grep -qF -- "$1" "$scratch/err" || return 0
+        sleep 0.1
+    done
+    fail "within 10 s err lacks: $1"
+}
 out_lacks() { ! grep -qF -- "$1" "$scratch/out" || fail "out has: $1"; }
 out_is_empty() { [ ! -s "$scratch/out" ] || fail "out is not empty"; }
 err_is_empty() { [ ! -s "$scratch/err" ] || fail "err is not empty"; }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gpu/worker/membership.h"
+#include "tests/run_suite.h"
 
 typedef struct {
     EepComm base;
@@ -229,8 +230,6 @@ int main(void)
 {
     Suite *suite = suite_create("membership");
     TCase *tcase = tcase_create("membership");
-    SRunner *runner;
-    int n_failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_group_made_again_is_not_waited_for);
@@ -241,9 +240,5 @@ int main(void)
     tcase_add_test(tcase, a_smaller_group_shrinks_out_of_the_old_one);
     tcase_add_test(tcase, what_does_not_shrink_is_told);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK);
 }

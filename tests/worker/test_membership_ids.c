@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gpu/worker/membership.h"
+#include "tests/run_suite.h"
 
 #define WAIT_NS 1000000
 /* The coordinator's own operations are numbered from here. */
@@ -119,9 +120,5 @@ int main(void)
     tcase_add_test(tcase, lanes_leave_each_other_their_ids);
     tcase_add_test(tcase, ids_given_up_are_not_taken);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK);
 }

@@ -6,6 +6,7 @@
 
 #include "gpu/worker/weights.h"
 #include "gpu/worker/worker_internal.h"
+#include "tests/run_suite.h"
 
 #define N_RANKS 4
 #define EPOCH   7
@@ -281,15 +282,10 @@ int main(void)
 {
     Suite *suite = suite_create("weights");
     TCase *tcase = tcase_create("weights");
-    SRunner *runner = srunner_create(suite);
-    int n_failed;
 
     tcase_add_loop_test(tcase, every_byte_arrives, 0, G_N_ELEMENTS(ways));
     tcase_add_loop_test(tcase, what_is_changed_on_the_way_is_found, 0, G_N_ELEMENTS(ways));
     tcase_add_loop_test(tcase, what_does_not_come_is_found, 0, G_N_ELEMENTS(ways));
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return run_suite(suite, CK_FORK);
 }
